@@ -1,0 +1,59 @@
+# `make` alone lists what there is. Every target sets up what it needs by itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+ENGINE_SOURCES := Cargo.toml Cargo.lock $(shell find engine_rs -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/fuzz/*')
+
+.PHONY: help setup run test test-fast check fmt bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.built ## make .venv with all dependencies and the compiled engine (the others call it)
+
+$(VENV)/.installed: requirements/dev.lock
+	@command -v cargo >/dev/null 2>&1 || { echo "Rust is missing: install it from rustup.rs (1.85 or newer), then run make again." >&2; exit 1; }
+	@python=$$(tools/find-python) && echo "setting up .venv with $$python (once, a few minutes)" && \
+		{ [ -x $(BIN)/python ] || "$$python" -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed pyproject.toml $(ENGINE_SOURCES)
+	@echo "compiling the engine"
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --quiet
+	@touch $@
+
+run: setup ## trade a simulated day from configs/paper.yaml, no keys and no network needed
+	$(BIN)/runner configs/paper.yaml --sim --speed 300
+
+test: setup ## every test, Python and Rust
+	cargo test --workspace --locked --quiet
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-fast: setup ## the Python tests that take no servers
+	$(BIN)/python -m pytest -x -q -m 'not slow'
+
+check: setup ## lint, types, formats, import contracts, stubs against the binary
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/python -m mypy.stubtest runner._engine --mypy-config-file pyproject.toml
+
+fmt: setup ## format Python and Rust
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	cargo fmt --all
+
+bench: setup ## speeds beside alpaca-py, as ratios of one run
+	$(BIN)/python -m benches
+
+lock: ## write the lock files anew (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.12 --no-header --upgrade -q -o requirements/dev.lock
+	cargo update
+
+clean: ## remove what make made
+	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache

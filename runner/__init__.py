@@ -1,0 +1,1 @@
+"""One YAML file becomes a guarded, observable trading node."""

@@ -1,0 +1,220 @@
+"""Network, parsing and exact arithmetic, compiled from `engine_rs/`. Knows nothing of Nautilus.
+
+Threads: every object runs its input and output on the engine's own threads, which never hold the GIL. Results reach
+Python when the event loop calls `dispatch()` or `drain()`, woken by `fd`: add a reader for it. No method here blocks.
+Money, prices and quantities cross as decimal text or as scaled integers, never as floats.
+"""
+
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, final
+
+__version__: str
+
+@final
+class Accepted:
+    """The venue took the command. `body` is its reply (empty for a cancel)."""
+
+    status: int
+    body: bytes
+    request_id: str | None
+
+@final
+class Rejected:
+    """The venue refused, and nothing happened there. `code` is Alpaca's eight-digit one where the body had it."""
+
+    status: int
+    code: int | None
+    message: str
+    body: bytes
+    request_id: str | None
+
+@final
+class Unknown:
+    """Nobody can say what happened: timeout, broken connection, 408/429/5xx, unreadable reply. Look it up, never resend.
+
+    `sent` is False when not one byte can have left (the connection was never made).
+    """
+
+    reason: str
+    status: int | None
+    sent: bool
+
+type Outcome = Accepted | Rejected | Unknown
+
+class EngineError(Exception):
+    """Base of what the engine raises."""
+
+class HttpError(EngineError):
+    """A read that the venue refused. Attributes: `status`, `code` (or None), `message`, `request_id` (or None)."""
+
+    status: int
+    code: int | None
+    message: str
+    request_id: str | None
+
+class Unavailable(EngineError):
+    """A read that got no usable answer after its retries. Attribute: `reason`."""
+
+    reason: str
+
+@final
+class Builders:
+    """The constructors that turn parsed ticks into the caller's objects; each is called with positional arguments.
+
+    quote(instrument_id, bid_raw, ask_raw, price_prec, price_prec, bid_size_raw, ask_size_raw, size_prec, size_prec, ts_event, ts_init)
+    trade(instrument_id, price_raw, price_prec, size_raw, size_prec, aggressor, trade_id(text), ts_event, ts_init)
+    bar(bar_type, open_raw, high_raw, low_raw, close_raw, price_prec, volume_raw, size_prec, ts_event, ts_init)
+
+    Raw values are scaled by 10 ** `scale` whatever the precision. `aggressors` are (none, buyer, seller). A price keeps the
+    wire's digits when they are more than the mapped precision. Times are UNIX nanoseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: int,
+        quote: Callable[..., object],
+        trade: Callable[..., object],
+        bar: Callable[..., object],
+        trade_id: Callable[[str], object],
+        aggressors: tuple[object, object, object],
+    ) -> None: ...
+
+@final
+class AlpacaHttpClient:
+    """Keep-alive client for Alpaca's trading and market-data hosts; one account's keys.
+
+    Reads (`get`, `request_*`) are retried with back-off on 429, 5xx and broken connections. Commands are sent once.
+    Both wait for the quota: a token bucket per host, narrowed by X-RateLimit-* headers; reads leave `reserve` of it to commands.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        secret: str,
+        *,
+        trading_url: str,
+        data_url: str,
+        timeout_s: float = 10.0,
+        connect_timeout_s: float = 5.0,
+        pool_size: int = 8,
+        trading_per_min: int = 200,
+        data_per_min: int = 200,
+        reserve: float = 0.2,
+        read_retries: int = 3,
+        retry_delay_s: float = 0.5,
+        serial: bool = False,
+    ) -> None: ...
+    @property
+    def fd(self) -> int: ...
+    def attach(self, loop: AbstractEventLoop) -> None:
+        """Resolve futures on `loop` from now on (adds a reader for `fd`). Call from the loop's thread."""
+    def detach(self) -> None: ...
+    def dispatch(self) -> int:
+        """Resolve the futures whose replies are here; returns how many."""
+    def get(self, path: str, params: Sequence[tuple[str, str]] = (), *, data: bool = False) -> Future[bytes]:
+        """One read. Raises (through the future) HttpError or Unavailable. `data` picks the market-data host."""
+    def post(self, path: str, body: bytes) -> Future[Outcome]: ...
+    def patch(self, path: str, body: bytes) -> Future[Outcome]: ...
+    def delete(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Future[Outcome]: ...
+    def request_quotes(self, path: str, params: Sequence[tuple[str, str]], symbol: str, instrument_id: object, price_precision: int, size_precision: int, builders: Builders, limit: int = 0) -> Future[list[Any]]:
+        """All pages of a history of quotes, oldest first, built by `builders.quote`. `limit` 0 is all. ts_init = ts_event."""
+    def request_trades(self, path: str, params: Sequence[tuple[str, str]], symbol: str, instrument_id: object, price_precision: int, size_precision: int, builders: Builders, limit: int = 0) -> Future[list[Any]]: ...
+    def request_bars(self, path: str, params: Sequence[tuple[str, str]], symbol: str, bar_type: object, price_precision: int, size_precision: int, close_offset_ns: int, builders: Builders, limit: int = 0) -> Future[list[Any]]: ...
+    def stats(self) -> dict[str, int]:
+        """requests, replies, retries, throttled, unknown, in_flight, rate_limit, rate_remaining, last_latency_ns."""
+    def close(self) -> None:
+        """Stop; what is still in flight resolves to Unknown or Unavailable."""
+    def __repr__(self) -> str: ...  # never shows the secret
+
+@final
+class AlpacaWebSocketClient:
+    """One stream connection that stays up: authenticates, subscribes, re-subscribes, backs off, watches for silence.
+
+    `protocol` "market" speaks the data streams, "trading" the `/stream` of trade updates (listens to `trade_updates`
+    by itself; JSON in text and in binary frames). States, in order: connecting, authenticated, ready (subscribed as asked, or
+    listening), disconnected(reason), refused(reason: keys or plan; retried slowly), stopped.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        secret: str,
+        *,
+        protocol: Literal["market", "trading"],
+        codec: Literal["json", "msgpack"] = "json",
+        header_auth: bool = False,
+        connect_timeout_s: float = 10.0,
+        ping_interval_s: float = 10.0,
+        silence_timeout_s: float = 30.0,
+        backoff_min_s: float = 0.5,
+        backoff_max_s: float = 30.0,
+        busy_backoff_s: float = 5.0,
+        conflate_above: int = 20_000,
+        spill_above: int = 1_000_000,
+    ) -> None: ...
+    @property
+    def fd(self) -> int: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def set_builders(self, builders: Builders) -> None: ...
+    def map_symbol(self, symbol: str, instrument_id: object, price_precision: int, size_precision: int) -> None:
+        """Needed before its quotes and trades are delivered; ticks of unmapped symbols are counted and dropped."""
+    def map_bar(self, channel: str, symbol: str, bar_type: object, price_precision: int, size_precision: int, close_offset_ns: int) -> None:
+        """`channel` is bars, updatedBars or dailyBars; ts_event = wire start + close_offset_ns."""
+    def unmap_bar(self, channel: str, symbol: str) -> None: ...
+    def subscribe(self, channel: str, symbols: Sequence[str]) -> None:
+        """Add to the wanted set; sent as a delta, again in full after every reconnect."""
+    def unsubscribe(self, channel: str, symbols: Sequence[str]) -> None: ...
+    def subscriptions(self) -> dict[str, list[str]]:
+        """What the server last confirmed."""
+    def drain(
+        self,
+        sink: Callable[[Any], object] | None,
+        on_message: Callable[[str, bytes], object],
+        on_state: Callable[[str, str], object],
+        limit: int = 512,
+    ) -> int:
+        """Deliver up to `limit` items in the order they came; returns how many (fd stays readable while more wait).
+
+        Ticks go to `sink` as built objects. Everything else goes to `on_message(kind, json)`: kind is the wire's T or stream
+        ("trade_updates", "error", "s", "l", "c", "x", unknown ones as they come); msgpack is turned into JSON.
+        `on_state(state, detail)`; "gapped" (detail: symbol) when trades or bars had to be dropped.
+        An exception from a callback stops the drain and propagates; the item counts as delivered.
+        """
+    def stats(self) -> dict[str, int]:
+        """frames, messages, quotes, trades, bars, other, unmapped, conflated, dropped, gaps, parse_errors, reconnects,
+        backlog, delivered, bytes, last_frame_ns (UNIX; 0 none), last_event_ns (newest venue stamp), state (0 down, 1 connected,
+        2 authenticated, 3 ready)."""
+    @property
+    def state(self) -> str: ...
+    def __repr__(self) -> str: ...
+
+@final
+class LoopWatchdog:
+    """A thread that notices a stuck event loop. `beat()` must be called at least every `limit_s`.
+
+    When a beat is late, `healthy` turns False at once after `unhealthy_s`; after `limit_s` `on_stuck` work is done in Rust, without
+    the GIL: each of `cancel_requests` (method, url, headers) is sent, then the process exits with `exit_code`.
+    """
+
+    def __init__(
+        self,
+        *,
+        unhealthy_s: float,
+        limit_s: float,
+        exit_code: int,
+        cancel_requests: Sequence[tuple[str, str, Sequence[tuple[str, str]]]] = (),
+        deadline_s: float = 5.0,
+    ) -> None: ...
+    def start(self) -> None: ...
+    def beat(self) -> None: ...
+    def set_cancel_requests(self, cancel_requests: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]) -> None: ...
+    def serve_health(self, port: int) -> None: ...
+    @property
+    def healthy(self) -> bool: ...
+    @property
+    def late_s(self) -> float: ...
+    def stop(self) -> None: ...
