@@ -44,9 +44,7 @@ def test_finds_one_on_the_path_under_any_of_its_names(tmp_path: Path, name: str)
 
 def test_passes_over_an_old_python3_for_a_pyenv_version_that_is_not_the_default(tmp_path: Path) -> None:
     place(tmp_path / "bin" / "python3", TOO_OLD)
-    place(
-        tmp_path / "bin" / "python3.12", TOO_OLD
-    )  # the shim that pyenv leaves for a version not switched on
+    place(tmp_path / "bin" / "python3.12", TOO_OLD)  # the shim that pyenv leaves for a version not switched on
     expected = place(tmp_path / ".pyenv" / "versions" / "3.12.9" / "bin" / "python3")
     assert find(tmp_path).stdout.strip() == str(expected)
 

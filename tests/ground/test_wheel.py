@@ -59,9 +59,7 @@ def test_the_wheel_installs_and_runs_outside_the_checkout(wheel: Path, tmp_path:
     site = home / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     # The dependencies come from the environment of this test; its own link to the checkout is not followed from here.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True
-    )
+    subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True)
 
     where = subprocess.run(
         [str(python), "-c", "import runner, runner._engine as e; print(runner.__file__, e.__file__)"],
