@@ -1,0 +1,296 @@
+"""What a file may say. Scalars arrive as their source text; see `load` for files, overrides and secrets."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from runner.config.fields import (
+    NAME,
+    ClassPath,
+    Duration,
+    Flag,
+    Limit,
+    ListenAddress,
+    NodeName,
+    Url,
+    without_nulls,
+    wrong,
+)
+from runner.config.secrets import MASK
+
+Environment = Literal["sim", "paper", "live"]
+State = Literal["active", "reducing", "halted"]
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are errors, null is the same as absent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, value: Any) -> Any:
+        return without_nulls(value)
+
+
+class SecretRef(Section):
+    """Where a secret is found: `{env: NAME}` or `{file: PATH}`. The secret itself is never in the file."""
+
+    env: str | None = Field(None, description="The environment variable that holds the secret.")
+    file: Path | None = Field(None, description="A file that holds nothing else; relative to the folder of the config.")
+    _value: SecretStr | None = PrivateAttr(None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reference(cls, value: Any) -> Any:
+        if isinstance(value, dict | SecretRef):
+            return value
+        raise wrong("a secret must not stand in the file, write {env: NAME} or {file: PATH}", secret=True)
+
+    @field_validator("env")
+    @classmethod
+    def _variable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            raise wrong("not the name of an environment variable (the text is not shown, as it may be the secret)")
+        # Someone who pastes the key itself must not find it in an error or a log.
+        if "_" not in value and len(value) >= 16:
+            raise wrong("this looks like the secret itself, write the name of the variable that holds it")
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> SecretRef:
+        if (self.env is None) == (self.file is None):
+            raise wrong("a secret has one place, write either {env: NAME} or {file: PATH}")
+        return self
+
+    @property
+    def value(self) -> SecretStr:
+        """The secret. Raises LookupError before `load` read it (or where it was told not to)."""
+        if self._value is None:
+            raise LookupError(f"the secret {self.place} was not loaded")
+        return self._value
+
+    @property
+    def loaded(self) -> bool:
+        return self._value is not None
+
+    @property
+    def place(self) -> str:
+        return f"environment variable {self.env}" if self.env is not None else f"file {self.file}"
+
+    def set_value(self, value: SecretStr) -> None:
+        """For `load`, and for tests that have no environment."""
+        self._value = value
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        shown: list[tuple[str | None, Any]] = [("env", self.env)] if self.env is not None else [("file", self.file)]
+        return [*shown, ("value", MASK)] if self.loaded else shown
+
+
+class RateLimit(Section):
+    """So many in so long, counted in venue time."""
+
+    count: int = Field(gt=0)
+    per: Duration
+
+
+class RiskLimits(Section):
+    """Limits of one level (the top, an account or a strategy); over all levels the tightest wins."""
+
+    max_order_qty: Limit | None = Field(None, description="Largest quantity of one order.")
+    max_order_notional: Limit | None = Field(None, description="Largest value of one order, in USD.")
+    max_position_notional: Limit | None = Field(
+        None, description="Largest value of one instrument's position with its working orders, in USD."
+    )
+    max_orders: RateLimit | None = Field(None, description="How many orders may be sent in how long.")
+    state: State = Field(
+        "active",
+        description="active: all orders; reducing: only what shrinks a position; halted: nothing that opens.",
+    )
+
+
+class FeedConfig(Section):
+    """Market data of one market."""
+
+    source: Literal["alpaca"] = "alpaca"
+    market: Literal["stocks"]
+    feed: Literal["iex", "sip", "delayed_sip", "test"] = "iex"
+    key: SecretRef | None = Field(None, description="Default: the first account's key.")
+    secret: SecretRef | None = Field(None, description="Default: the first account's secret.")
+    data_url: Url | None = Field(None, description="Instead of Alpaca's https address for historical data.")
+    stream_url: Url | None = Field(None, description="Instead of Alpaca's wss address for live data.")
+
+    @model_validator(mode="after")
+    def _pair(self) -> FeedConfig:
+        if (self.key is None) != (self.secret is None):
+            raise wrong("key and secret belong together, write both or neither")
+        return self
+
+
+class AccountConfig(Section):
+    """One account at a broker."""
+
+    broker: Literal["alpaca"]
+    key: SecretRef
+    secret: SecretRef
+    url: Url | None = Field(None, description="Instead of the broker's address for the environment.")
+    limits: RiskLimits | None = None
+
+
+class StrategyConfig(Section):
+    """One strategy: any Nautilus `Strategy`, by its import path."""
+
+    class_: ClassPath = Field(alias="class", description="package.module:ClassName")
+    account: str = Field(description="A name under accounts.")
+    feed: str = Field(description="A name under feeds.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Fields of the strategy's own config class.")
+    on_stop: Literal["keep", "cancel", "flatten"] = Field(
+        "cancel",
+        description="At the end: keep its orders, cancel them, or cancel them and close its positions.",
+    )
+    limits: RiskLimits | None = None
+    shared: Flag = Field(False, description="Another strategy may trade the same instrument on the same account.")
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _params(cls, value: Any) -> Any:
+        return without_nulls(value)
+
+
+class MetricsConfig(Section):
+    listen: ListenAddress | None = Field(
+        None, description="host:port that Prometheus scrapes; without it there is no endpoint."
+    )
+
+    @property
+    def host(self) -> str | None:
+        return self.listen.rpartition(":")[0].strip("[]") if self.listen else None
+
+    @property
+    def port(self) -> int | None:
+        return int(self.listen.rpartition(":")[2]) if self.listen else None
+
+
+class LogConfig(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    file: Path | None = Field(None, description="A folder for log files; without it only the terminal.")
+    format: Literal["text", "json"] = Field("text", description="Of the log files.")
+
+
+class NodeConfig(Section):
+    """Deadlines of the node's own life."""
+
+    connect_timeout: Duration = Field(timedelta(seconds=30), description="All clients connected, or exit 69.")
+    reconcile_timeout: Duration = Field(
+        timedelta(seconds=30), description="Orders and positions reconciled, or exit 71."
+    )
+    stop_timeout: Duration = Field(timedelta(seconds=10), description="From the signal to the end of the process.")
+    unhealthy_after: Duration = Field(
+        timedelta(seconds=2), description="A loop that stands still so long is reported as unhealthy."
+    )
+    hang_limit: Duration = Field(
+        timedelta(seconds=10), description="A loop that stands still so long ends the process with 72."
+    )
+    unknown_order_timeout: Duration = Field(
+        timedelta(seconds=30),
+        description="An order of unknown outcome that the venue never shows is rejected after so long.",
+    )
+    http_timeout: Duration = Field(
+        timedelta(seconds=10), description="One request, from its start to the end of the reply."
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> NodeConfig:
+        if self.unhealthy_after > self.hang_limit:
+            raise wrong("hang_limit is shorter than unhealthy_after, make it longer")
+        return self
+
+
+def _named(value: Any) -> Any:
+    """Names become parts of Nautilus identifiers and of environment variables."""
+    value = without_nulls(value)
+    if isinstance(value, dict):
+        seen: dict[str, str] = {}
+        for name in value:
+            if not (isinstance(name, str) and NAME.fullmatch(name) and len(name) <= 32):
+                raise wrong(
+                    f"`{name}` can't be a name, use up to 32 ASCII letters, digits and single _, first a letter",
+                    key=name,
+                )
+            if (other := seen.setdefault(name.lower(), name)) != name:
+                raise wrong(f"`{name}` and `{other}` differ only in case, rename one", key=name)
+    return value
+
+
+class RunnerConfig(Section):
+    """The whole file."""
+
+    name: NodeName = Field(description="Of this node: in logs, metrics and order ids.")
+    environment: Environment = Field(
+        description="sim: the simulated exchange; paper: Alpaca's paper trading; live: real money."
+    )
+    feeds: Annotated[dict[str, FeedConfig], BeforeValidator(_named)] = Field(min_length=1)
+    accounts: Annotated[dict[str, AccountConfig], BeforeValidator(_named)] = Field(min_length=1)
+    strategies: Annotated[dict[str, StrategyConfig], BeforeValidator(_named)] = Field(min_length=1)
+    risk: RiskLimits = Field(default_factory=RiskLimits, description="Limits over all accounts.")
+    metrics: MetricsConfig = Field(default_factory=MetricsConfig)
+    log: LogConfig = Field(default_factory=LogConfig)
+    node: NodeConfig = Field(default_factory=NodeConfig)
+    paths: list[str] = Field(
+        default_factory=list,
+        description="More folders to look for strategies in; relative to the file's folder.",
+    )
+
+    @property
+    def trader_id(self) -> str:
+        """A text that Nautilus's `TraderId` takes: one without a hyphen would abort the process."""
+        return f"{self.name}-001"
+
+    def feed_credentials(self, feed: str) -> tuple[SecretRef, SecretRef]:
+        """Key and secret of a feed: its own, or those of the first account."""
+        own = self.feeds[feed]
+        if own.key is not None and own.secret is not None:
+            return own.key, own.secret
+        first = next(iter(self.accounts.values()))
+        return first.key, first.secret
+
+    def limits(self) -> list[tuple[str, RiskLimits]]:
+        """Every level that has limits, as (path in the file, limits), the top first."""
+        levels = [("risk", self.risk)]
+        levels += [(f"accounts.{name}.limits", a.limits) for name, a in self.accounts.items() if a.limits is not None]
+        levels += [
+            (f"strategies.{name}.limits", s.limits) for name, s in self.strategies.items() if s.limits is not None
+        ]
+        return levels
+
+
+__all__ = [
+    "AccountConfig",
+    "Environment",
+    "FeedConfig",
+    "LogConfig",
+    "MetricsConfig",
+    "NodeConfig",
+    "RateLimit",
+    "RiskLimits",
+    "RunnerConfig",
+    "SecretRef",
+    "State",
+    "StrategyConfig",
+]

@@ -1,0 +1,62 @@
+"""Secrets: named in the file, read from outside, and kept out of everything that is printed."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Iterable
+from types import TracebackType
+
+from pydantic import SecretStr
+
+MASK = "**********"
+# Shorter texts would turn up inside ordinary words; no broker's key is that short.
+_SHORTEST = 6
+_known: set[str] = set()
+_lock = threading.Lock()
+
+
+def remember(values: Iterable[SecretStr]) -> None:
+    """Have `redact` mask these from now on, for as long as the process lives."""
+    with _lock:
+        _known.update(text for value in values if len(text := value.get_secret_value()) >= _SHORTEST)
+
+
+def redact(text: str) -> str:
+    """`text` with every secret value that was loaded replaced by a mask."""
+    with _lock:
+        values = sorted(_known, key=len, reverse=True)
+    for value in values:
+        text = text.replace(value, MASK)
+    return text
+
+
+class RedactFilter(logging.Filter):
+    """A filter for handlers: masks secrets in the message, its arguments and the traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = redact(record.getMessage())
+        record.args = None
+        if record.exc_info and record.exc_text is None:
+            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
+        return True
+
+
+def install_excepthook() -> None:
+    """Mask secrets in the tracebacks that Python prints itself, those of threads included."""
+
+    def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+    def thread_hook(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+            excepthook(args.exc_type, args.exc_value, args.exc_traceback)
+
+    sys.excepthook = excepthook
+    threading.excepthook = thread_hook
