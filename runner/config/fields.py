@@ -69,6 +69,13 @@ def _name(value: Any) -> Any:
     return value
 
 
+def _key(value: Any) -> Any:
+    """Names become parts of Nautilus identifiers and of environment variables, which __ takes apart."""
+    if isinstance(value, str) and not (value.isascii() and NAME.fullmatch(value) and len(value) <= 32):
+        raise wrong(f"`{value}` can't be a name, use up to 32 ASCII letters, digits and single _, first a letter")
+    return value
+
+
 def _class_path(value: Any) -> Any:
     if isinstance(value, str) and not _CLASS_PATH.fullmatch(value):
         instead = "write package.module:ClassName"
@@ -126,6 +133,7 @@ Limit = Annotated[
         }
     ),
 ]
+Name = Annotated[str, BeforeValidator(_key)]
 NodeName = Annotated[str, BeforeValidator(_name)]
 ClassPath = Annotated[str, BeforeValidator(_class_path)]
 ListenAddress = Annotated[str, BeforeValidator(_listen)]

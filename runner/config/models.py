@@ -19,18 +19,18 @@ from pydantic import (
 )
 
 from runner.config.fields import (
-    NAME,
     ClassPath,
     Duration,
     Flag,
     Limit,
     ListenAddress,
+    Name,
     NodeName,
     Url,
     without_nulls,
     wrong,
 )
-from runner.config.secrets import MASK
+from runner.config.secrets import MASK, looks_like_secret
 
 Environment = Literal["sim", "paper", "live"]
 State = Literal["active", "reducing", "halted"]
@@ -69,7 +69,7 @@ class SecretRef(Section):
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
             raise wrong("not the name of an environment variable (the text is not shown, as it may be the secret)")
         # Someone who pastes the key itself must not find it in an error or a log.
-        if "_" not in value and len(value) >= 16:
+        if looks_like_secret(value):
             raise wrong("this looks like the secret itself, write the name of the variable that holds it")
         return value
 
@@ -222,20 +222,8 @@ class NodeConfig(Section):
         return self
 
 
-def _named(value: Any) -> Any:
-    """Names become parts of Nautilus identifiers and of environment variables."""
-    value = without_nulls(value)
-    if isinstance(value, dict):
-        seen: dict[str, str] = {}
-        for name in value:
-            if not (isinstance(name, str) and NAME.fullmatch(name) and len(name) <= 32):
-                raise wrong(
-                    f"`{name}` can't be a name, use up to 32 ASCII letters, digits and single _, first a letter",
-                    key=name,
-                )
-            if (other := seen.setdefault(name.lower(), name)) != name:
-                raise wrong(f"`{name}` and `{other}` differ only in case, rename one", key=name)
-    return value
+def _sections(kind: str) -> Any:
+    return Field(min_length=1, description=f"{kind}, each under a name of its own.")
 
 
 class RunnerConfig(Section):
@@ -245,9 +233,9 @@ class RunnerConfig(Section):
     environment: Environment = Field(
         description="sim: the simulated exchange; paper: Alpaca's paper trading; live: real money."
     )
-    feeds: Annotated[dict[str, FeedConfig], BeforeValidator(_named)] = Field(min_length=1)
-    accounts: Annotated[dict[str, AccountConfig], BeforeValidator(_named)] = Field(min_length=1)
-    strategies: Annotated[dict[str, StrategyConfig], BeforeValidator(_named)] = Field(min_length=1)
+    feeds: Annotated[dict[Name, FeedConfig], BeforeValidator(without_nulls)] = _sections("Market data")
+    accounts: Annotated[dict[Name, AccountConfig], BeforeValidator(without_nulls)] = _sections("Accounts at a broker")
+    strategies: Annotated[dict[Name, StrategyConfig], BeforeValidator(without_nulls)] = _sections("Strategies")
     risk: RiskLimits = Field(default_factory=RiskLimits, description="Limits over all accounts.")
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
     log: LogConfig = Field(default_factory=LogConfig)

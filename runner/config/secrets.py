@@ -18,6 +18,11 @@ _known: set[str] = set()
 _lock = threading.Lock()
 
 
+def looks_like_secret(text: str) -> bool:
+    """A name of a variable has its words apart; a key is one long run of letters and digits."""
+    return len(text) >= 16 and "_" not in text
+
+
 def remember(values: Iterable[SecretStr]) -> None:
     """Have `redact` mask these from now on, for as long as the process lives."""
     with _lock:

@@ -1,0 +1,103 @@
+"""What a schema can't say: names that refer to something, and things that exclude one another.
+
+Works on the tree rather than on models, so that mistakes elsewhere in the file hide none of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from runner.config.document import MapNode, Scalar, Step, entry_at
+from runner.config.errors import ConfigError, instead
+from runner.config.source import Source
+
+PAPER_HOST = "paper-api.alpaca.markets"
+LIVE_HOST = "api.alpaca.markets"
+
+
+def text_at(source: Source, *path: Step) -> str | None:
+    entry = entry_at(source.root, path)
+    return entry.value.text if entry is not None and isinstance(entry.value, Scalar) else None
+
+
+def names(source: Source, section: str) -> list[str]:
+    """The keys of a section, save those that a null removes."""
+    entry = entry_at(source.root, (section,))
+    if entry is None or not isinstance(entry.value, MapNode):
+        return []
+    return [name for name, item in entry.value.entries.items() if getattr(item.value, "text", "") is not None]
+
+
+def check_references(source: Source) -> list[ConfigError]:
+    return [*_twins(source), *_strategies(source), *_feeds(source), *_accounts(source)]
+
+
+def _error(source: Source, path: tuple[Step, ...], message: str, **how: Any) -> ConfigError:
+    return source.error("references", source.value_mark(path), path, message, **how)
+
+
+def _twins(source: Source) -> Iterator[ConfigError]:
+    """An override's variable has no case, so names must differ by more than that."""
+    for section in ("feeds", "accounts", "strategies"):
+        seen: dict[str, str] = {}
+        for name in names(source, section):
+            other = seen.setdefault(name.casefold(), name)
+            if other != name:
+                path = (section, name)
+                message = f"differs from {other} only in case, rename one"
+                yield source.error("references", source.key_mark(path), path, message)
+
+
+def _strategies(source: Source) -> Iterator[ConfigError]:
+    for strategy in names(source, "strategies"):
+        for key, section in (("account", "accounts"), ("feed", "feeds")):
+            wanted = text_at(source, "strategies", strategy, key)
+            known = names(source, section)
+            if wanted is not None and wanted not in known:
+                path = ("strategies", strategy, key)
+                yield _error(source, path, f"there is no {key} `{wanted}`, {instead(wanted, known, f'{section}')}")
+
+
+def _feeds(source: Source) -> Iterator[ConfigError]:
+    first: dict[str, str] = {}
+    for feed in names(source, "feeds"):
+        market = text_at(source, "feeds", feed, "market")
+        if market != "stocks":
+            continue
+        other = first.setdefault(market, feed)
+        if other != feed:
+            message = f"feeds.{other} is for {market} already, and Alpaca allows one connection: remove one of them"
+            yield _error(source, ("feeds", feed, "market"), message)
+
+
+def _accounts(source: Source) -> Iterator[ConfigError]:
+    environment = text_at(source, "environment")
+    keys: dict[tuple[str, str], str] = {}
+    for account in names(source, "accounts"):
+        url = text_at(source, "accounts", account, "url")
+        host = _host(url)
+        path: tuple[Step, ...] = ("accounts", account, "url")
+        if environment == "live" and host == PAPER_HOST:
+            yield _error(
+                source, path, "the paper host under `environment: live`, remove url or write environment: paper"
+            )
+        if environment in {"paper", "sim"} and host == LIVE_HOST:
+            message = f"the live host under `environment: {environment}`, remove url or write environment: live"
+            yield _error(source, path, message)
+        for kind in ("env", "file"):
+            place = text_at(source, "accounts", account, "key", kind)
+            if place is None:
+                continue
+            other = keys.setdefault((kind, place), account)
+            if other != account:
+                message = f"the key of accounts.{other}: one account at the broker can't be two here"
+                yield _error(source, ("accounts", account, "key", kind), message)
+
+
+def _host(url: str | None) -> str | None:
+    try:
+        return urlsplit(url).hostname if url else None
+    except ValueError:
+        return None
