@@ -1,7 +1,8 @@
 """The venue's error replies: one exception, one JSON shape.
 
-Alpaca's contract is the HTTP status and the `code`; the text may change. A code is the status followed by two or five digits of
-its own (40310000 = 403 + 10000), and the market-data host sends no code at all, which `code=None` stands for.
+Alpaca's contract is the HTTP status and the `code`; the text may change. A code is the status followed by two or
+five digits of its own (40310000 = 403 + 10000), and the market-data host sends no code at all, which `code=None`
+stands for.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ INTERNAL: Final = 50010000
 class AlpacaError(Exception):
     """A refusal as Alpaca words it.
 
-    `extra` are further members of the body (`existing_qty`, `related_orders`, …); its values must be JSON-serialisable.
+    `extra` are further members of the body (`existing_qty`, `related_orders`, …); its values must be JSON-
+    serialisable.
     """
 
     def __init__(

@@ -1,0 +1,247 @@
+"""An account's books: cash, positions, margin. Plain Reg T arithmetic in Decimal, nothing cached.
+
+Sources: docs.alpaca.markets "Margin and Short Selling" (the maintenance table), [OAS-T] `Account.buying_power`
+(multiplier 2: twice the excess of equity over initial margin; multiplier 1: cash).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from runner.exchange.assets import Asset
+from runner.exchange.broker.activities import Activities
+from runner.exchange.broker.orders import Order, Side
+
+ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
+INITIAL_RATE: Final = Decimal("0.5")
+MARGIN_MINIMUM_EQUITY: Final = Decimal(2000)
+
+# (price below, rate of market value); the first row that fits.
+LONG_MAINTENANCE: Final = (
+    (Decimal("2.50"), Decimal(1)),
+    (Decimal("6.00"), Decimal("0.5")),
+    (None, Decimal("0.3")),
+)
+# (price below, dollars per share, rate of market value): the greater of the two.
+SHORT_MAINTENANCE: Final = (
+    (Decimal("5.00"), Decimal("2.50"), Decimal(1)),
+    (None, Decimal("5.00"), Decimal("0.3")),
+)
+
+
+def maintenance_margin(qty: Decimal, price: Decimal, *, marginable: bool = True) -> Decimal:
+    """Dollars that a position of `qty` shares (negative: short) at `price` must keep as equity."""
+    value = abs(qty) * price
+    if qty >= 0:
+        if not marginable:
+            return value
+        return next(rate for below, rate in LONG_MAINTENANCE if below is None or price < below) * value
+    for below, per_share, rate in SHORT_MAINTENANCE:
+        if below is None or price < below:
+            return max(per_share * abs(qty), rate * value)
+    raise AssertionError("the table's last row takes every price")
+
+
+def initial_margin(qty: Decimal, price: Decimal, *, marginable: bool = True) -> Decimal:
+    """Reg T: half of the market value, all of it where the asset is not marginable."""
+    return abs(qty) * price * (INITIAL_RATE if marginable else ONE)
+
+
+@dataclass(slots=True)
+class Position:
+    """`qty` is negative for a short. `cost` is what the open shares were bought (or sold) for, with the sign of
+    `qty`.
+    """
+
+    symbol: str
+    qty: Decimal = ZERO
+    cost: Decimal = ZERO
+    realized: Decimal = ZERO
+    # The same for the trading day alone: shares held over the close enter it at the close's price.
+    day_cost: Decimal = ZERO
+
+    @property
+    def average(self) -> Decimal:
+        return self.cost / self.qty if self.qty else ZERO
+
+    def apply(self, side: Side, qty: Decimal, price: Decimal) -> Decimal:
+        """Book one execution and return the profit or loss it realized.
+
+        Average cost: what closes leaves the average of the rest as it was. The broker refuses an order through
+        zero, but an execution that does cross is booked right all the same.
+        """
+        signed = qty if side == "buy" else -qty
+        closing = min(abs(signed), abs(self.qty)) if self.qty * signed < 0 else ZERO
+        realized = ZERO
+        if closing:
+            share = closing / abs(self.qty)
+            direction = ONE if self.qty > 0 else -ONE
+            closed_cost = self.cost if share == 1 else self.cost * share
+            realized = direction * closing * price - closed_cost
+            self.cost -= closed_cost
+            self.day_cost -= self.day_cost * share
+            self.qty -= direction * closing
+            signed += direction * closing
+        if signed:
+            self.qty += signed
+            self.cost += signed * price
+            self.day_cost += signed * price
+        self.realized += realized
+        return realized
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """An account at one moment, in dollars. Short values are negative; buying powers have working orders taken
+    off.
+    """
+
+    cash: Decimal
+    long_value: Decimal
+    short_value: Decimal
+    equity: Decimal
+    initial: Decimal
+    maintenance: Decimal
+    reserved: Decimal
+    multiplier: int
+    regt_buying_power: Decimal
+    options_buying_power: Decimal
+    non_marginable_buying_power: Decimal
+
+    @property
+    def buying_power(self) -> Decimal:
+        return self.regt_buying_power if self.multiplier > 1 else self.non_marginable_buying_power
+
+
+@dataclass(slots=True)
+class Configuration:
+    """What GET/PATCH /v2/account/configurations holds."""
+
+    fractional_trading: bool = True
+    max_margin_multiplier: str = "4"
+    max_options_trading_level: int = 3
+    no_shorting: bool = False
+    ptp_no_exception_entry: bool = False
+    suspend_trade: bool = False
+    trade_confirm_email: str = "all"
+    disable_overnight_trading: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """The books of one key id."""
+
+    key: str
+    id: str
+    number: str
+    created_ns: int
+    cash: Decimal
+    multiplier: int
+    activities: Activities = field(default_factory=Activities)
+    configuration: Configuration = field(default_factory=Configuration)
+    positions: dict[str, Position] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    by_client_id: dict[str, Order] = field(default_factory=dict)
+    _open: dict[str, Order] = field(default_factory=dict)
+    opening_cash: Decimal = ZERO
+    last_equity: Decimal = ZERO
+    last_maintenance: Decimal = ZERO
+    fees: Decimal = ZERO
+    realized: Decimal = ZERO
+
+    def __post_init__(self) -> None:
+        self.opening_cash = self.cash
+        self.last_equity = self.cash
+
+    def position(self, symbol: str) -> Position | None:
+        """The open position, if there is one."""
+        found = self.positions.get(symbol)
+        return found if found is not None and found.qty else None
+
+    def qty(self, symbol: str) -> Decimal:
+        """Signed shares held."""
+        found = self.positions.get(symbol)
+        return found.qty if found is not None else ZERO
+
+    def open_orders(self, symbol: str | None = None, *, without: Order | None = None) -> list[Order]:
+        """Open orders in the order of submission; `without` leaves out the one that is about to be replaced."""
+        return [o for o in self._open.values() if symbol in {None, o.symbol} and o is not without]
+
+    def holding_orders(self, symbol: str, *, without: Order | None = None) -> list[Order]:
+        """Open orders that close the position and so hold its shares."""
+        return [o for o in self.open_orders(symbol, without=without) if not o.opens]
+
+    def add_order(self, order: Order) -> None:
+        """An order that was accepted: from now on its client order id is burnt."""
+        self.orders[order.id] = self.by_client_id[order.client_order_id] = self._open[order.id] = order
+
+    def order_ended(self, order: Order) -> None:
+        """It holds neither shares nor buying power any more."""
+        self._open.pop(order.id, None)
+
+    def held(self, symbol: str) -> Decimal:
+        """Shares that working orders already close."""
+        return sum((o.leaves for o in self.holding_orders(symbol)), ZERO)
+
+    def reserved(self) -> Decimal:
+        """Buying power that open orders hold: sell-to-close and buy-to-cover hold none."""
+        return sum((o.unit_reserve * o.leaves for o in self.open_orders()), ZERO)
+
+    def book_fill(self, order: Order, qty: Decimal, price: Decimal) -> Decimal:
+        """Cash and position after one execution; returns the signed position."""
+        position = self.positions.setdefault(order.symbol, Position(order.symbol))
+        self.realized += position.apply(order.side, qty, price)
+        self.cash += (-qty if order.is_buy else qty) * price
+        left = position.qty
+        if not left:
+            del self.positions[order.symbol]
+        return left
+
+    def book_fee(self, amount: Decimal) -> None:
+        """A fee leaves the cash at once."""
+        self.cash -= amount
+        self.fees += amount
+
+    def figures(
+        self, mark: Callable[[str], Decimal], asset: Callable[[str], Asset | None], *, less_reserved: bool = True
+    ) -> Figures:
+        """Equity, margins and buying powers at the marks given."""
+        long_value = short_value = initial = maintenance = ZERO
+        for symbol, position in self.positions.items():
+            price = mark(symbol)
+            found = asset(symbol)
+            marginable = found is None or found.marginable
+            value = position.qty * price
+            long_value += max(value, ZERO)
+            short_value += min(value, ZERO)
+            initial += initial_margin(position.qty, price, marginable=marginable)
+            maintenance += maintenance_margin(position.qty, price, marginable=marginable)
+        equity = self.cash + long_value + short_value
+        reserved = self.reserved() if less_reserved else ZERO
+        excess = max(equity - initial, ZERO)
+        allowed = min(self.multiplier, int(Decimal(self.configuration.max_margin_multiplier)))
+        multiplier = allowed if equity >= MARGIN_MINIMUM_EQUITY else 1
+        return Figures(
+            cash=self.cash,
+            long_value=long_value,
+            short_value=short_value,
+            equity=equity,
+            initial=initial,
+            maintenance=maintenance,
+            reserved=reserved,
+            multiplier=multiplier,
+            regt_buying_power=max(excess * 2 - reserved, ZERO),
+            options_buying_power=max(excess - reserved * INITIAL_RATE, ZERO),
+            non_marginable_buying_power=max(min(self.cash, excess) - reserved, ZERO),
+        )
+
+    def roll_day(self, mark: Callable[[str], Decimal], asset: Callable[[str], Asset | None]) -> None:
+        """The close of a trading day: today's figures become `last_…`, positions enter the next day at the close."""
+        now = self.figures(mark, asset, less_reserved=False)
+        self.last_equity, self.last_maintenance = now.equity, now.maintenance
+        for symbol, position in self.positions.items():
+            position.day_cost = position.qty * mark(symbol)

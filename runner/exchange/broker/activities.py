@@ -1,0 +1,108 @@
+"""Account activities: FILL rows and FEE rows, their order, filters and pages ([OAS-T] /v2/account/activities)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from runner.exchange.broker.orders import Order
+from runner.exchange.broker.wire import SECOND_NS, rfc3339, text
+from runner.exchange.errors import invalid
+
+# Activity types that stand for several ([OAS-T] ActivityType).
+GROUPS: dict[str, frozenset[str]] = {"TRANS": frozenset({"CSD", "CSW"}), "MISC": frozenset({"FEE", "CFEE"})}
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One row; `created_ns` is what `date`, `after` and `until` look at."""
+
+    id: str
+    type: str
+    created_ns: int
+    row: dict[str, Any]
+
+
+def fill_activity(activity_id: str, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> Activity:
+    """The row of one execution. It has no execution id, and the UUID in its own id is not one."""
+    row = {
+        "activity_type": "FILL",
+        "id": activity_id,
+        "type": "fill" if order.status == "filled" else "partial_fill",
+        "order_id": order.id,
+        "order_status": order.status,
+        "symbol": order.symbol,
+        "side": order.side,
+        "price": text(price),
+        "qty": text(qty),
+        "cum_qty": text(order.filled_qty),
+        "leaves_qty": text(order.leaves),
+        "transaction_time": rfc3339(ts_ns),
+    }
+    return Activity(activity_id, "FILL", ts_ns, row)
+
+
+def fee_activity(activity_id: str, order: Order, qty: Decimal, amount: Decimal, ts_ns: int) -> Activity:
+    """A fee of `amount` dollars on an execution. Alpaca books it overnight; here it shows, and is paid, at once."""
+    row = {
+        "activity_type": "FEE",
+        "activity_sub_type": "COM",
+        "id": activity_id,
+        "date": rfc3339(ts_ns)[:10],
+        "created_at": rfc3339(ts_ns),
+        "net_amount": text(-amount),
+        "description": f"Commission on {text(qty)} shares of {order.symbol}, order {order.id}",
+        "symbol": order.symbol,
+        "qty": text(qty),
+        "per_share_amount": text(-amount / qty),
+        "currency": "USD",
+        "status": "executed",
+    }
+    return Activity(activity_id, "FEE", ts_ns, row)
+
+
+@dataclass(slots=True)
+class Activities:
+    """The rows of one account."""
+
+    rows: list[Activity] = field(default_factory=list)
+
+    def add(self, activity: Activity) -> None:
+        self.rows.append(activity)
+
+    def page(
+        self,
+        *,
+        types: frozenset[str] | None = None,
+        category: str | None = None,
+        after_ns: int | None = None,
+        until_ns: int | None = None,
+        day_ns: int | None = None,
+        order_id: str | None = None,
+        direction: Literal["asc", "desc"] = "desc",
+        page_size: int = 100,
+        page_token: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """At most `page_size` rows behind the row whose id is `page_token`, sorted by id; `after` and `until` are
+        exclusive.
+        """
+        wanted = None if types is None else frozenset().union(*(GROUPS.get(t, frozenset({t})) for t in types))
+
+        def fits(row: Activity) -> bool:
+            return (
+                (wanted is None or row.type in wanted)
+                and (category is None or (row.type == "FILL") == (category == "trade_activity"))
+                and (after_ns is None or row.created_ns > after_ns)
+                and (until_ns is None or row.created_ns < until_ns)
+                and (day_ns is None or 0 <= row.created_ns - day_ns < 86_400 * SECOND_NS)
+                and (order_id is None or row.row.get("order_id") == order_id)
+            )
+
+        descending = direction == "desc"
+        found = sorted((row for row in self.rows if fits(row)), key=lambda row: row.id, reverse=descending)
+        if page_token:
+            if not any(row.id == page_token for row in self.rows):
+                raise invalid(f"page_token is not the id of an activity: {page_token}")
+            found = [row for row in found if (row.id < page_token if descending else row.id > page_token)]
+        return [row.row for row in found[:page_size]]

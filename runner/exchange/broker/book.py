@@ -1,0 +1,196 @@
+"""Open orders by symbol, and what the market does to them: sessions, expiry, stops, fills."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from runner.exchange.broker.accounts import Account
+from runner.exchange.broker.lifecycle import Lifecycle
+from runner.exchange.broker.matching import (
+    Portions,
+    counts_as_last,
+    elected_by_print,
+    elected_by_quote,
+    may_trade,
+    price_at,
+    shares_of,
+    trail,
+)
+from runner.exchange.broker.orders import Order
+from runner.exchange.broker.sessions import Sessions
+from runner.exchange.calendar import Session
+from runner.exchange.market import Market, Quote, Trade
+
+ALL_AT_ONCE = frozenset({"ioc", "fok"})
+
+
+class Book:
+    """Every open order of every account. Each market callback is cheap where a symbol has no order."""
+
+    def __init__(
+        self,
+        market: Market,
+        sessions: Sessions,
+        life: Lifecycle,
+        portions: Portions,
+        revalue: Callable[[Account, Order], None],
+    ) -> None:
+        self._market = market
+        self._sessions = sessions
+        self._life = life
+        self._portions = portions
+        self._revalue = revalue
+        self._orders: dict[str, dict[str, tuple[Account, Order]]] = {}
+        # Cancels and replaces that the venue has yet to decide (a fault asks for it): old order id → the new order,
+        # or None.
+        self._undecided: dict[str, Order | None] = {}
+        self._session: Session = "closed"
+        self._next_expiry_ns: int | None = None
+
+    def add(self, account: Account, order: Order) -> None:
+        """Take an order that was accepted; `start` puts it to work."""
+        self._orders.setdefault(order.symbol, {})[order.id] = (account, order)
+        if self._next_expiry_ns is None or order.expires_ns < self._next_expiry_ns:
+            self._next_expiry_ns = order.expires_ns
+
+    def decide_later(self, order: Order, replacement: Order | None) -> None:
+        """Leave a cancel or replace to the next quote: if the order is marketable there, the fill wins."""
+        self._undecided[order.id] = replacement
+
+    def start(self, account: Account, order: Order) -> None:
+        """Route an order whose session is on, and match it against the quote that stands."""
+        if order.status == "accepted":
+            self._life.simple(account, order, "pending_new")
+        self._revalue(account, order)
+        self._life.simple(account, order, "new")
+        quote = self._market.quote(order.symbol)
+        if quote is not None and self._is_live(quote):
+            self._match(account, order, quote)
+
+    def on_quote(self, quote: Quote) -> None:
+        """A new best bid and offer."""
+        self.on_clock(self._market.now_ns)
+        orders = self._orders.get(quote.symbol)
+        if not orders or not self._is_live(quote):
+            return
+        for account, order in list(orders.values()):
+            self._match(account, order, quote)
+            if order.id in self._undecided:
+                self._decide(account, order)
+        self._sweep(quote.symbol)
+
+    def on_trade(self, trade: Trade) -> None:
+        """A print: it elects stops and moves trailing ones."""
+        self.on_clock(self._market.now_ns)
+        orders = self._orders.get(trade.symbol)
+        if not orders or self._market.session() != "core" or not counts_as_last(trade.raw):
+            return
+        for account, order in list(orders.values()):
+            if not order.working or order.triggered:
+                continue
+            if elected_by_print(order, trade.price):
+                order.triggered = True
+                quote = self._market.quote(order.symbol)
+                if quote is not None and self._is_live(quote):
+                    self._match(account, order, quote)
+            else:
+                trail(order, trade.price)
+        self._sweep(trade.symbol)
+
+    def on_clock(self, now_ns: int) -> None:
+        """Venue time moved: orders expire, and a session that opened puts its orders to work."""
+        if self._next_expiry_ns is not None and now_ns >= self._next_expiry_ns:
+            self._expire(now_ns)
+        session = self._market.session()
+        if session == self._session:
+            return
+        self._session = session
+        for orders in list(self._orders.values()):
+            for account, order in list(orders.values()):
+                if order.status == "accepted" and may_trade(order, session):
+                    self._life.simple(account, order, "pending_new")
+                    self._revalue(account, order)
+                    self._life.simple(account, order, "new")
+
+    def now_or_never(self, account: Account, order: Order) -> None:
+        """IOC and FOK: what did not trade at the quote that stands is cancelled."""
+        if order.time_in_force in ALL_AT_ONCE and order.working:
+            self._life.simple(account, order, "canceled")
+
+    def end(self, account: Account, order: Order, status: str) -> None:
+        """A cancel or replace: the order leaves the book."""
+        self._life.simple(account, order, status)
+        self._sweep(order.symbol)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _is_live(self, quote: Quote) -> bool:
+        session = self._market.session()
+        return session != "closed" and quote.ts_ns >= self._sessions.start_of(session, self._market.now_ns)
+
+    def _match(self, account: Account, order: Order, quote: Quote) -> None:
+        session = self._market.session()
+        if not order.working or not may_trade(order, session):
+            return
+        if session == "core" and not order.triggered:
+            near: Decimal = quote.ask if order.is_buy else quote.bid
+            if elected_by_quote(order, quote):
+                order.triggered = True
+            elif near > 0:
+                trail(order, near)
+        price = price_at(order, quote)
+        if price is not None:
+            if order.id in self._undecided:
+                self._fill_wins(account, order)
+            qty = shares_of(order.notional, price) if order.notional is not None else self._portions.of(order)
+            if qty > 0:
+                self._life.fill(account, order, qty, price)
+        self.now_or_never(account, order)
+
+    def _fill_wins(self, account: Account, order: Order) -> None:
+        replacement = self._undecided.pop(order.id)
+        if replacement is None:
+            self._life.refused_change(account, order, "order_cancel_rejected")
+            return
+        self._life.refused_change(account, order, "order_replace_rejected")
+        self._life.simple(account, replacement, "rejected")
+
+    def _decide(self, account: Account, order: Order) -> None:
+        """The quote went by without a fill: the change goes through."""
+        replacement = self._undecided.pop(order.id)
+        if replacement is None:
+            self._life.simple(account, order, "canceled")
+            return
+        order.replaced_by = replacement.id
+        self._life.simple(account, order, "replaced")
+        self._life.simple(account, replacement, "new")
+
+    def _expire(self, now_ns: int) -> None:
+        due = [
+            (order.expires_ns, account, order)
+            for orders in self._orders.values()
+            for account, order in orders.values()
+            if order.open and order.expires_ns <= now_ns
+        ]
+        for expires_ns, account, order in sorted(due, key=lambda row: row[0]):
+            replacement = self._undecided.pop(order.id, None)
+            if replacement is not None and replacement.open:
+                self._life.simple(account, replacement, "rejected")
+            # A GTC order is cancelled when its 90 days are over, a DAY order expires.
+            ending = "canceled" if order.time_in_force == "gtc" else "expired"
+            self._life.simple(account, order, ending, at_ns=expires_ns)
+        for symbol in list(self._orders):
+            self._sweep(symbol)
+        self._next_expiry_ns = min(
+            (order.expires_ns for orders in self._orders.values() for _, order in orders.values()), default=None
+        )
+
+    def _sweep(self, symbol: str) -> None:
+        orders = self._orders.get(symbol)
+        if orders is None:
+            return
+        for order_id in [key for key, (_, order) in orders.items() if not order.open]:
+            del orders[order_id]
+        if not orders:
+            del self._orders[symbol]

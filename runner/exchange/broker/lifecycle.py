@@ -1,0 +1,119 @@
+"""An order's steps: each changes the order, the books and the activities, and publishes one trade update.
+
+Source: docs.alpaca.markets "Orders at Alpaca" (life cycle) and "Websocket streaming" (the members of an update).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from runner.exchange.broker.accounts import Account
+from runner.exchange.broker.activities import fee_activity, fill_activity
+from runner.exchange.broker.orders import Order
+from runner.exchange.broker.wire import Ids, rfc3339, text
+from runner.exchange.market import Market
+
+type Publish = Callable[[str, dict[str, Any]], None]
+
+
+class Lifecycle:
+    """The only place that changes an order's status. `publish(account key, update)` must not block."""
+
+    def __init__(self, market: Market, ids: Ids, publish: Publish, fee_per_share: Decimal) -> None:
+        self._market = market
+        self._ids = ids
+        self._publish = publish
+        self._fee_per_share = fee_per_share
+        self._last_ns = 0
+        # The last price at which anything traded here: the mark of a symbol that the market shows no price for.
+        self.last_fill: dict[str, Decimal] = {}
+        self.fills = 0
+
+    def stamp(self, ns: int | None = None) -> int:
+        """Venue time, never twice the same: a replay's clock stands still between ticks, but time filters are
+        exclusive.
+        """
+        self._last_ns = max(self._market.now_ns if ns is None else ns, self._last_ns + 1)
+        return self._last_ns
+
+    def simple(self, account: Account, order: Order, status: str, *, at_ns: int | None = None) -> None:
+        """A step without a trade, named after the status it leads to."""
+        ts_ns = self.stamp(at_ns)
+        order.status = status
+        order.updated_ns = ts_ns
+        match status:
+            case "canceled":
+                order.canceled_ns = ts_ns
+            case "expired":
+                order.expired_ns = ts_ns
+            case "rejected":
+                order.failed_ns = ts_ns
+            case "replaced":
+                order.replaced_ns = ts_ns
+            case "pending_cancel":
+                order.cancel_requested_ns = ts_ns
+            case _:
+                pass
+        if not order.open:
+            account.order_ended(order)
+        named = status not in {"pending_new", "accepted", "pending_cancel", "pending_replace"}
+        self._emit(account, order, status, ts_ns, execution_id=self._ids.fresh() if named else None)
+
+    def refused_change(self, account: Account, order: Order, event: str) -> None:
+        """`order_cancel_rejected` or `order_replace_rejected`: the order is back where it was."""
+        ts_ns = self.stamp()
+        order.status = order.before_pending
+        order.updated_ns = ts_ns
+        self._emit(account, order, event, ts_ns, execution_id=self._ids.fresh())
+
+    def fill(self, account: Account, order: Order, qty: Decimal, price: Decimal) -> None:
+        """One execution of `qty` shares at `price`: books, activities, then the update."""
+        ts_ns = self.stamp()
+        if order.qty is None:
+            order.estimated_qty = order.filled_qty + qty  # an amount of dollars fills at once
+        whole = qty == order.leaves
+        order.filled_qty += qty
+        order.filled_value += qty * price
+        if whole:
+            order.status = "filled"
+        elif order.status not in {"pending_cancel", "pending_replace"}:
+            order.status = "partially_filled"
+        order.before_pending = "partially_filled"
+        order.filled_ns = order.updated_ns = ts_ns
+        self.last_fill[order.symbol] = price
+        self.fills += 1
+        if whole:
+            account.order_ended(order)
+        held = account.book_fill(order, qty, price)
+        account.activities.add(fill_activity(self._ids.activity(ts_ns), order, qty, price, ts_ns))
+        fee = self._fee_per_share * qty
+        if fee:
+            account.book_fee(fee)
+            account.activities.add(fee_activity(self._ids.activity(ts_ns), order, qty, fee, ts_ns))
+        self._emit(
+            account,
+            order,
+            "fill" if whole else "partial_fill",
+            ts_ns,
+            execution_id=self._ids.fresh(),
+            price=text(price),
+            qty=text(qty),
+            position_qty=text(held),
+        )
+
+    def _emit(
+        self, account: Account, order: Order, event: str, ts_ns: int, *, execution_id: str | None, **members: str
+    ) -> None:
+        at = rfc3339(ts_ns)
+        update = {
+            "event": event,
+            "event_id": self._ids.event(ts_ns),
+            "at": at,
+            "execution_id": execution_id,
+            "timestamp": at,
+            **members,
+            "order": order.json(),
+        }
+        self._publish(account.key, update)
