@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 _NODE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
-_CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})")
 _URL = re.compile(r"(https?|wss?)://[^\s/@]+(/[^\s@]*)?")
@@ -77,10 +77,10 @@ def _key(value: Any) -> Any:
 
 
 def _class_path(value: Any) -> Any:
-    if isinstance(value, str) and not _CLASS_PATH.fullmatch(value):
+    if isinstance(value, str) and not CLASS_PATH.fullmatch(value):
         instead = "write package.module:ClassName"
         head, dot, tail = value.rpartition(".")
-        if dot and _CLASS_PATH.fullmatch(f"{head}:{tail}"):
+        if dot and CLASS_PATH.fullmatch(f"{head}:{tail}"):
             instead = f"write {head}:{tail}"
         raise wrong(f"`{value}` is not an import path of a class, {instead}")
     return value

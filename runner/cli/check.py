@@ -1,0 +1,56 @@
+"""`runner check FILE…`: every mistake of a file, without connecting to anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from runner.cli._files import EXIT_OK, report
+from runner.config.errors import STAGES, ConfigErrors
+from runner.config.load import inspect, sorted_errors
+
+
+def check(
+    *files: Annotated[Path, Parameter(required=True)],
+    sim: bool = False,
+    no_build: Annotated[bool, Parameter(negative=())] = False,
+    speed: str = "1",
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Find every mistake in FILES (each laid over the one before) without connecting to anything.
+
+    Stages: parse, schema, references (names, environment variables, secrets), build (strategies are imported and
+    their parameters checked by their own config classes).
+
+    Parameters
+    ----------
+    sim
+        As for `runner FILE --sim`: keys may be missing.
+    no_build
+        Stop before the strategies are imported.
+    speed
+        Of the replay that the file is meant for; other than 1, bars aggregated inside the node are refused.
+    json_
+        Print one JSON object on stdout.
+    """
+    found = inspect(files, environ=os.environ, need_secrets=not sim)
+    errors = list(found.errors)
+    plans: dict[str, str] = {}
+    if not no_build:
+        from runner.config.strategies import build_stage
+
+        made, more = build_stage(found, files, speed_is_one=speed == "1")
+        errors += more
+        plans = {name: f"{one.cls.__module__}:{one.cls.__qualname__}" for name, one in made.items()}
+    if errors:
+        return report(ConfigErrors(sorted_errors(errors, files)), as_json=json_)
+    stages = [stage for stage in STAGES if stage != "build" or not no_build]
+    if json_:
+        print(json.dumps({"errors": [], "stages": stages, "strategies": plans}, indent=2))
+    else:
+        print(f"{', '.join(map(str, files))}: fine ({', '.join(stages)})")
+    return EXIT_OK

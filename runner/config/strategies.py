@@ -1,0 +1,240 @@
+"""The build stage: imports each strategy's class and makes its config, all mistakes at their places.
+
+Imports Nautilus, but only when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.config.classes import ClassProblem, config_class, extend_path, import_strategy, search_folders
+from runner.config.document import ListNode, MapNode, Mark, Node, Scalar, Step, entry_at, walk
+from runner.config.errors import ConfigError, ConfigErrors
+from runner.config.fields import CLASS_PATH
+from runner.config.load import Inspected, Loaded, inspect, sorted_errors
+from runner.config.models import StrategyConfig
+from runner.config.params import build_struct
+from runner.config.references import names, text_at
+from runner.config.secrets import MASK
+from runner.config.source import Source, under_secret
+
+
+@dataclass(frozen=True)
+class StrategyPlan:
+    """A strategy that can be built: `cls(config)`. `instruments` and `bar_types` are those its config names."""
+
+    id: str
+    cls: type
+    config_cls: type
+    config: Any
+    instruments: tuple[str, ...]
+    bar_types: tuple[str, ...]
+    spec: StrategyConfig
+
+
+@dataclass(frozen=True)
+class _Made:
+    name: str
+    cls: type
+    config_cls: type
+    config: Any
+    instruments: tuple[str, ...]
+    bar_types: tuple[str, ...]
+
+
+def resolve(loaded: Loaded, *, speed_is_one: bool = True) -> dict[str, StrategyPlan]:
+    """A plan for each strategy by its name in the file. Raises ConfigErrors with every mistake.
+
+    `speed_is_one` is false for a replay at another speed, where bars aggregated inside Nautilus would be cut by
+    today's clock and are refused.
+    """
+    made, errors = _build(loaded.source, loaded.files, speed_is_one=speed_is_one)
+    if errors:
+        raise ConfigErrors(sorted_errors(errors, loaded.files))
+    return _plans(made, loaded)
+
+
+def prepare(
+    files: Sequence[Path], *, environ: Mapping[str, str], need_secrets: bool = True, speed_is_one: bool = True
+) -> tuple[Loaded, dict[str, StrategyPlan]]:
+    """`load` and `resolve` at once: raises ConfigErrors with the mistakes of both."""
+    found = inspect(files, environ=environ, need_secrets=need_secrets)
+    errors = list(found.errors)
+    made, more = build_stage(found, files, speed_is_one=speed_is_one)
+    if errors or more or found.config is None or found.source is None:
+        raise ConfigErrors(sorted_errors([*errors, *more], files))
+    loaded = Loaded(found.config, tuple(files), found.source)
+    return loaded, _plans(made, loaded)
+
+
+def build_stage(
+    found: Inspected, files: Sequence[Path], *, speed_is_one: bool = True
+) -> tuple[dict[str, _Made], list[ConfigError]]:
+    """The build stage of whatever could be parsed, mistakes elsewhere in the file or not."""
+    if found.source is None:
+        return {}, []
+    return _build(found.source, files, speed_is_one=speed_is_one)
+
+
+def _plans(made: dict[str, _Made], loaded: Loaded) -> dict[str, StrategyPlan]:
+    return {
+        name: StrategyPlan(
+            name, one.cls, one.config_cls, one.config, one.instruments, one.bar_types, loaded.config.strategies[name]
+        )
+        for name, one in made.items()
+    }
+
+
+def _build(source: Source, files: Sequence[Path], *, speed_is_one: bool) -> tuple[dict[str, _Made], list[ConfigError]]:
+    errors: list[ConfigError] = []
+    made: dict[str, _Made] = {}
+    wanted = [(name, path) for name in names(source, "strategies") if (path := _class_path(source, name)) is not None]
+    if not wanted:
+        return made, errors
+    folders = search_folders(files, _extra_folders(source, errors))
+    extend_path(folders)
+    for name, class_path in wanted:
+        one = _one(source, name, class_path, folders, errors)
+        if one is not None:
+            made[name] = one
+            if not speed_is_one:
+                errors += _internal_bars(source, one)
+    errors += _same_instrument(source, made)
+    return made, errors
+
+
+def _class_path(source: Source, name: str) -> str | None:
+    text = text_at(source, "strategies", name, "class")
+    return text if text is not None and CLASS_PATH.fullmatch(text) else None
+
+
+def _extra_folders(source: Source, errors: list[ConfigError]) -> list[Path]:
+    entry = entry_at(source.root, ("paths",))
+    folders: list[Path] = []
+    if entry is not None and isinstance(entry.value, ListNode):
+        for index, item in enumerate(entry.value.items):
+            if not isinstance(item, Scalar) or item.text is None:
+                continue
+            base = Path(item.mark.path).parent if item.mark.in_file else Path()
+            folder = base / Path(item.text).expanduser()
+            folders.append(folder)
+            if not folder.is_dir():
+                errors.append(source.error("references", item.mark, ("paths", index), f"there is no folder {folder}"))
+    return folders
+
+
+def _one(source: Source, name: str, class_path: str, folders: list[Path], errors: list[ConfigError]) -> _Made | None:
+    here: tuple[Step, ...] = ("strategies", name)
+    try:
+        cls = import_strategy(class_path, folders)
+        config_cls = config_class(cls)
+    except ClassProblem as problem:
+        path = (*here, "class")
+        errors.append(source.error("build", source.value_mark(path), path, problem.message))
+        return None
+    path = (*here, "params")
+    entry = entry_at(source.root, path)
+    node: Node = MapNode(source.key_mark(here)) if entry is None else entry.value
+    if isinstance(node, Scalar) and node.text is None:
+        node = MapNode(source.key_mark(path))
+    if not isinstance(node, MapNode):
+        return None
+    node = MapNode(source.key_mark(path), node.entries)
+
+    def report(mark: Mark, where: tuple[Step, ...], message: str) -> None:
+        if under_secret(where) and (value := text_at(source, *where)):
+            message = message.replace(value, MASK)
+        errors.append(source.error("build", mark, where, message))
+
+    config = build_struct(node, config_cls, path, report)
+    if config is None:
+        return None
+    try:
+        cls(config)
+    except Exception as error:  # the strategy author's own checks
+        text = " ".join(str(error).split()) or type(error).__name__
+        report(node.mark, path, f"{cls.__name__} refuses these: {text}")
+        return None
+    instruments, bar_types = _named(config)
+    return _Made(name, cls, config_cls, config, instruments, bar_types)
+
+
+def _named(config: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Every instrument and bar type among a config's values."""
+    from nautilus_trader.model.data import BarType
+    from nautilus_trader.model.identifiers import InstrumentId
+
+    instruments: dict[str, None] = {}
+    bar_types: dict[str, None] = {}
+    for value in _values(config):
+        if isinstance(value, InstrumentId):
+            instruments[str(value)] = None
+        elif isinstance(value, BarType):
+            bar_types[str(value)] = None
+            instruments[str(value.instrument_id)] = None
+    return tuple(instruments), tuple(bar_types)
+
+
+def _values(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _values(key)
+            yield from _values(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _values(item)
+    elif hasattr(value, "__struct_fields__"):
+        for field in value.__struct_fields__:
+            yield from _values(getattr(value, field))
+    else:
+        yield value
+
+
+def _place(source: Source, strategy: str, text: str) -> tuple[Mark, tuple[Step, ...]]:
+    """Where the parameters name `text`, or else the parameters themselves (it may be a default)."""
+    path: tuple[Step, ...] = ("strategies", strategy, "params")
+    entry = entry_at(source.root, path)
+    if entry is not None:
+        for where, _, node in walk(entry.value, path):
+            if isinstance(node, Scalar) and node.text is not None and node.text == text:
+                return node.mark, where
+        for where, _, node in walk(entry.value, path):
+            if isinstance(node, Scalar) and node.text is not None and node.text.startswith(f"{text}-"):
+                return node.mark, where
+    return source.key_mark(path), path
+
+
+def _internal_bars(source: Source, made: _Made) -> Iterator[ConfigError]:
+    for bar_type in made.bar_types:
+        if "-INTERNAL" not in bar_type:
+            continue
+        mark, path = _place(source, made.name, bar_type)
+        message = (
+            "bars aggregated inside the node (INTERNAL) are cut by today's clock, which a replay at this speed outruns:"
+            " use EXTERNAL bars or --speed 1"
+        )
+        yield source.error("build", mark, path, message)
+
+
+def _same_instrument(source: Source, made: Mapping[str, _Made]) -> Iterator[ConfigError]:
+    owners: dict[tuple[str, str], list[str]] = {}
+    for name, one in made.items():
+        account = text_at(source, "strategies", name, "account")
+        for instrument in one.instruments if account is not None else ():
+            assert account is not None
+            others = owners.setdefault((account, instrument), [])
+            shared = text_at(source, "strategies", name, "shared") == "true"
+            for other in others:
+                if shared and text_at(source, "strategies", other, "shared") == "true":
+                    continue
+                mark, path = _place(source, name, instrument)
+                message = (
+                    f"strategies.{other} trades {instrument} on accounts.{account} already,"
+                    " name another or write `shared: true` on both"
+                )
+                yield source.error("build", mark, path, message)
+                break
+            others.append(name)
