@@ -151,6 +151,8 @@ class Account:
     last_equity: Decimal = ZERO
     last_maintenance: Decimal = ZERO
     fees: Decimal = ZERO
+    # (venue time in ns, equity), one a minute: what the portfolio history is made of.
+    equity_samples: list[tuple[int, Decimal]] = field(default_factory=list)
     realized: Decimal = ZERO
 
     def __post_init__(self) -> None:

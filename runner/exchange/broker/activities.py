@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from runner.exchange.broker.orders import Order
 from runner.exchange.broker.wire import SECOND_NS, rfc3339, text
@@ -80,7 +80,7 @@ class Activities:
         until_ns: int | None = None,
         day_ns: int | None = None,
         order_id: str | None = None,
-        direction: Literal["asc", "desc"] = "desc",
+        descending: bool = True,
         page_size: int = 100,
         page_token: str | None = None,
     ) -> list[dict[str, Any]]:
@@ -99,7 +99,6 @@ class Activities:
                 and (order_id is None or row.row.get("order_id") == order_id)
             )
 
-        descending = direction == "desc"
         found = sorted((row for row in self.rows if fits(row)), key=lambda row: row.id, reverse=descending)
         if page_token:
             if not any(row.id == page_token for row in self.rows):

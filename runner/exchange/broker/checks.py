@@ -129,10 +129,8 @@ def reference(quote: Quote | None, last: Decimal | None, session: Session) -> Re
     middle = (bid + ask) / 2 if bid is not None and ask is not None else None
     if session == "core":
         return Reference(ask or last or bid, bid or last or ask, ask or last or bid)
-    if session == "closed":
-        price = last or middle or ask or bid
-    else:
-        price = middle or last or ask or bid
+    first, second = (last, middle) if session == "closed" else (middle, last)
+    price = first or second or ask or bid
     return Reference(price, price, ask or price)
 
 

@@ -6,8 +6,7 @@ order id.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Final
 
@@ -39,13 +38,13 @@ from runner.exchange.broker.matching import Portions, may_trade, shares_of, trai
 from runner.exchange.broker.orders import NOT_REPLACEABLE, Order
 from runner.exchange.broker.replacing import changed
 from runner.exchange.broker.sessions import Sessions
-from runner.exchange.broker.wire import NINE_PLACES, Ids
+from runner.exchange.broker.wire import NINE_PLACES, SECOND_NS, Ids
 from runner.exchange.errors import INVALID, UNPROCESSABLE, AlpacaError, invalid, not_found, unprocessable
 from runner.exchange.faults import Faults
 from runner.exchange.market import Market
 
+MINUTE_NS: Final = 60 * SECOND_NS
 OPENING_CASH: Final = Decimal(100_000)
-_SYMBOL: Final = re.compile(r"^[A-Z][A-Z0-9.]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,7 @@ class Desk:
         )
         self.accounts: dict[str, Account] = {}
         self._next_close_ns: int | None = None
+        self._minute = 0
         # Yesterday's close of each symbol as far as this process has seen one, else its first price.
         self._last_day: dict[str, Decimal] = {}
         market.on_quote(self.book.on_quote)
@@ -142,6 +142,10 @@ class Desk:
             for account in self.accounts.values():
                 account.roll_day(self.mark, self._market.asset)
             self._next_close_ns = self._sessions.close_after(now_ns)
+        if now_ns // MINUTE_NS != self._minute:
+            self._minute = now_ns // MINUTE_NS
+            for account in self.accounts.values():
+                account.equity_samples.append((now_ns, self.figures(account).equity))
         self.book.on_clock(now_ns)
 
     # -- commands ----------------------------------------------------------------------------------------------------
@@ -226,9 +230,9 @@ class Desk:
 
     def _submit(self, account: Account, request: OrderRequest) -> dict[str, Any]:
         check_permissions(account)
-        asset = check_asset(
-            request, self._market.asset(request.symbol), fractional_enabled=account.configuration.fractional_trading
-        )
+        found = self._market.asset(request.symbol) or self._market.asset(request.symbol.lower())
+        asset = check_asset(request, found, fractional_enabled=account.configuration.fractional_trading)
+        request = replace(request, symbol=asset.symbol)  # it may have named the asset by its id
         self._check_client_order_id(account, request.client_order_id)
         intent = intent_of(request, account.qty(request.symbol))
         if self._market.session() == "core":
@@ -341,8 +345,3 @@ class Desk:
         price = prices.buy if order.is_buy else prices.ask
         if price is not None:
             order.unit_reserve = price if order.is_buy else price * Decimal("1.03")
-
-
-def valid_symbol(value: str) -> bool:
-    """Whether a path member looks like a symbol (rather than an asset id)."""
-    return bool(_SYMBOL.match(value))

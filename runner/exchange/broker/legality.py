@@ -165,9 +165,8 @@ def check_increment(name: str, price: Decimal | None) -> None:
     if price is None:
         return
     if decimals(price) > (ONE_CENT if price >= 1 else FOUR_PLACES):
-        raise unprocessable(
-            f"invalid {name} {price.normalize():f}. sub-penny increment does not fulfill minimum pricing criteria"
-        )
+        written = f"{price.normalize():f}"
+        raise unprocessable(f"invalid {name} {written}. sub-penny increment does not fulfill minimum pricing criteria")
 
 
 def check_asset(request: OrderRequest, asset: Asset | None, *, fractional_enabled: bool) -> Asset:
@@ -178,8 +177,7 @@ def check_asset(request: OrderRequest, asset: Asset | None, *, fractional_enable
         raise unprocessable(f'asset "{request.symbol}" is not tradable')
     if request.time_in_force in {"opg", "cls"}:
         raise unprocessable(
-            f"invalid time_in_force: {request.time_in_force} is not supported by this simulated exchange (no
-            auctions)"
+            f"invalid time_in_force: {request.time_in_force} is not supported by this simulated exchange"
         )
     if request.fractional:
         if not fractional_enabled:

@@ -1,0 +1,81 @@
+"""The trading side of the simulated Alpaca: accounts, orders, positions, activities, and the stream of trade
+updates.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from runner.exchange.broker.accounts import Account
+from runner.exchange.broker.desk import Desk, DeskSettings
+from runner.exchange.broker.quota import Quota
+from runner.exchange.broker.rest import TradingRest
+from runner.exchange.broker.stream import TradingStream
+from runner.exchange.faults import Faults
+from runner.exchange.market import Market
+
+__all__ = ["Broker"]
+
+
+class Broker:
+    """A broker on a market. It registers for the market's callbacks and lives on its event loop.
+
+    `fee_per_share` is dollars per executed share. `reply_quota_per_min` is the number of requests that a key may send
+    in a minute of wall time. `partial_fill_rate` is the probability that a match fills only a part (Alpaca's paper
+    engine: 0.1). `binary` sends JSON in binary frames, as the paper host does. `multiplier` is 2 (Reg T) or 1.
+    `replace_carries_fills` and `legacy_account_fields`: see `DeskSettings` and `account_json`.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        fee_per_share: Decimal | int = 0,
+        seed: int = 0,
+        reply_quota_per_min: int = 200,
+        partial_fill_rate: float = 0.0,
+        opening_cash: Decimal = Decimal(100_000),
+        multiplier: int = 2,
+        replace_carries_fills: bool = False,
+        legacy_account_fields: bool = False,
+        binary: bool = True,
+        faults: Faults | None = None,
+    ) -> None:
+        settings = DeskSettings(
+            fee_per_share=Decimal(fee_per_share),
+            seed=seed,
+            partial_fill_rate=partial_fill_rate,
+            opening_cash=opening_cash,
+            multiplier=multiplier,
+            replace_carries_fills=replace_carries_fills,
+        )
+        self.faults = Faults(seed) if faults is None else faults
+        self.stream = TradingStream(self.faults, binary=binary)
+        self.desk = Desk(market, settings, self.faults, self.stream.publish)
+        self._rest = TradingRest(
+            self.desk, self.stream, Quota(reply_quota_per_min), self.faults, legacy=legacy_account_fields
+        )
+
+    def routes(self) -> list[BaseRoute]:
+        """All trading paths under /v2 and `/stream`; errors are raised as AlpacaError, for the app's handler."""
+        return [*self._rest.routes(), WebSocketRoute("/stream", self.stream.serve)]
+
+    def account(self, key: str) -> Account:
+        """The books of a key id, opened at the first call."""
+        return self.desk.account(key)
+
+    @property
+    def trading_messages_sent(self) -> int:
+        """Trade updates sent on all sockets since the start; lock-step compares it with what the node has seen."""
+        return self.stream.messages_sent
+
+    @property
+    def fills(self) -> int:
+        """Executions since the start, of all accounts."""
+        return self.desk.life.fills
+
+    async def aclose(self) -> None:
+        """Close every socket of the stream."""
+        await self.stream.aclose()
