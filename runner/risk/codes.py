@@ -1,0 +1,42 @@
+"""Why an order was denied: stable codes, counted by the metrics and readable by programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """The first word of every denial's reason. A code is never renamed and never used for something else."""
+
+    MAX_ORDER_QTY = "MAX_ORDER_QTY"
+    MAX_ORDER_NOTIONAL = "MAX_ORDER_NOTIONAL"
+    MAX_POSITION_NOTIONAL = "MAX_POSITION_NOTIONAL"
+    MAX_ORDERS = "MAX_ORDERS"
+    STATE_HALTED = "STATE_HALTED"
+    STATE_REDUCING = "STATE_REDUCING"
+    STREAM_DOWN = "STREAM_DOWN"
+    NO_PRICE = "NO_PRICE"
+    NO_ACCOUNT = "NO_ACCOUNT"
+    GATE_ERROR = "GATE_ERROR"
+    GATE_BYPASSED = "GATE_BYPASSED"
+    """Given by the adapter, to an order that reached it without having passed the gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A code with the sentence that holds the numbers."""
+
+    code: Code
+    sentence: str
+
+    @property
+    def reason(self) -> str:
+        return f"{self.code}: {self.sentence}"
+
+
+def text(number: Decimal) -> str:
+    """The number as a person writes it: no exponent and no needless zeros, rounded to six places."""
+    written = f"{number:,.6f}".rstrip("0").rstrip(".")
+    return "0" if written == "-0" else written

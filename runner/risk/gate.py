@@ -1,0 +1,380 @@
+"""The gate in front of the venue: every order of the node passes here, or is denied with a reason.
+
+It sits at the message bus's endpoint `ExecEngine.execute`, the one place that submits, lists and modifications all
+come through, orders released by Nautilus's emulator included, live and in a backtest. Nautilus's own risk engine
+stays in front of it, for precision and rates; on margin accounts that engine checks no notional at all.
+
+The gate runs inside the call that sends the order and reserves the order's room before that call returns, so that two
+orders of one turn of the loop can't use the same room. It never raises: what it can't judge, it denies.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitOrderList
+from nautilus_trader.model.events import OrderDenied, OrderModifyRejected
+
+from runner.risk.codes import Code, Denial
+from runner.risk.judge import Candidate, Judge, Subject
+from runner.risk.limits import LimitsBook
+from runner.risk.prices import Prices
+from runner.risk.rate import OrderRates
+from runner.risk.reservations import Reservations
+from runner.risk.state import NODE, Scope, Standing, State, States
+
+EXECUTE = "ExecEngine.execute"
+PROCESS = "ExecEngine.process"
+# Before any strategy hears of an order's event, the gate has heard of it.
+PRIORITY = 100
+
+_log = logging.getLogger(__name__)
+
+
+class RiskGate:
+    """Judges every order against the file's limits.
+
+    Parameters
+    ----------
+    msgbus, cache, clock
+        The kernel's.
+    limits : LimitsBook
+        By the names of the file.
+    venue_now_ns : callable, optional
+        Venue time in UNIX nanoseconds, which order rates are measured in; by default the clock's, which in a backtest
+        is the data's.
+    route : callable, optional
+        Applied to every command first: it puts the strategy's client into the command.
+    opening_allowed : callable, optional
+        Whether an account may open positions now: False while its trade updates are not arriving.
+    account_of : callable, optional
+        The account of a command; by default told by the order, the command's client, or the venue.
+    account_name, strategy_name : callable, optional
+        The file's name for an id; by default an account's issuer, and a strategy id's tag.
+    on_denied : callable, optional
+        Called with (code, strategy, account) for each order that is denied.
+    on_state : callable, optional
+        Called with each new `Standing`.
+    approvals : int
+        How many approvals are kept for the adapter to ask for; the oldest give way.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        msgbus: Any,
+        cache: Any,
+        clock: Any,
+        limits: LimitsBook,
+        venue_now_ns: Callable[[], int] | None = None,
+        route: Callable[[Any], Any] | None = None,
+        opening_allowed: Callable[[Any], bool] | None = None,
+        account_of: Callable[[Any], Any] | None = None,
+        account_name: Callable[[Any], str] | None = None,
+        strategy_name: Callable[[Any], str] | None = None,
+        on_denied: Callable[[str, str, str], None] | None = None,
+        on_state: Callable[[Standing], None] | None = None,
+        approvals: int = 10_000,
+    ) -> None:
+        self._bus = msgbus
+        self._cache = cache
+        self._clock = clock
+        self._route = route
+        self._account_of = account_of or self._find_account
+        self._account_name = account_name or (lambda account_id: str(account_id.get_issuer()))
+        self._strategy_name = strategy_name or (lambda strategy_id: str(strategy_id.get_tag()))
+        self._on_denied = on_denied
+        self._keep = approvals
+        self._approved: OrderedDict[Any, None] = OrderedDict()
+        self._own_rejections: set[Any] = set()
+        self._inner: Callable[[Any], None] | None = None
+
+        now_ns = venue_now_ns or clock.timestamp_ns
+        self.states = States(now_ns, on_state)
+        self.reservations = Reservations()
+        self.judge = Judge(
+            cache=cache,
+            limits=limits,
+            prices=Prices(cache),
+            reservations=self.reservations,
+            rates=OrderRates(),
+            states=self.states,
+            venue_now_ns=now_ns,
+            opening_allowed=opening_allowed or (lambda _account_id: True),
+        )
+        self.denied: Counter[Code] = Counter()
+        """Orders and modifications denied, by code."""
+        self.passed = 0
+        """Orders and modifications let through."""
+        self.errors = 0
+        """Exceptions inside the gate; each of them is logged."""
+        self._set_states(limits)
+
+    # -- its seat --------------------------------------------------------------------------------------------------
+
+    def install(self, exec_engine: Any) -> None:
+        """Take the seat. Raises RuntimeError where it is taken already."""
+        if self._inner is not None:
+            raise RuntimeError("this gate is installed already: uninstall it first")
+        inner = exec_engine.execute
+        self._bus.deregister(EXECUTE, inner)
+        self._bus.register(EXECUTE, self.execute)
+        self._bus.subscribe("events.order.*", self._on_order_event, priority=PRIORITY)
+        self._inner = inner
+
+    def uninstall(self) -> None:
+        """Give the seat back. Does nothing where it was never taken."""
+        if self._inner is None:
+            return
+        self._bus.unsubscribe("events.order.*", self._on_order_event)
+        self._bus.deregister(EXECUTE, self.execute)
+        self._bus.register(EXECUTE, self._inner)
+        self._inner = None
+
+    # -- states and the second lock --------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> LimitsBook:
+        return self.judge.limits
+
+    def set_limits(self, limits: LimitsBook) -> None:
+        """Put other limits in force, for orders from now on; a file's state can only make a scope more severe."""
+        self.judge.limits = limits
+        self._set_states(limits)
+
+    def set_state(self, state: State | str, *, scope: Scope = NODE, why: str) -> bool:
+        """Make a scope reducing or halted until it is resumed. False where it already is that or more severe."""
+        return self.states.set(State(state), scope=scope, why=why)
+
+    def resume(self, *, scope: Scope = NODE, why: str) -> bool:
+        """Make a scope active again."""
+        return self.states.resume(scope=scope, why=why)
+
+    def approved(self, command: Any) -> bool:
+        """Whether this command has passed the gate. True once: the second question is answered with False."""
+        try:
+            del self._approved[command.id]
+        except KeyError:
+            return False
+        return True
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def execute(self, command: Any) -> None:
+        """The endpoint: pass the command on, or deny what it holds. Raises only what the engine behind it raises."""
+        if self._inner is None:
+            return
+        command, failure = self._routed(command)
+        if isinstance(command, SubmitOrder):
+            passed = self._submit(command, [command.order], failure)
+        elif isinstance(command, SubmitOrderList):
+            passed = self._submit(command, command.order_list.orders, failure)
+        elif isinstance(command, ModifyOrder):
+            passed = self._modify(command, failure)
+        else:
+            passed = True  # cancels and queries take no risk
+        if passed:
+            self._inner(command)
+
+    def _routed(self, command: Any) -> tuple[Any, Exception | None]:
+        if self._route is None:
+            return command, None
+        try:
+            return self._route(command), None
+        except Exception as error:
+            self._failed("routing a command", error)
+            return command, error
+
+    def _submit(self, command: Any, orders: Sequence[Any], failure: Exception | None) -> bool:
+        subject = self._nobody(command)
+        candidates: list[Candidate] = []
+        denied: tuple[Denial, Any] | None = None
+        try:
+            if failure is not None:
+                raise failure
+            subject = self._subject(command)
+            candidates = [self.judge.candidate(order) for order in orders]
+            denied = self.judge.submit(candidates, subject)
+        except Exception as error:
+            if failure is None:
+                self._failed("judging an order", error)
+            if not self._surely_reduces(candidates, subject, len(orders)):
+                denied = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})"), orders[0]
+        if denied is None:
+            try:
+                for candidate in candidates:
+                    self.reservations.reserve(candidate.order, subject.account_id, candidate.price)
+                self.judge.count(len(orders), subject)
+            except Exception as error:
+                self._failed("reserving room", error)
+                for order in orders:
+                    self.reservations.release(order.client_order_id)
+                denied = Denial(Code.GATE_ERROR, f"the gate could not reserve its room ({_short(error)})"), orders[0]
+        if denied is None:
+            self._approve(command, len(orders))
+            return True
+        self._deny(command, orders, denied, subject)
+        return False
+
+    def _modify(self, command: Any, failure: Exception | None) -> bool:
+        order: Any = None
+        subject = self._nobody(command)
+        denial: Denial | None = None
+        try:
+            order = self._cache.order(command.client_order_id)
+            if failure is not None:
+                raise failure
+            if order is None:
+                raise LookupError(f"{command.client_order_id} is not in the cache")
+            subject = self._subject(command)
+            candidate = self.judge.modified(order, command)
+            denial = self.judge.modify(candidate, command, subject)
+            if denial is None:
+                self._expect(candidate, subject)
+                self.judge.count(1, subject)
+        except Exception as error:
+            if failure is None:
+                self._failed("judging a modification", error)
+            denial = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})")
+        if denial is None:
+            self._approve(command, 1)
+            return True
+        self._count_denied(denial.code, subject, 1)
+        self._reject_modification(command, order, denial)
+        return False
+
+    def _expect(self, candidate: Candidate, subject: Subject) -> None:
+        before = candidate.before
+        assert before is not None
+        qty: Decimal = candidate.qty if candidate.qty is not None else candidate.order.quantity.as_decimal()
+        self.reservations.expect(candidate.order, subject.account_id, qty, candidate.price, before.price)
+
+    def _surely_reduces(self, candidates: list[Candidate], subject: Subject, orders: int) -> bool:
+        """After a failure: whether everything asked for only shrinks positions; False where that can't be told."""
+        if len(candidates) != orders:
+            return False
+        try:
+            return self.judge.reduces(candidates, subject)
+        except Exception:
+            return False
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def _approve(self, command: Any, orders: int) -> None:
+        self.passed += orders
+        self._approved[command.id] = None
+        while len(self._approved) > self._keep:
+            self._approved.popitem(last=False)
+
+    def _deny(self, command: Any, orders: Sequence[Any], denied: tuple[Denial, Any], subject: Subject) -> None:
+        denial, culprit = denied
+        self._count_denied(denial.code, subject, len(orders))
+        for order in orders:
+            reason = denial.reason
+            if order is not culprit and len(orders) > 1:
+                reason = f"{denial.code}: denied with its list, where {culprit.client_order_id}: {denial.sentence}"
+            try:
+                if not self._cache.order_exists(order.client_order_id):
+                    self._cache.add_order(order, command.position_id, command.client_id)
+                event = OrderDenied(
+                    order.trader_id,
+                    order.strategy_id,
+                    order.instrument_id,
+                    order.client_order_id,
+                    reason,
+                    UUID4(),
+                    self._clock.timestamp_ns(),
+                )
+            except Exception as error:
+                self._failed(f"denying {order.client_order_id}", error)
+                continue
+            self._bus.send(PROCESS, event)
+
+    def _reject_modification(self, command: Any, order: Any, denial: Denial) -> None:
+        try:
+            now = self._clock.timestamp_ns()
+            event = OrderModifyRejected(
+                command.trader_id,
+                command.strategy_id,
+                command.instrument_id,
+                command.client_order_id,
+                command.venue_order_id if order is None else order.venue_order_id,
+                None if order is None else order.account_id,
+                denial.reason,
+                UUID4(),
+                now,
+                now,
+            )
+        except Exception as error:
+            self._failed(f"rejecting the modification of {command.client_order_id}", error)
+            return
+        if order is not None:
+            self._own_rejections.add(event.id)
+        self._bus.send(PROCESS, event)
+
+    def _count_denied(self, code: Code, subject: Subject, orders: int) -> None:
+        self.denied[code] += orders
+        if self._on_denied is None:
+            return
+        try:
+            for _ in range(orders):
+                self._on_denied(str(code), subject.strategy, subject.account)
+        except Exception as error:
+            self._failed("telling of a denial", error)
+
+    def _on_order_event(self, event: Any) -> None:
+        try:
+            denied_here = event.id in self._own_rejections
+            self._own_rejections.discard(event.id)
+            self.reservations.on_event(event, denied_here=denied_here)
+        except Exception as error:
+            self._failed("following an order's event", error)
+
+    def _failed(self, doing: str, error: Exception) -> None:
+        self.errors += 1
+        _log.error("risk gate: %s failed", doing, exc_info=error)
+
+    # -- who it is -------------------------------------------------------------------------------------------------
+
+    def _nobody(self, command: Any) -> Subject:
+        return Subject(None, command.strategy_id, "", str(command.strategy_id.get_tag()))
+
+    def _subject(self, command: Any) -> Subject:
+        account_id = self._account_of(command)
+        return Subject(
+            account_id,
+            command.strategy_id,
+            "" if account_id is None else self._account_name(account_id),
+            self._strategy_name(command.strategy_id),
+        )
+
+    def _find_account(self, command: Any) -> Any:
+        """The account that Nautilus will send the command to: by client, by the order, else by the venue."""
+        if command.client_id is not None:
+            for account in self._cache.accounts():
+                if account.id.get_issuer() == command.client_id.value:
+                    return account.id
+        if isinstance(command, SubmitOrder):
+            order = command.order
+        else:
+            order = self._cache.order(command.client_order_id) if isinstance(command, ModifyOrder) else None
+        if order is not None and order.account_id is not None:
+            return order.account_id
+        return self._cache.account_id(command.instrument_id.venue)
+
+    def _set_states(self, limits: LimitsBook) -> None:
+        levels = [(NODE, limits.top)]
+        levels += [(Scope("account", name), each) for name, each in limits.accounts.items()]
+        levels += [(Scope("strategy", name), each) for name, each in limits.strategies.items()]
+        for scope, each in levels:
+            self.states.set(State(each.state), scope=scope, why=f"{scope.section}.state")
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

@@ -1,0 +1,59 @@
+"""What an order is worth before it is filled, from what the cache knows of the market."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model.enums import OrderSide, PriceType
+
+
+class Prices:
+    """Prices from Nautilus's cache, chosen so that an order's worth is not understated."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def market(self, instrument_id: Any, *, buy: bool) -> Decimal | None:
+        """What a market order would pay or get: the far side of the quote, else the last trade, else a bar's close.
+
+        A quote's missing side has the price 0. A sale is never taken to be worth less than the last trade: a stub bid
+        of a cent, as one sees before the open, must not let a large short sale through.
+        """
+        quote = self._cache.quote_tick(instrument_id)
+        far: Decimal | None = None
+        if quote is not None:
+            side: Decimal = (quote.ask_price if buy else quote.bid_price).as_decimal()
+            far = side if side > 0 else None
+        if far is not None and buy:
+            return far
+        last = self._cache.price(instrument_id, PriceType.LAST)
+        known = [
+            price for price in (far, None if last is None else last.as_decimal()) if price is not None and price > 0
+        ]
+        return max(known) if known else self._any_bar(instrument_id)
+
+    def order(self, order: Any, *, price: Any = None, trigger_price: Any = None) -> Decimal | None:
+        """What one unit of the order is worth at most: None where neither the order nor the market says.
+
+        A buy limit can't cost more than its price. A sell limit is filled at its price or above it, a stop at the
+        market that it meets, so for these the market's price counts where it is the higher. `price` and
+        `trigger_price` stand in for the order's own where it is to be modified.
+        """
+        buy = order.side == OrderSide.BUY
+        own = price if price is not None else (order.price if order.has_price else None)
+        if own is not None and own.as_decimal() > 0:
+            if buy:
+                return own.as_decimal()  # type: ignore[no-any-return]
+        elif order.has_trigger_price:
+            own = trigger_price if trigger_price is not None else order.trigger_price
+        known = [] if own is None else [own.as_decimal()]
+        market = self.market(order.instrument_id, buy=buy)
+        if market is not None:
+            known.append(market)
+        return max(known) if known else None
+
+    def _any_bar(self, instrument_id: Any) -> Decimal | None:
+        bars = [self._cache.bar(bar_type) for bar_type in self._cache.bar_types(instrument_id)]
+        newest = max((bar for bar in bars if bar is not None), key=lambda bar: bar.ts_event, default=None)
+        return None if newest is None else newest.close.as_decimal()

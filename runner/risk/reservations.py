@@ -1,0 +1,120 @@
+"""The room that each order has taken, from the moment the gate lets it through until it is closed.
+
+The order itself says how much of it is open, so that fills turn room into position in the same step in which Nautilus
+books them. What is remembered here is what the order can't say yet: its account before it is submitted, the price it
+was judged at, and a larger quantity that is asked for but not confirmed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model.events import OrderModifyRejected, OrderPendingUpdate, OrderUpdated
+
+from runner.risk.exposure import Leg
+
+
+@dataclass(slots=True)
+class Reservation:
+    """`price`: what one unit was judged at. `pending`: quantity and price of each modification let through and not
+    answered yet. `asked`: how many modifications the strategy waits for, those that never got this far included.
+    """
+
+    order: Any
+    account_id: Any
+    price: Decimal | None
+    pending: deque[tuple[Decimal, Decimal | None]] = field(default_factory=deque)
+    asked: int = 0
+
+    def leg(self) -> Leg:
+        """The open part at its largest, whether or not the modifications under way come through."""
+        qty: Decimal = self.order.leaves_qty.as_decimal()
+        price = self.price
+        if self.order.is_quote_quantity:
+            # Without a price the quantity is money and can't be told in shares; the gate never reserves such an order.
+            qty = qty / price if price else qty
+        for new_qty, new_price in self.pending:
+            qty = max(qty, new_qty - self.order.filled_qty.as_decimal())
+            price = None if price is None or new_price is None else max(price, new_price)
+        return Leg(self.order, qty, price)
+
+
+class Reservations:
+    """All reservations, by client order id and by instrument."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[Any, Reservation] = {}
+        self._by_instrument: dict[Any, dict[Any, Reservation]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, client_order_id: Any) -> Reservation | None:
+        return self._by_id.get(client_order_id)
+
+    def reserve(self, order: Any, account_id: Any, price: Decimal | None) -> None:
+        reservation = Reservation(order, account_id, price)
+        self._by_id[order.client_order_id] = reservation
+        self._by_instrument.setdefault(order.instrument_id, {})[order.client_order_id] = reservation
+
+    def expect(self, order: Any, account_id: Any, qty: Decimal, price: Decimal | None, judged: Decimal | None) -> None:
+        """A modification to `qty` and `price` is on its way; `judged` is today's worth of one unit."""
+        reservation = self._by_id.get(order.client_order_id)
+        if reservation is None:
+            self.reserve(order, account_id, judged)
+            reservation = self._by_id[order.client_order_id]
+        reservation.pending.append((qty, price))
+
+    def release(self, client_order_id: Any) -> None:
+        reservation = self._by_id.pop(client_order_id, None)
+        if reservation is not None:
+            of_instrument = self._by_instrument[reservation.order.instrument_id]
+            of_instrument.pop(client_order_id, None)
+            if not of_instrument:
+                del self._by_instrument[reservation.order.instrument_id]
+
+    def of(self, instrument_id: Any) -> Iterator[Reservation]:
+        """The instrument's reservations; those whose order has closed are let go."""
+        for client_order_id, reservation in list(self._by_instrument.get(instrument_id, {}).items()):
+            if reservation.order.is_closed:
+                self.release(client_order_id)
+            else:
+                yield reservation
+
+    def on_event(self, event: Any, *, denied_here: bool = False) -> None:
+        """Follow an order's event, after Nautilus has applied it to the order.
+
+        `denied_here`: the event is the gate's own denial of a modification, which took no room.
+        """
+        reservation = self._by_id.get(event.client_order_id)
+        if reservation is None:
+            return
+        if reservation.order.is_closed:
+            self.release(event.client_order_id)
+        elif isinstance(event, OrderPendingUpdate):
+            reservation.asked += 1
+        elif isinstance(event, OrderUpdated):
+            reservation.asked = max(reservation.asked - 1, 0)
+            self._confirm(reservation, event.quantity.as_decimal())
+        elif isinstance(event, OrderModifyRejected):
+            # Nautilus's own risk engine rejects some before they come here. Where the answer may be to one of those,
+            # all room stays taken; otherwise the smallest is given back, since the event does not say which it was.
+            ours = not denied_here and reservation.asked <= len(reservation.pending)
+            reservation.asked = max(reservation.asked - 1, 0)
+            if ours and reservation.pending:
+                reservation.pending.remove(min(reservation.pending, key=lambda pending: pending[0]))
+
+    @staticmethod
+    def _confirm(reservation: Reservation, qty: Decimal) -> None:
+        """Let go of the modification that an update confirms and of those before it; other updates are the venue's."""
+        for index, (pending, price) in enumerate(reservation.pending):
+            if pending == qty:
+                if price is not None:
+                    reservation.price = price
+                for _ in range(index + 1):
+                    reservation.pending.popleft()
+                return
