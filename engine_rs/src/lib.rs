@@ -1,0 +1,11 @@
+//! The engine of the trading node: network, parsing and delivery, without the GIL. It knows nothing of Nautilus.
+
+pub mod http;
+pub mod notify;
+#[cfg(feature = "python")]
+mod python;
+pub mod runtime;
+pub mod secret;
+pub mod sync;
+pub mod tls;
+pub mod wire;

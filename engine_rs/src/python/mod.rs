@@ -1,0 +1,40 @@
+//! The bindings: conversions and the event loop's side of each client. All work is in the other modules.
+
+mod builders;
+mod errors;
+mod http;
+mod numbers;
+mod outcome;
+mod stream;
+mod watchdog;
+
+use pyo3::prelude::*;
+
+/// Ends the engine's threads; registered with `atexit`.
+#[pyfunction]
+fn _shutdown() {
+    crate::runtime::shutdown();
+}
+
+#[pymodule]
+fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    errors::register(module)?;
+    module.add_class::<outcome::Accepted>()?;
+    module.add_class::<outcome::Rejected>()?;
+    module.add_class::<outcome::Unknown>()?;
+    module.add_class::<builders::Builders>()?;
+    module.add_class::<http::AlpacaHttpClient>()?;
+    module.add_class::<stream::AlpacaWebSocketClient>()?;
+    module.add_class::<watchdog::LoopWatchdog>()?;
+    let shutdown = wrap_pyfunction!(_shutdown, module)?;
+    module.py().import("atexit")?.call_method1("register", (shutdown,))?;
+    Ok(())
+}
+
+/// Seconds as Python gives them; negative, infinite and not-a-number ones are the caller's mistake.
+fn seconds(name: &str, value: f64) -> PyResult<std::time::Duration> {
+    std::time::Duration::try_from_secs_f64(value).map_err(|_| {
+        pyo3::exceptions::PyValueError::new_err(format!("{name} must be a number of seconds >= 0, not {value}"))
+    })
+}
