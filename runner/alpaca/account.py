@@ -1,0 +1,115 @@
+"""The account's figures: the opening balance of the books, and Nautilus's account state."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from nautilus_trader.model.objects import AccountBalance, MarginBalance, Money
+
+from runner._engine import EngineError
+from runner.alpaca.constants import NANOS, USD
+from runner.alpaca.models import Account, WireError
+
+if TYPE_CHECKING:
+    from runner.alpaca.execution import AlpacaExecutionClient
+
+CENT = Decimal("0.01")
+#: How often an opening balance is read anew because fills came in between.
+OPENING_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSnapshot:
+    """Cash and equity (USD) and signed positions (shares), with the newest FILL activity that they include."""
+
+    cash: Decimal
+    equity: Decimal
+    positions: dict[str, Decimal] = field(default_factory=dict)
+    last_fill_id: str | None = None
+    ts_ns: int = 0
+
+
+def usd(value: Decimal | None) -> Money:
+    """Dollars to the cent."""
+    return Money.from_str(f"{(value or Decimal(0)).quantize(CENT, ROUND_HALF_EVEN)} USD")
+
+
+class AccountBook:
+    """Reads the account and tells Nautilus."""
+
+    def __init__(self, client: AlpacaExecutionClient) -> None:
+        self._client = client
+        self._refresh: asyncio.Task[None] | None = None
+        self._stale = False
+
+    async def snapshot(self) -> BrokerSnapshot:
+        """Account, positions and last fill as the broker has them. Raises HttpError, Unavailable or WireError."""
+        rest = self._client.rest
+        account, _ = await rest.account()
+        positions = await rest.positions()
+        last = await rest.last_fill_id()
+        return self._made(account, {row.symbol: row.signed_qty for row in positions}, last)
+
+    async def opening(self) -> BrokerSnapshot:
+        """A snapshot into which no fill came while it was read. Raises as `snapshot` does, or RuntimeError."""
+        rest = self._client.rest
+        after_ns = self._client.venue_clock.now_ns() - int(self._client.config.overlap_s * NANOS)
+        for _ in range(OPENING_TRIES):
+            before = await rest.last_fill_id()
+            account, body = await rest.account()
+            positions = await rest.positions()
+            recent = {row.id for row in await rest.fills(after_ns=after_ns)}
+            if before == await rest.last_fill_id():
+                self._client.gaps.before, self._client.gaps.newest = recent, before
+                self.tell(account, body)
+                return self._made(account, {row.symbol: row.signed_qty for row in positions}, before)
+        raise RuntimeError(
+            f"the account kept trading while its opening balance was read ({OPENING_TRIES} tries); "
+            "stop what else trades it"
+        )
+
+    def _made(self, account: Account, positions: dict[str, Decimal], last: str | None) -> BrokerSnapshot:
+        return BrokerSnapshot(account.cash, account.equity, positions, last, self._client.venue_clock.now_ns())
+
+    def tell(self, account: Account, body: bytes) -> None:
+        """Send Nautilus the account: total is cash, margins are the account's, `info` has every field as text."""
+        cash = usd(account.cash)
+        margin = MarginBalance(usd(account.initial_margin), usd(account.maintenance_margin))
+        raw: dict[str, Any] = msgspec.json.decode(body)
+        self._client.generate_account_state(
+            balances=[AccountBalance(cash, Money(0, USD), cash)],
+            margins=[margin],
+            reported=True,
+            ts_event=self._client.now_ns(),
+            info={name: str(value) for name, value in raw.items() if isinstance(value, (str, int, bool))},
+        )
+
+    async def refresh(self) -> None:
+        """Read the account and tell Nautilus. Raises as `snapshot` does."""
+        self._stale = False
+        self.tell(*await self._client.rest.account())
+
+    def refresh_soon(self) -> None:
+        """Refresh once, a little later, however often this is called meanwhile."""
+        self._stale = True
+        if self._refresh is None or self._refresh.done():
+            self._refresh = self._client.create_task(self._later(), log_msg="account")
+
+    async def refresh_if_stale(self) -> None:
+        """Refresh at once where one is due."""
+        if self._stale:
+            await self.refresh()
+
+    async def _later(self) -> None:
+        await asyncio.sleep(self._client.config.account_refresh_s)
+        if not self._stale:
+            return
+        try:
+            await self.refresh()
+        except (EngineError, WireError) as error:
+            self._stale = True
+            self._client.log.warning(f"The account could not be read and is a little old: {error}")

@@ -1,0 +1,63 @@
+"""Nautilus bar types as Alpaca's timeframes and stream channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nautilus_trader.model.enums import BarAggregation, PriceType
+
+from runner.alpaca.constants import NANOS
+
+_MINUTE = 60 * NANOS
+_DAY = 86_400 * NANOS
+#: Aggregation → (Alpaca's unit, its length, steps that Alpaca takes).
+_UNITS: dict[Any, tuple[str, int, range | tuple[int, ...]]] = {
+    BarAggregation.MINUTE: ("Min", _MINUTE, range(1, 60)),
+    BarAggregation.HOUR: ("Hour", 60 * _MINUTE, range(1, 24)),
+    BarAggregation.DAY: ("Day", _DAY, (1,)),
+    BarAggregation.WEEK: ("Week", 7 * _DAY, (1,)),
+}
+
+
+class UnsupportedBarsError(ValueError):
+    """Bars that Alpaca does not make. The message says what to use instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarSource:
+    """Where bars come from: `timeframe` for history, `channel` for the stream (None: no stream has them)."""
+
+    timeframe: str
+    length_ns: int
+    channel: str | None
+
+
+def bar_source(bar_type: Any) -> BarSource:
+    """Where Alpaca has this type of bars. Raises UnsupportedBarsError."""
+    spec = bar_type.spec
+    unit = _UNITS.get(spec.aggregation)
+    if not bar_type.is_externally_aggregated():
+        raise UnsupportedBarsError(f"{bar_type} is aggregated inside Nautilus; it is not asked of Alpaca")
+    if spec.price_type != PriceType.LAST:
+        raise UnsupportedBarsError(f"Alpaca makes bars of trades only; use LAST, or aggregate {bar_type} internally")
+    if unit is None or spec.step not in unit[2]:
+        raise UnsupportedBarsError(
+            f"Alpaca has no {spec} bars; it has 1 to 59 minutes, 1 to 23 hours, a day, a week. Others can be INTERNAL"
+        )
+    name, length_ns, _ = unit
+    channel = None
+    if spec.step == 1 and name in ("Min", "Day"):
+        channel = "bars" if name == "Min" else "dailyBars"
+    return BarSource(f"{spec.step}{name}", spec.step * length_ns, channel)
+
+
+def stream_channel(bar_type: Any) -> str:
+    """The channel that streams this type. Raises UnsupportedBarsError."""
+    source = bar_source(bar_type)
+    if source.channel is None:
+        raise UnsupportedBarsError(
+            f"Alpaca streams bars of one minute and one day only; {bar_type} can be requested, "
+            f"or aggregated from them as {bar_type.instrument_id}-{bar_type.spec}-INTERNAL@1-MINUTE-EXTERNAL"
+        )
+    return source.channel

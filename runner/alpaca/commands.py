@@ -1,0 +1,264 @@
+"""Commands on their way out: submit, replace, cancel. Outcomes are accepted, rejected, unknown; none is sent twice."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from runner._engine import Accepted, EngineError, Rejected, Unknown
+from runner.alpaca.crossings import Refusal
+from runner.alpaca.lanes import Lanes
+from runner.alpaca.models import Order, WireError, decode
+from runner.alpaca.orders import decimal_text, denial, replace_body, sub_penny, submit_body
+from runner.alpaca.through_zero import is_opposed
+from runner.alpaca.tracking import Part, Replacement, Tracked
+
+if TYPE_CHECKING:
+    from runner._engine import Outcome
+    from runner.alpaca.execution import AlpacaExecutionClient
+
+NOT_FOUND, UNPROCESSABLE = 404, 422
+BURNT_ID = "client_order_id must be unique"
+
+
+def refusal_text(outcome: Rejected) -> str:
+    """The venue's own words, with its status and code."""
+    code = f", code {outcome.code}" if outcome.code is not None else ""
+    return f"{outcome.message or 'refused without a reason'} (HTTP {outcome.status}{code})"
+
+
+class Commands:
+    """Sends the commands of one account."""
+
+    def __init__(self, client: AlpacaExecutionClient, *, serial: bool) -> None:
+        self._client = client
+        self._emit = client.emitter
+        self._tracker = client.tracker
+        self.lanes = Lanes(serial=serial)
+
+    # -- submit ---------------------------------------------------------------------------------------
+
+    def prepare(self, order: Any, params: dict[str, Any] | None) -> Tracked | str:
+        """Everything up to the sending, without waiting for anything: the order to send, or why it is denied."""
+        instrument = self._client.instrument(order.instrument_id)
+        if instrument is None:
+            return f"NO_INSTRUMENT: {order.instrument_id} is not loaded; name it in the provider's load_ids"
+        reason = denial(order, instrument, params)
+        if reason is not None:
+            return reason
+        if self._tracker.get(order.client_order_id.value) is not None:
+            return f"DUPLICATE_ID: {order.client_order_id} was sent before; ids are unique for ever"
+        tracked = Tracked(order, params)
+        planned = self._client.crossings.plan(tracked)
+        if isinstance(planned, Refusal):
+            return planned.reason
+        opens = planned.later > 0 or not is_opposed(tracked.side, self._client.crossings.position(tracked.symbol))
+        if opens and not self._client.ready and self._client.config.when_down == "deny":
+            return "STREAM_DOWN: the trade-updates stream is down, and this order would open a position"
+        self._tracker.add(tracked)
+        tracked.held = planned.later
+        if planned.now > 0:
+            self._tracker.add_part(tracked, Part(tracked.id, planned.now))
+        return tracked
+
+    async def submit(self, tracked: Tracked) -> None:
+        """Send a prepared order, or let it wait for its position to close."""
+        self._emit.submitted(tracked)
+        if tracked.part is None:
+            self._client.log.info(f"{tracked.id} waits: the position of {tracked.symbol} is being closed")
+            self._client.crossings.release(tracked.symbol)
+            return
+        await self.send(tracked, tracked.part)
+
+    async def send(self, tracked: Tracked, part: Part) -> None:
+        """One POST. While the stream is down, what opens waits first, outside of its lane, so that cancels pass."""
+        opens = not is_opposed(tracked.side, self._client.crossings.position(tracked.symbol))
+        if opens and not await self._client.wait_ready():
+            if not (tracked.closed or part.done):
+                self._client.updates.refused(
+                    tracked, part, "STREAM_DOWN: never sent, as the trade-updates stream did not come back in time"
+                )
+            return
+        async with self.lanes.lane(tracked.symbol):
+            if tracked.closed or part.done:
+                return
+            part.sent = True
+            body = submit_body(
+                tracked.order,
+                tracked.symbol,
+                qty=part.qty,
+                client_order_id=part.client_order_id,
+                extended_hours=bool(tracked.params.get("extended_hours")),
+            )
+            outcome = await self._client.http.post("/v2/orders", body)
+            self._on_submitted(tracked, part, outcome)
+        self._client.touched(account=False)
+
+    def _on_submitted(self, tracked: Tracked, part: Part, outcome: Outcome) -> None:
+        if isinstance(outcome, Accepted):
+            try:
+                order = decode(Order, outcome.body, "the reply to an order")
+            except WireError as error:
+                why = str(error)
+            else:
+                if order.status == "rejected":
+                    self._client.updates.end(tracked, part, order, "rejected", order.last_ns)
+                else:
+                    self._client.updates.known(tracked, part, order, order.submitted_ns)
+                return
+        elif isinstance(outcome, Rejected):
+            if BURNT_ID not in outcome.message:
+                self._client.updates.refused(tracked, part, refusal_text(outcome))
+                return
+            # It is there already: an acceptance that nobody told us of, or an earlier life of this order.
+            why = f"the venue says that it has {part.client_order_id}"
+        elif outcome.sent:
+            why = outcome.reason
+        else:
+            self._client.updates.refused(tracked, part, f"NOT_SENT: {outcome.reason}; nothing left this machine")
+            return
+        if not part.settled.is_set():
+            part.unknown = True
+            self._client.log.warning(f"Nobody knows whether {part.client_order_id} was accepted ({why}); looking it up")
+            self._client.settler.watch(tracked, part)
+
+    # -- cancel ---------------------------------------------------------------------------------------
+
+    async def cancel(self, tracked: Tracked) -> None:
+        """Cancel what works of an order, and give up what waits. One that overtakes its submit waits for it."""
+        if tracked.closed:
+            self._client.log.warning(f"{tracked.id} has ended already; there is nothing to cancel")
+            return
+        tracked.cancel_requested = True
+        tracked.held = Decimal(0)
+        part = tracked.part
+        if part is None or part.done or not part.sent:
+            if part is not None:
+                part.done = True
+            self._tracker.close(tracked)
+            self._emit.canceled(tracked)
+            self._client.crossings.note_failure(tracked, "canceled", "before it was sent")
+            self._client.crossings.release(tracked.symbol)
+            return
+        await part.settled.wait()
+        await self.cancel_part(tracked, part)
+
+    async def cancel_part(self, tracked: Tracked, part: Part) -> None:
+        """One DELETE. A 204 says only that it was asked for; the event comes by the stream."""
+        async with self.lanes.lane(tracked.symbol):
+            if tracked.closed or part.done or part.order_id is None:
+                return
+            order_id = part.order_id
+            outcome = await self._client.http.delete(f"/v2/orders/{order_id}")
+        self._client.touched(account=False)
+        if isinstance(outcome, Unknown):
+            part.cancel_unknown = True
+            self._client.settler.watch_cancel(tracked, part)
+        elif isinstance(outcome, Rejected):
+            await self._cancel_refused(tracked, part, order_id, outcome)
+
+    async def _cancel_refused(self, tracked: Tracked, part: Part, order_id: str, outcome: Rejected) -> None:
+        try:
+            order = await self._client.gaps.refresh(order_id)
+        except (EngineError, WireError) as error:
+            self._client.log.warning(f"The venue refused to cancel {tracked.id}, and can't be asked why: {error}")
+            part.cancel_unknown = True
+            self._client.settler.watch_cancel(tracked, part)
+            return
+        if tracked.closed or part.done:
+            return
+        if part.order_id != order_id:
+            await self.cancel_part(tracked, part)  # It was replaced meanwhile.
+        elif order is None or order.status != "pending_cancel":
+            tracked.cancel_requested = False
+            self._emit.cancel_rejected(tracked, refusal_text(outcome))
+
+    # -- modify ---------------------------------------------------------------------------------------
+
+    async def modify(self, tracked: Tracked, quantity: Any, price: Any, trigger_price: Any) -> None:
+        """One PATCH. The order stands anew when the stream says `replaced`; a refusal leaves it as it was."""
+        part = tracked.part
+        reason = self._unmodifiable(tracked, part, quantity, price, trigger_price)
+        if reason is not None or part is None:
+            self._emit.modify_rejected(tracked, reason or "it has not been sent")
+            return
+        await part.settled.wait()
+        part.replacements += 1
+        wanted = Replacement(
+            client_order_id=f"{tracked.id}-r{part.replacements}",
+            quantity=quantity or tracked.quantity,
+            price=price,
+            trigger_price=trigger_price,
+            qty=quantity.as_decimal() if quantity is not None else part.qty,
+        )
+        async with self.lanes.lane(tracked.symbol):
+            if tracked.closed or part.done or part.replacement is not None:
+                self._emit.modify_rejected(tracked, "it ended, or was modified, before this left")
+                return
+            part.replacement = wanted
+            self._tracker.add_client_id(tracked, part, wanted.client_order_id)
+            body = replace_body(
+                client_order_id=wanted.client_order_id,
+                qty=wanted.qty if wanted.qty != part.qty else None,
+                limit_price=price.as_decimal() if price is not None else None,
+                stop_price=trigger_price.as_decimal() if trigger_price is not None else None,
+            )
+            outcome = await self._client.http.patch(f"/v2/orders/{part.order_id}", body)
+        self._client.touched(account=False)
+        self._on_modified(tracked, part, wanted, outcome)
+
+    def _on_modified(self, tracked: Tracked, part: Part, wanted: Replacement, outcome: Outcome) -> None:
+        if part.replacement is not wanted:
+            return  # The stream was faster.
+        if isinstance(outcome, Accepted):
+            try:
+                order = decode(Order, outcome.body, "the reply to a replacement")
+            except WireError as error:
+                why = str(error)
+            else:
+                wanted.order_id = order.id
+                self._tracker.note_order_id(tracked, part, order.id)
+                return
+        elif isinstance(outcome, Rejected):
+            self._client.updates.replace_refused(tracked, part, refusal_text(outcome))
+            return
+        elif outcome.sent:
+            why = outcome.reason
+        else:
+            self._client.updates.replace_refused(
+                tracked, part, f"NOT_SENT: {outcome.reason}; nothing left this machine"
+            )
+            return
+        wanted.unknown = True
+        self._client.log.warning(f"Nobody knows whether {tracked.id} was modified ({why}); looking it up")
+        self._client.settler.watch_replacement(tracked, part, wanted)
+
+    def _unmodifiable(
+        self, tracked: Tracked, part: Part | None, quantity: Any, price: Any, trigger_price: Any
+    ) -> str | None:
+        if tracked.closed:
+            return f"{tracked.id} has ended already"
+        if tracked.held > 0 or len(tracked.parts) > 1:
+            return "an order that crosses zero can't be modified; cancel it and send another"
+        if part is None or not part.sent:
+            return "it has not been sent yet; cancel it and send another"
+        if part.replacement is not None:
+            return "another modification of it is on its way"
+        order = tracked.order
+        if (
+            price is not None
+            and price == getattr(order, "price", None)
+            and tracked.quantity == quantity
+            and trigger_price is None
+        ):
+            return "nothing would change"
+        for name, value in (("price", price), ("trigger_price", trigger_price)):
+            if value is None:
+                continue
+            if getattr(order, name, None) is None:
+                return f"a {order.type_string()} order has no {name}"
+            if (reason := sub_penny(name, value.as_decimal())) is not None:
+                return reason
+        if quantity is not None and quantity.as_decimal() <= tracked.filled:
+            return f"QUANTITY: {decimal_text(tracked.filled)} are filled already; the new quantity must be more"
+        return None

@@ -1,0 +1,277 @@
+"""Market data of US stocks, as a Nautilus data client: one stream, and history by REST."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from nautilus_trader.core.nautilus_pyo3 import FIXED_PRECISION
+from nautilus_trader.data.engine import DataEngine
+from nautilus_trader.live.data_client import LiveMarketDataClient
+from nautilus_trader.model.data import Bar, QuoteTick, TradeTick
+from nautilus_trader.model.enums import AggressorSide
+from nautilus_trader.model.identifiers import ClientId, TradeId
+
+from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, Builders
+from runner.alpaca.bars import bar_source, stream_channel
+from runner.alpaca.config import AlpacaDataClientConfig
+from runner.alpaca.constants import ALPACA_VENUE
+from runner.alpaca.history import HistoryMixin
+from runner.alpaca.providers import AlpacaInstrumentProvider
+from runner.alpaca.rest import TradingRest
+from runner.alpaca.shared import SharedHttp
+from runner.alpaca.stream import LoopStream
+from runner.alpaca.symbols import symbol_of
+from runner.alpaca.venue_clock import VenueClock
+
+
+class SymbolLimitError(ValueError):
+    """More symbols than the plan streams."""
+
+
+def nautilus_builders() -> Builders:
+    """Nautilus's constructors, for ticks of the stream and for rows of history."""
+    return Builders(
+        scale=FIXED_PRECISION,
+        quote=QuoteTick.from_raw,
+        trade=TradeTick.from_raw,
+        bar=Bar.from_raw,
+        trade_id=TradeId,
+        aggressors=(AggressorSide.NO_AGGRESSOR, AggressorSide.BUYER, AggressorSide.SELLER),
+    )
+
+
+class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
+    """Quotes, trades and bars."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        config: AlpacaDataClientConfig,
+        shared: SharedHttp,
+        msgbus: Any,
+        cache: Any,
+        clock: Any,
+        provider: AlpacaInstrumentProvider,
+    ) -> None:
+        super().__init__(
+            loop=loop,
+            client_id=ClientId(name),
+            venue=ALPACA_VENUE,
+            msgbus=msgbus,
+            cache=cache,
+            clock=clock,
+            instrument_provider=provider,
+        )
+        self.config = config
+        self.provider = provider
+        self.builders = nautilus_builders()
+        self._shared = shared
+        self._opened = False
+        self._stream: LoopStream | None = None
+        self._sink: Callable[[Any], object] = self._handle_data
+        self._channels: dict[str, set[str]] = {}
+        self._bars: dict[Any, tuple[str, str]] = {}
+
+    # -- what others read -----------------------------------------------------------------------------
+
+    @property
+    def http(self) -> AlpacaHttpClient:
+        """The HTTP client, shared with the execution client of the same keys."""
+        return self._shared.client
+
+    @property
+    def venue_clock(self) -> VenueClock:
+        """Venue time, made of this stream's stamps."""
+        return self._shared.venue_clock
+
+    def stream_stats(self) -> dict[str, int]:
+        """The stream's counters."""
+        if self._stream is None:
+            return {}
+        return dict(self._stream.ws.stats()) | {"handler_errors": self._stream.errors}
+
+    def use_engine(self, data_engine: Any) -> None:
+        """Hand ticks straight to this data engine, past its queue, if the configuration's `direct` says so."""
+        if not self.config.direct:
+            return
+        # The live engine's own `process` queues; its base's does the work.
+        self._sink = functools.partial(DataEngine.process, data_engine)
+
+    def _deliver(self, tick: Any) -> None:
+        self._sink(tick)
+
+    def _deliver_replayed(self, tick: Any) -> None:
+        # A replay's pace is unknown: its ticks are the only clock, so each one moves it before it is seen.
+        self.venue_clock.observe(tick.ts_event)
+        self._sink(tick)
+
+    # -- connection -----------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        self._shared.open(self._loop)
+        self._opened = True
+        self.venue_clock.set_from_clock(await TradingRest(lambda: self.http).clock_ns())
+        await self.provider.initialize()
+        self._start_stream()
+        for instrument in self.provider.list_all():
+            self._handle_data(instrument)
+            self._map(instrument)
+        if self._stream is not None:
+            await self._stream.wait_ready(self.config.connect_timeout_s)
+
+    def _start_stream(self) -> None:
+        config = self.config
+        ws = AlpacaWebSocketClient(
+            self._shared.urls.market_stream(config.feed.value),
+            self._shared.keys.key,
+            self._shared.keys.secret,
+            protocol="market",
+            codec=config.codec,
+            connect_timeout_s=config.connect_timeout_s,
+            ping_interval_s=config.ping_interval_s,
+            silence_timeout_s=config.silence_timeout_s,
+            backoff_min_s=config.backoff_min_s,
+            backoff_max_s=config.backoff_max_s,
+            busy_backoff_s=config.busy_backoff_s,
+            conflate_above=config.conflate_above,
+            spill_above=config.spill_above,
+        )
+        ws.set_builders(self.builders)
+        self._stream = LoopStream(
+            ws,
+            self._loop,
+            name="market-data stream",
+            sink=self._deliver_replayed if self.venue_clock.is_replay else self._deliver,
+            on_message=self._on_message,
+            on_state=self._on_state,
+            on_error=lambda what, error: self._log.exception(what, error),
+            limit=config.drain_limit,
+        )
+        self._stream.start()
+
+    async def _disconnect(self) -> None:
+        if self._stream is not None:
+            self._stream.stop()
+        await self.cancel_pending_tasks(timeout_secs=self.config.disconnect_timeout_s)
+        if self._opened:
+            self._opened = False
+            self._shared.close()
+
+    def _map(self, instrument: Any) -> None:
+        if self._stream is not None:
+            self._stream.ws.map_symbol(
+                symbol_of(instrument.id), instrument.id, instrument.price_precision, instrument.size_precision
+            )
+
+    def _on_state(self, state: str, detail: str) -> None:
+        text = f"Market data: {state}{f' ({detail})' if detail else ''}"
+        if state in ("disconnected", "refused", "gapped"):
+            self._log.warning(text)
+        elif state == "ready":
+            self._log.info(text)
+        else:
+            self._log.debug(text)
+
+    def _on_message(self, kind: str, body: bytes) -> None:
+        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+        if kind == "error":
+            self._log.error(f"Market data: the venue said {text}")
+        else:
+            self._log.debug(f"Market data: {kind} {text}")
+
+    # -- subscriptions --------------------------------------------------------------------------------
+
+    async def _want(self, channel: str, instrument_id: Any) -> Any:
+        """Subscribe to a channel of an instrument that is loaded, or can be. Raises SymbolLimitError, ValueError."""
+        symbol = symbol_of(instrument_id)
+        if self._stream is None:
+            raise RuntimeError("not connected")
+        instrument = self.provider.find(instrument_id)
+        if instrument is None:
+            await self.provider.load_async(instrument_id)
+            instrument = self.provider.find(instrument_id)
+            if instrument is None:
+                raise ValueError(f"Alpaca has no instrument {instrument_id}; check the symbol")
+            self._handle_data(instrument)
+        self._map(instrument)
+        limited = self._channels.get("quotes", set()) | self._channels.get("trades", set()) | {symbol}
+        if channel in ("quotes", "trades") and 0 < self.config.max_symbols < len(limited):
+            raise SymbolLimitError(
+                f"{symbol} would be symbol number {len(limited)} of quotes and trades, and max_symbols is "
+                f"{self.config.max_symbols}; subscribe to fewer, or raise it if your plan allows more"
+            )
+        return instrument
+
+    def _add(self, channel: str, symbol: str) -> None:
+        self._channels.setdefault(channel, set()).add(symbol)
+        if self._stream is not None:
+            self._stream.ws.subscribe(channel, [symbol])
+
+    def _remove(self, channel: str, symbol: str) -> None:
+        self._channels.get(channel, set()).discard(symbol)
+        if self._stream is not None:
+            self._stream.ws.unsubscribe(channel, [symbol])
+
+    async def _subscribe_quote_ticks(self, command: Any) -> None:
+        await self._want("quotes", command.instrument_id)
+        self._add("quotes", symbol_of(command.instrument_id))
+
+    async def _subscribe_trade_ticks(self, command: Any) -> None:
+        await self._want("trades", command.instrument_id)
+        self._add("trades", symbol_of(command.instrument_id))
+
+    async def _subscribe_bars(self, command: Any) -> None:
+        bar_type = command.bar_type
+        channel = stream_channel(bar_type)
+        instrument = await self._want(channel, bar_type.instrument_id)
+        symbol = symbol_of(bar_type.instrument_id)
+        if self._stream is not None:
+            self._stream.ws.map_bar(
+                channel,
+                symbol,
+                bar_type,
+                instrument.price_precision,
+                instrument.size_precision,
+                bar_source(bar_type).length_ns,
+            )
+        self._bars[bar_type] = (channel, symbol)
+        self._add(channel, symbol)
+
+    async def _unsubscribe_quote_ticks(self, command: Any) -> None:
+        self._remove("quotes", symbol_of(command.instrument_id))
+
+    async def _unsubscribe_trade_ticks(self, command: Any) -> None:
+        self._remove("trades", symbol_of(command.instrument_id))
+
+    async def _unsubscribe_bars(self, command: Any) -> None:
+        channel, symbol = self._bars.pop(command.bar_type, (None, None))
+        if channel is not None and symbol is not None:
+            self._remove(channel, symbol)
+            if self._stream is not None:
+                self._stream.ws.unmap_bar(channel, symbol)
+
+    async def _subscribe_instrument(self, command: Any) -> None:
+        """Instruments are sent when they are loaded; Alpaca streams no changes of them."""
+        await self.provider.ensure([symbol_of(command.instrument_id)])
+
+    async def _subscribe_instruments(self, command: Any) -> None:
+        """See `_subscribe_instrument`."""
+
+    async def _unsubscribe_instrument(self, command: Any) -> None:
+        """Nothing was asked of the venue."""
+
+    async def _unsubscribe_instruments(self, command: Any) -> None:
+        """Nothing was asked of the venue."""
+
+
+def use_direct_delivery(data_engine: Any) -> int:
+    """Let every Alpaca client of a built node hand its ticks straight to `data_engine`. Returns how many there are."""
+    clients = [client for client in data_engine._clients.values() if isinstance(client, AlpacaDataClient)]
+    for client in clients:
+        client.use_engine(data_engine)
+    return len(clients)

@@ -1,0 +1,460 @@
+"""Trading of one Alpaca account, as a Nautilus execution client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from nautilus_trader.common.enums import LogColor
+from nautilus_trader.live.execution_client import LiveExecutionClient
+from nautilus_trader.model.enums import AccountType, OmsType
+from nautilus_trader.model.identifiers import AccountId, ClientId
+
+from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, EngineError
+from runner.alpaca.account import AccountBook, BrokerSnapshot
+from runner.alpaca.commands import Commands
+from runner.alpaca.config import AlpacaExecClientConfig
+from runner.alpaca.constants import ALPACA_VENUE, NANOS, USD
+from runner.alpaca.crossings import Crossings
+from runner.alpaca.emit import Emitter
+from runner.alpaca.execution_reports import ReportsMixin
+from runner.alpaca.external import External
+from runner.alpaca.fills import FillLedger
+from runner.alpaca.models import Activity, Order, WireError, decode_update
+from runner.alpaca.providers import AlpacaInstrumentProvider
+from runner.alpaca.reconcile import GapFill
+from runner.alpaca.reports import Reports
+from runner.alpaca.rest import TradingRest
+from runner.alpaca.settle import Settler
+from runner.alpaca.shared import SharedHttp
+from runner.alpaca.stream import LoopStream
+from runner.alpaca.tracking import Part, Tracked, Tracker
+from runner.alpaca.updates import Updates
+from runner.alpaca.venue_clock import VenueClock
+
+#: Names of the tasks that carry a command, as the base class names them.
+_COMMAND_TASKS = ("submit_order", "modify_order", "cancel_", "batch_cancel", "settle: ")
+
+
+class AlpacaExecutionClient(ReportsMixin, LiveExecutionClient):
+    """Orders out by REST, events in by the trade-updates stream, gaps filled by REST."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        config: AlpacaExecClientConfig,
+        shared: SharedHttp,
+        msgbus: Any,
+        cache: Any,
+        clock: Any,
+        provider: AlpacaInstrumentProvider,
+    ) -> None:
+        super().__init__(
+            loop=loop,
+            client_id=ClientId(name),
+            venue=ALPACA_VENUE,
+            oms_type=OmsType.NETTING,
+            account_type=AccountType.MARGIN,
+            base_currency=USD,
+            instrument_provider=provider,
+            msgbus=msgbus,
+            cache=cache,
+            clock=clock,
+        )
+        self.config = config
+        self.provider = provider
+        self.opening: BrokerSnapshot | None = None
+        self.updates_seen = 0
+        self.fills = FillLedger()
+        self.tracker = Tracker(self.fills)
+        self.rest = TradingRest(lambda: self.http)
+        self.emitter = Emitter(self)
+        self.reports = Reports(self)
+        self.crossings = Crossings(self)
+        self.external = External(self)
+        self.updates = Updates(self)
+        self.gaps = GapFill(self)
+        self.settler = Settler(self)
+        self.commands = Commands(self, serial=config.serial)
+        self.book = AccountBook(self)
+        self._shared = shared
+        self._opened = False
+        self._stream: LoopStream | None = None
+        self._gate_check: Callable[[Any], bool] | None = None
+        self._ready = asyncio.Event()
+        self._dirty = False
+        self._set_account_id(AccountId(f"{name}-{'PAPER' if config.paper else 'LIVE'}"))
+        self.fills.on_fill(lambda fill: self.crossings.move(fill.symbol, fill.signed_qty))
+
+    # -- what others read -----------------------------------------------------------------------------
+
+    @property
+    def http(self) -> AlpacaHttpClient:
+        """The HTTP client, shared with the data client of the same keys."""
+        return self._shared.client
+
+    @property
+    def venue_clock(self) -> VenueClock:
+        """Venue time."""
+        return self._shared.venue_clock
+
+    @property
+    def log(self) -> Any:
+        """Nautilus's logger of this client."""
+        return self._log
+
+    @property
+    def ready(self) -> bool:
+        """Whether the trade-updates stream listens and everything it missed has been fetched."""
+        return self._ready.is_set()
+
+    @property
+    def stream_epoch(self) -> int:
+        """How often the stream has begun to listen."""
+        return self._stream.epoch if self._stream else 0
+
+    @property
+    def in_flight(self) -> int:
+        """Commands that are on their way, or whose outcome is not known yet."""
+        return sum(1 for task in self._tasks if not task.done() and task.get_name().startswith(_COMMAND_TASKS))
+
+    def now_ns(self) -> int:
+        """The node's clock, UNIX nanoseconds."""
+        return int(self._clock.timestamp_ns())
+
+    def instrument(self, instrument_id: Any) -> Any:
+        """The instrument, from the cache or the provider; None where neither has it."""
+        return self._cache.instrument(instrument_id) or self.provider.find(instrument_id)
+
+    def unsettled(self) -> set[Any]:
+        """Client order ids of unknown outcomes, and of orders that wait for a close."""
+        return {tracked.client_order_id for tracked in self.tracker.unsettled()}
+
+    def stream_stats(self) -> dict[str, int]:
+        """The stream's counters, and what was made of it."""
+        stats = dict(self._stream.ws.stats()) if self._stream else {}
+        return stats | {
+            "updates": self.updates_seen,
+            "duplicate_fills": self.fills.duplicates,
+            "inferred_fills": self.fills.inferred,
+            "lost_fills": self.emitter.lost_fills,
+            "unknown_events": self.updates.unknown_events,
+            "gap_fills": self.gaps.runs,
+            "repairs": self.gaps.repairs,
+            "position_differences": self.gaps.position_differences,
+            "handler_errors": self._stream.errors if self._stream else 0,
+        }
+
+    def set_gate_check(self, check: Callable[[Any], bool]) -> None:
+        """From now on a submit or modify that `check` does not approve is denied: the lock behind the risk gate."""
+        self._gate_check = check
+
+    async def broker_snapshot(self) -> BrokerSnapshot:
+        """Account and positions as the broker has them now. Raises HttpError, Unavailable or WireError."""
+        return await self.book.snapshot()
+
+    async def non_trade_activities(self, since: int | None = None) -> list[Activity]:
+        """Fees, dividends and other bookings since `since` (UNIX ns; None: all). Raises as `broker_snapshot` does."""
+        rows: list[Activity] = await self.rest.activities(None, after_ns=since)
+        return rows
+
+    async def settle(self, *, check: bool = True) -> None:
+        """Bring orders and books up to the venue: drain the stream, wait for replies, look up what is unknown.
+
+        With `check`, a whole gap fill follows where anything was sent or filled since the last one, or still works.
+        Waits at most `settle_timeout_s`; raises TimeoutError then, and what the reads raise.
+        """
+        async with asyncio.timeout(self.config.settle_timeout_s):
+            self._drain_all()
+            for tracked in self.tracker.unsettled():
+                for part in tracked.parts:
+                    if part.unknown and (order := await self.rest.order_by_client_id(part.client_order_id)) is not None:
+                        await self.gaps.apply(order)
+            await self.gaps.repaired()
+            if check and (self._dirty or any(True for _ in self.tracker)):
+                self._dirty = False
+                await self.gaps.run()
+            await self.book.refresh_if_stale()
+            self._drain_all()
+
+    # -- what the parts call --------------------------------------------------------------------------
+
+    def find(self, order: Order) -> tuple[Tracked, Part] | None:
+        """The order of ours that an order at the venue belongs to, replacements followed."""
+        found = self.tracker.find(order.client_order_id, order.id)
+        return found if found or order.replaces is None else self.tracker.find("", order.replaces)
+
+    def find_id(self, order_id: str) -> tuple[Tracked, Part] | None:
+        """The same by the venue's id alone."""
+        return self.tracker.find("", order_id)
+
+    def touched(self, *, account: bool = True) -> None:
+        """Something happened that the venue's books may show."""
+        self._dirty = True
+        if account:
+            self.book.refresh_soon()
+
+    def repair(self, order_id: str, why: str) -> None:
+        """Fetch what is missing of an order."""
+        self.gaps.repair(order_id, why)
+
+    def follow(self, tracked: Tracked, part: Part, order_id: str | None) -> None:
+        """An order was replaced by one that is not known here: read that."""
+        if order_id is None:
+            if part.order_id is not None and part.replacement is not None:
+                self.settler.watch_replacement(tracked, part, part.replacement)
+            return
+        self.tracker.note_order_id(tracked, part, order_id)
+        self.repair(order_id, f"{tracked.id} was replaced by {order_id}")
+
+    async def wait_ready(self) -> bool:
+        """Wait for the stream, at most `stream_wait_s`."""
+        if not self._ready.is_set():
+            try:
+                async with asyncio.timeout(self.config.stream_wait_s):
+                    await self._ready.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    # -- connection -----------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        self._shared.open(self._loop)
+        self._opened = True
+        self.venue_clock.set_from_clock(await self.rest.clock_ns())
+        await self.provider.initialize()
+        await self._start_stream()
+        self.gaps.synced_ns = self.venue_clock.now_ns()
+        self.opening = await self.book.opening()
+        self.crossings.positions = dict(self.opening.positions)
+        for order in await self.rest.orders("open"):
+            self.fills.seed(order.id, order.filled_qty, order.filled_avg_price)
+        await self.provider.ensure(self.opening.positions)
+        for instrument in self.provider.list_all():
+            self._cache.add_instrument(instrument)
+        await self._await_account_registered(timeout_secs=self.config.connect_timeout_s, log_registered=False)
+        if self.updates_seen:
+            # What came before the opening balance was known can't be told from what that includes: ask.
+            await self.gaps.run()
+        self._ready.set()
+
+    async def _start_stream(self) -> None:
+        config = self.config
+        ws = AlpacaWebSocketClient(
+            self._shared.urls.orders_stream,
+            self._shared.keys.key,
+            self._shared.keys.secret,
+            protocol="trading",
+            connect_timeout_s=config.connect_timeout_s,
+            ping_interval_s=config.ping_interval_s,
+            silence_timeout_s=config.silence_timeout_s,
+            backoff_min_s=config.backoff_min_s,
+            backoff_max_s=config.backoff_max_s,
+            busy_backoff_s=config.busy_backoff_s,
+        )
+        self._stream = LoopStream(
+            ws,
+            self._loop,
+            name="trade-updates stream",
+            sink=None,
+            on_message=self._on_message,
+            on_state=self._on_state,
+            on_error=self._on_handler_error,
+            limit=config.drain_limit,
+        )
+        self._stream.start()
+        await self._stream.wait_ready(config.connect_timeout_s)
+
+    async def _disconnect(self) -> None:
+        self._ready.clear()
+        await self.cancel_pending_tasks(timeout_secs=self.config.disconnect_timeout_s)
+        if self._stream is not None:
+            self._stream.stop()
+        if self._opened:
+            self._opened = False
+            self._shared.close()
+
+    def _drain_all(self) -> None:
+        if self._stream is not None:
+            self._stream.drain_all()
+
+    def _on_state(self, state: str, detail: str) -> None:
+        if state == "ready":
+            if self.opening is not None:
+                self._log.info("Trade updates: listening again; fetching what was missed", LogColor.BLUE)
+                self.create_task(self._fill_gap(self.stream_epoch), log_msg="gap fill")
+        elif state in ("disconnected", "refused"):
+            self._ready.clear()
+            self._log.warning(f"Trade updates: {state}{f' ({detail})' if detail else ''}")
+        else:
+            self._log.debug(f"Trade updates: {state} {detail}")
+
+    async def _fill_gap(self, epoch: int) -> None:
+        delay = self.config.lookup_delay_min_s
+        while epoch == self.stream_epoch:
+            try:
+                await self.gaps.run()
+                break
+            except (EngineError, WireError) as error:
+                self._log.warning(f"What the stream missed can't be read yet: {error}; trying again")
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, self.config.lookup_delay_max_s)
+        if epoch == self.stream_epoch and self._stream is not None and self._stream.ws.state == "ready":
+            self._ready.set()
+            self.touched()
+            self._log.info("Trade updates: up to date", LogColor.GREEN)
+
+    def _on_message(self, kind: str, body: bytes) -> None:
+        if kind != "trade_updates":
+            self._log.debug(f"Trade updates: {kind} message")
+            return
+        self.updates_seen += 1
+        if self.opening is None:
+            return
+        try:
+            update = decode_update(body)
+        except WireError as error:
+            self._log.error(f"A trade update can't be read, so the venue is asked instead: {error}")
+            self.create_task(self._fill_gap(self.stream_epoch), log_msg="gap fill")
+            return
+        if update is not None:
+            self.venue_clock.observe(update.ts_ns)
+            self.updates.on_update(update)
+
+    def _on_handler_error(self, what: str, error: Exception) -> None:
+        self._log.exception(what, error)
+        self.create_task(self._fill_gap(self.stream_epoch), log_msg="gap fill")
+
+    # -- commands -------------------------------------------------------------------------------------
+
+    def _approved(self, command: Any) -> bool:
+        return self._gate_check is None or self._gate_check(command)
+
+    async def _submit_order(self, command: Any) -> None:
+        order = command.order
+        if order.is_closed:
+            self._log.warning(f"{order.client_order_id} has ended already and is not sent")
+            return
+        if not self._approved(command):
+            self.emitter.denied(order, "GATE_BYPASSED: this order did not pass the risk gate")
+            return
+        prepared = self.commands.prepare(order, command.params)
+        if isinstance(prepared, str):
+            self.emitter.denied(order, prepared)
+        else:
+            await self.commands.submit(prepared)
+
+    async def _submit_order_list(self, command: Any) -> None:
+        orders = command.order_list.orders
+        reason = None if self._approved(command) else "GATE_BYPASSED: this list did not pass the risk gate"
+        prepared: list[Tracked] = []
+        for order in orders:
+            if reason is not None:
+                break
+            made = self.commands.prepare(order, command.params)
+            if isinstance(made, str):
+                reason = f"{made} (order {order.client_order_id} of the list {command.order_list.id})"
+            else:
+                prepared.append(made)
+        if reason is not None:
+            for tracked in prepared:
+                self.tracker.forget(tracked)
+            for order in orders:
+                self.emitter.denied(order, reason)
+            return
+        for tracked in prepared:
+            await self.commands.submit(tracked)
+
+    async def _modify_order(self, command: Any) -> None:
+        tracked = self._tracked(command)
+        reason = None
+        if not self._approved(command):
+            reason = "GATE_BYPASSED: this modification did not pass the risk gate"
+        elif tracked is None:
+            reason = "the venue has no such order of ours"
+        if reason is not None or tracked is None:
+            self.generate_order_modify_rejected(
+                command.strategy_id,
+                command.instrument_id,
+                command.client_order_id,
+                command.venue_order_id,
+                reason or "",
+                self.now_ns(),
+            )
+            return
+        await self.commands.modify(tracked, command.quantity, command.price, command.trigger_price)
+
+    async def _cancel_order(self, command: Any) -> None:
+        tracked = self._tracked(command)
+        if tracked is None:
+            self.generate_order_cancel_rejected(
+                command.strategy_id,
+                command.instrument_id,
+                command.client_order_id,
+                command.venue_order_id,
+                "the venue has no such order of ours",
+                self.now_ns(),
+            )
+            return
+        await self.commands.cancel(tracked)
+
+    async def _cancel_all_orders(self, command: Any) -> None:
+        """Each order of this instrument, strategy and side by itself: never the whole account."""
+        chosen = [
+            tracked
+            for tracked in self.tracker.of(command.instrument_id, command.strategy_id)
+            if not command.order_side or tracked.order.side == command.order_side
+        ]
+        for order in self._cache.orders_open(instrument_id=command.instrument_id, strategy_id=command.strategy_id):
+            adopted = self._adopt(order) if self.tracker.get(order.client_order_id.value) is None else None
+            chosen += [adopted] if adopted is not None else []
+        await asyncio.gather(*(self.commands.cancel(tracked) for tracked in chosen))
+
+    async def _batch_cancel_orders(self, command: Any) -> None:
+        await asyncio.gather(*(self._cancel_order(cancel) for cancel in command.cancels))
+
+    async def _query_account(self, command: Any) -> None:
+        await self.book.refresh()
+
+    async def _query_order(self, command: Any) -> None:
+        tracked = self.tracker.get(command.client_order_id.value) if command.client_order_id else None
+        if tracked is None:
+            await LiveExecutionClient._query_order(self, command)
+            return
+        for part in list(tracked.parts):
+            order = await self.rest.order(part.order_id) if part.order_id else None
+            order = order or await self.rest.order_by_client_id(part.client_order_id)
+            if order is not None:
+                await self.gaps.apply(order)
+
+    def _tracked(self, command: Any) -> Tracked | None:
+        found = self.tracker.get(command.client_order_id.value)
+        if found is None and (order := self._cache.order(command.client_order_id)) is not None:
+            return self._adopt(order)
+        return found
+
+    def _adopt(self, order: Any) -> Tracked | None:
+        """Track an order of an earlier life, or of somebody else, that a strategy now commands."""
+        if order.venue_order_id is None or order.is_closed:
+            return None
+        tracked = Tracked(order)
+        tracked.accepted, tracked.venue_order_id = True, order.venue_order_id
+        tracked.filled = order.filled_qty.as_decimal()
+        part = Part(tracked.id, tracked.qty, sent=True)
+        part.settled.set()
+        tracked.known.set()
+        self.tracker.add(tracked)
+        self.tracker.add_part(tracked, part)
+        self.tracker.add_order_id(tracked, part, order.venue_order_id.value)
+        if not self.fills.booked_qty(order.venue_order_id.value):
+            self.fills.seed(order.venue_order_id.value, tracked.filled)
+        return tracked
+
+    def _lookback_ns(self, start: Any) -> int:
+        if start is None:
+            return self.venue_clock.now_ns() - int(self.config.lookback_s * NANOS)
+        return self.venue_clock.to_venue_ns(int(start.value))

@@ -1,0 +1,78 @@
+"""Orders that this node did not send (or sent in an earlier life): forwarded to Nautilus as reports."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from runner.alpaca.fills import Fill, trade_id_text
+from runner.alpaca.models import Order, TradeUpdate
+
+if TYPE_CHECKING:
+    from runner.alpaca.execution import AlpacaExecutionClient
+
+
+class External:
+    """Books the fills of others' orders, since they move this account's cash and positions, and reports them."""
+
+    def __init__(self, client: AlpacaExecutionClient) -> None:
+        self._client = client
+        self._ledger = client.fills
+        #: Last report of each order: Nautilus need not be told the same twice.
+        self._told: dict[str, tuple[str, Decimal, Decimal | None, Decimal | None]] = {}
+
+    def on_update(self, update: TradeUpdate) -> None:
+        """A trade update of an order that is not ours."""
+        order = update.order
+        if update.event in ("fill", "partial_fill") and update.qty and update.price is not None:
+            fill = self._fill(order, update.qty, update.price, update.ts_ns)
+            self._report_order(order, filled_before=True)
+            self.on_fill(fill, cum_qty=order.filled_qty, execution_id=update.execution_id)
+            if not self._ledger.is_complete(order.id, order.filled_qty):
+                self._client.repair(order.id, f"another's order {order.id} filled more than was told")
+            return
+        self._report_order(order)
+
+    def on_fill(self, fill: Fill, *, cum_qty: Decimal, execution_id: str | None) -> None:
+        """A fill of an order that is not ours, from either source."""
+        booked = self._ledger.book(fill, cum_qty=cum_qty, execution_id=execution_id)
+        if booked is not None:
+            self._client.touched()
+            self._report_fill(booked, trade_id_text(execution_id, fill.order_id, cum_qty))
+            self._client.crossings.release(fill.symbol)
+
+    def on_snapshot(self, order: Order) -> None:
+        """An order that is not ours as REST shows it; what its activities did not tell is inferred."""
+        if not order.symbol:
+            return  # A multi-leg parent: its legs are orders of their own.
+        if order.filled_qty > 0 and not self._ledger.is_complete(order.id, order.filled_qty):
+            price = order.filled_avg_price or Decimal(0)
+            fill = self._fill(order, order.filled_qty, price, order.last_ns)
+            booked = self._ledger.infer(fill, filled_qty=order.filled_qty, avg_price=order.filled_avg_price)
+            if booked is not None:
+                self._client.log.error(f"A fill of another's order had to be inferred: {booked}")
+                self._client.touched()
+                self._report_fill(booked, trade_id_text(None, order.id, order.filled_qty))
+        self._report_order(order)
+
+    def _fill(self, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> Fill:
+        side = "buy" if order.side == "buy" else "sell"
+        return Fill(order.symbol, side, qty, price, order.id, order.client_order_id, ts_ns, True, False)
+
+    def _report_order(self, order: Order, *, filled_before: bool = False) -> None:
+        if order.status == "replaced":
+            return  # The order that stands in its place is reported.
+        told = (order.status, order.filled_qty, order.limit_price, order.qty)
+        if self._told.get(order.id) == told:
+            return
+        self._told[order.id] = told
+        # A fill follows as a report of its own: said with the order, Nautilus would infer it and then see it twice.
+        booked = self._ledger.booked_qty(order.id) if filled_before else None
+        report = self._client.reports.order_report(order, filled_qty=booked)
+        if report is not None:
+            self._client._send_order_status_report(report)
+
+    def _report_fill(self, fill: Fill, trade_id: str) -> None:
+        report = self._client.reports.fill_report(fill, trade_id)
+        if report is not None:
+            self._client._send_fill_report(report)

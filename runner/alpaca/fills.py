@@ -1,0 +1,196 @@
+"""Every fill once: what was executed, order by order, without gaps taken for fills or duplicates counted twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+MAX_TRADE_ID = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution. `qty` is positive (shares), `price` in USD, `venue_ts_ns` UNIX nanoseconds.
+
+    `external`: not of an order of this node. `inferred`: known only from an order's cumulative figures.
+    """
+
+    symbol: str
+    side: str
+    qty: Decimal
+    price: Decimal
+    order_id: str
+    client_order_id: str
+    venue_ts_ns: int
+    external: bool
+    inferred: bool
+
+    @property
+    def signed_qty(self) -> Decimal:
+        """Change of the position."""
+        return self.qty if self.side == "buy" else -self.qty
+
+
+@dataclass(slots=True)
+class _Covered:
+    """Which part of an order's cumulative quantity has been booked, as sorted, disjoint half-open intervals."""
+
+    spans: list[tuple[Decimal, Decimal]]
+    notional: Decimal = Decimal(0)
+
+    def total(self) -> Decimal:
+        return sum((end - start for start, end in self.spans), Decimal(0))
+
+    def overlap(self, start: Decimal, end: Decimal) -> Decimal:
+        return sum((max(Decimal(0), min(end, b) - max(start, a)) for a, b in self.spans), Decimal(0))
+
+    def add(self, start: Decimal, end: Decimal) -> None:
+        merged: list[tuple[Decimal, Decimal]] = []
+        for a, b in sorted([*self.spans, (start, end)]):
+            if merged and a <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], b))
+            else:
+                merged.append((a, b))
+        self.spans = merged
+
+    def gaps(self, end: Decimal) -> list[tuple[Decimal, Decimal]]:
+        missing: list[tuple[Decimal, Decimal]] = []
+        at = Decimal(0)
+        for a, b in self.spans:
+            if a >= end:
+                break
+            if a > at:
+                missing.append((at, a))
+            at = max(at, b)
+        if at < end:
+            missing.append((at, end))
+        return missing
+
+
+class FillLedger:
+    """Books fills by (order id, cumulative quantity), which a streamed update and a FILL activity share.
+
+    An order's executions tile its cumulative quantity from 0 up. A fill whose tile is taken already is a duplicate,
+    whatever it is called; an `execution_id` seen before is one too. Sides are "buy" and "sell".
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[str, _Covered] = {}
+        self._executions: set[str] = set()
+        self._fills: list[Fill] = []
+        self._listeners: list[Callable[[Fill], None]] = []
+        self.duplicates = 0
+        self.inferred = 0
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._fills)
+
+    def __len__(self) -> int:
+        return len(self._fills)
+
+    def __getitem__(self, index: int) -> Fill:
+        return self._fills[index]
+
+    @property
+    def fills(self) -> list[Fill]:
+        """All fills since connect, in the order they were booked."""
+        return list(self._fills)
+
+    def on_fill(self, listener: Callable[[Fill], None]) -> None:
+        """Call `listener` with each fill as it is booked."""
+        self._listeners.append(listener)
+
+    def seed(self, order_id: str, filled_qty: Decimal, avg_price: Decimal | None = None) -> None:
+        """What an order had filled before this ledger began: known, but not a fill since connect."""
+        covered = self._orders.setdefault(order_id, _Covered([]))
+        if filled_qty > 0:
+            covered.notional += (filled_qty - covered.overlap(Decimal(0), filled_qty)) * (avg_price or Decimal(0))
+            covered.add(Decimal(0), filled_qty)
+
+    def booked_qty(self, order_id: str) -> Decimal:
+        """Shares of this order that are booked, seeded ones included."""
+        covered = self._orders.get(order_id)
+        return covered.total() if covered else Decimal(0)
+
+    def is_complete(self, order_id: str, filled_qty: Decimal) -> bool:
+        """Whether everything up to a cumulative quantity is booked."""
+        return not self._orders.setdefault(order_id, _Covered([])).gaps(filled_qty)
+
+    def book(self, fill: Fill, *, cum_qty: Decimal, execution_id: str | None = None) -> Fill | None:
+        """Book a fill that brought its order to `cum_qty`. None where it, or all of it, is booked already.
+
+        Where a part of it is booked, what comes back is the rest.
+        """
+        if execution_id is not None and execution_id in self._executions:
+            self.duplicates += 1
+            return None
+        if execution_id is not None:
+            self._executions.add(execution_id)
+        covered = self._orders.setdefault(fill.order_id, _Covered([]))
+        start = max(Decimal(0), cum_qty - fill.qty)
+        rest = (cum_qty - start) - covered.overlap(start, cum_qty)
+        if rest <= 0:
+            self.duplicates += 1
+            return None
+        covered.add(start, cum_qty)
+        return self._append(fill, rest, covered)
+
+    def infer(self, fill: Fill, *, filled_qty: Decimal, avg_price: Decimal | None) -> Fill | None:
+        """Book what is missing up to an order's cumulative `filled_qty`, priced so that `avg_price` comes out.
+
+        None where nothing is missing. `fill.price` stands in where the average says nothing usable.
+        """
+        covered = self._orders.setdefault(fill.order_id, _Covered([]))
+        missing = sum((end - start for start, end in covered.gaps(filled_qty)), Decimal(0))
+        if missing <= 0:
+            return None
+        price = fill.price
+        if avg_price is not None:
+            derived = ((avg_price * filled_qty - covered.notional) / missing).quantize(Decimal("0.0001"))
+            price = derived if derived > 0 else avg_price
+        covered.add(Decimal(0), filled_qty)
+        self.inferred += 1
+        inferred = Fill(
+            fill.symbol,
+            fill.side,
+            missing,
+            price,
+            fill.order_id,
+            fill.client_order_id,
+            fill.venue_ts_ns,
+            fill.external,
+            True,
+        )
+        return self._append(inferred, missing, covered)
+
+    def _append(self, fill: Fill, qty: Decimal, covered: _Covered) -> Fill:
+        booked = (
+            fill
+            if qty == fill.qty
+            else Fill(
+                fill.symbol,
+                fill.side,
+                qty,
+                fill.price,
+                fill.order_id,
+                fill.client_order_id,
+                fill.venue_ts_ns,
+                fill.external,
+                fill.inferred,
+            )
+        )
+        covered.notional += booked.qty * booked.price
+        self._fills.append(booked)
+        for listener in self._listeners:
+            listener(booked)
+        return booked
+
+
+def trade_id_text(execution_id: str | None, order_id: str, cum_qty: Decimal) -> str:
+    """Text for a Nautilus trade id (at most 36 ASCII characters): the execution's own, else made of its order."""
+    if execution_id and len(execution_id) <= MAX_TRADE_ID and execution_id.isascii():
+        return execution_id
+    seed = execution_id or f"{order_id}:{cum_qty.normalize():f}"
+    return "X-" + hashlib.sha256(seed.encode()).hexdigest()[:32]

@@ -1,0 +1,125 @@
+"""History on request: bars, quotes, trades and instruments, over windows of venue time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from runner.alpaca.bars import bar_source
+from runner.alpaca.constants import NANOS
+from runner.alpaca.rest import rfc3339
+from runner.alpaca.symbols import symbol_of
+
+#: Widest page of the market-data endpoints.
+PAGE = 10_000
+#: How far back a request without a start goes, where its limit does not say: a week holds the last session.
+DEFAULT_WINDOW_NS = 7 * 86_400 * NANOS
+#: Sessions fill a quarter of the hours, and there are weekends: bars asked for by number span this much more time.
+SPARSENESS = 8
+
+
+class HistoryMixin:
+    """The `_request_*` coroutines of AlpacaDataClient. The base class logs one that fails."""
+
+    config: Any
+    provider: Any
+    builders: Any
+    venue_clock: Any
+    http: Any
+    _log: Any
+
+    async def _request_instrument(self, request: Any) -> None:
+        await self.provider.load_async(request.instrument_id)
+        instrument = self.provider.find(request.instrument_id)
+        if instrument is None:
+            self._log.error(f"Alpaca has no instrument {request.instrument_id}; check the symbol")
+            return
+        self._map(instrument)  # type: ignore[attr-defined]
+        self._handle_instrument(instrument, request.id, request.start, request.end, request.params)  # type: ignore[attr-defined]
+
+    async def _request_instruments(self, request: Any) -> None:
+        if not self.provider.count:
+            await self.provider.load_all_async()
+        self._handle_instruments(  # type: ignore[attr-defined]
+            request.venue, self.provider.list_all(), request.id, request.start, request.end, request.params
+        )
+
+    async def _request_quote_ticks(self, request: Any) -> None:
+        ticks = await self._ticks("quotes", request)
+        self._handle_quote_ticks(  # type: ignore[attr-defined]
+            request.instrument_id, ticks, request.id, request.start, request.end, request.params
+        )
+
+    async def _request_trade_ticks(self, request: Any) -> None:
+        ticks = await self._ticks("trades", request)
+        self._handle_trade_ticks(  # type: ignore[attr-defined]
+            request.instrument_id, ticks, request.id, request.start, request.end, request.params
+        )
+
+    async def _ticks(self, kind: str, request: Any) -> list[Any]:
+        instrument = await self._loaded(request.instrument_id)
+        symbol = symbol_of(request.instrument_id)
+        start_ns, end_ns = self.window(request, DEFAULT_WINDOW_NS)
+        fetch = self.http.request_quotes if kind == "quotes" else self.http.request_trades
+        async with asyncio.timeout(self.config.request_timeout_s):
+            rows = await fetch(
+                f"/v2/stocks/{kind}",
+                self._params(symbol, start_ns, end_ns),
+                symbol,
+                request.instrument_id,
+                instrument.price_precision,
+                instrument.size_precision,
+                self.builders,
+            )
+        return list(rows[-request.limit :] if request.limit else rows)
+
+    async def _request_bars(self, request: Any) -> None:
+        bar_type = request.bar_type
+        source = bar_source(bar_type)
+        instrument = await self._loaded(bar_type.instrument_id)
+        symbol = symbol_of(bar_type.instrument_id)
+        spread = request.limit * source.length_ns * SPARSENESS if request.limit else 0
+        start_ns, end_ns = self.window(request, max(spread, DEFAULT_WINDOW_NS))
+        params = [*self._params(symbol, start_ns, end_ns), ("timeframe", source.timeframe), ("adjustment", "raw")]
+        async with asyncio.timeout(self.config.request_timeout_s):
+            rows = await self.http.request_bars(
+                "/v2/stocks/bars",
+                params,
+                symbol,
+                bar_type,
+                instrument.price_precision,
+                instrument.size_precision,
+                source.length_ns,
+                self.builders,
+            )
+        # A bar is known when it closes: one that still grows is not history.
+        bars = [bar for bar in rows if bar.ts_event <= end_ns]
+        if request.limit:
+            bars = bars[-request.limit :]
+        self._handle_bars(bar_type, bars, request.id, request.start, request.end, request.params)  # type: ignore[attr-defined]
+
+    async def _loaded(self, instrument_id: Any) -> Any:
+        instrument = self.provider.find(instrument_id)
+        if instrument is None:
+            await self.provider.load_async(instrument_id)
+            instrument = self.provider.find(instrument_id)
+        if instrument is None:
+            raise ValueError(f"Alpaca has no instrument {instrument_id}; check the symbol")
+        return instrument
+
+    def window(self, request: Any, default_ns: int) -> tuple[int, int]:
+        """Start and end of a request (UNIX ns) in venue time, never beyond the venue's present."""
+        now_ns = self.venue_clock.now_ns()
+        end_ns = now_ns if request.end is None else min(now_ns, self.venue_clock.to_venue_ns(int(request.end.value)))
+        if request.start is None:
+            return end_ns - default_ns, end_ns
+        return min(self.venue_clock.to_venue_ns(int(request.start.value)), end_ns), end_ns
+
+    def _params(self, symbol: str, start_ns: int, end_ns: int) -> list[tuple[str, str]]:
+        return [
+            ("symbols", symbol),
+            ("start", rfc3339(start_ns)),
+            ("end", rfc3339(end_ns)),
+            ("feed", self.config.feed.value),
+            ("limit", str(PAGE)),
+        ]

@@ -1,0 +1,136 @@
+"""What the stream did not tell, found by REST: after it connects, and wherever an order's figures show a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from runner._engine import EngineError
+from runner.alpaca.constants import NANOS
+from runner.alpaca.models import Activity, Order, Position, WireError
+from runner.alpaca.tracking import ZERO
+
+if TYPE_CHECKING:
+    from runner.alpaca.execution import AlpacaExecutionClient
+
+
+class GapFill:
+    """Brings orders, fills and positions up to what the venue's REST says; every difference becomes an event."""
+
+    def __init__(self, client: AlpacaExecutionClient) -> None:
+        self._client = client
+        self._rest = client.rest
+        self._lock = asyncio.Lock()
+        self._repairing: dict[str, asyncio.Task[None]] = {}
+        #: FILL activities of before the connect: part of the opening balance, not fills of this life.
+        self.before: set[str] = set()
+        #: The newest FILL activity seen.
+        self.newest: str | None = None
+        #: Venue time up to which everything is known.
+        self.synced_ns = 0
+        self.runs = 0
+        self.repairs = 0
+        self.position_differences = 0
+
+    async def run(self) -> None:
+        """One whole pass: open orders nested, orders closed since, our own that are in neither, fills, positions.
+
+        Raises what the reads raise; then nothing but what was applied has changed, and it can be run again.
+        """
+        async with self._lock:
+            seen, started_ns = self._client.updates_seen, self._client.venue_clock.now_ns()
+            since_ns = self.synced_ns - int(self._client.config.overlap_s * NANOS)
+            orders = {order.id: order for order in await self._rest.orders("open")}
+            orders |= {order.id: order for order in await self._rest.orders("closed", after_ns=since_ns)}
+            orders |= {order.id: order for order in await self._missing(orders)}
+            fills = await self._rest.fills(after_ns=since_ns)
+            positions = await self._rest.positions()
+            await self._client.provider.ensure({order.symbol for order in orders.values()} - {""})
+            self._book(fills)
+            for order in sorted(orders.values(), key=lambda order: order.submitted_ns):
+                self._client.updates.on_snapshot(order)
+            if self._differences(positions):
+                newest = await self._rest.last_fill_id()
+                self.newest = fills[-1].id if fills else self.newest
+                known = {self.newest} | self.before | {fill.id for fill in fills}
+                # A fill that came while we read shows in one list and not in the other: that is no difference.
+                if seen == self._client.updates_seen and (newest is None or newest in known):
+                    self._take(positions)
+            self.synced_ns = max(self.synced_ns, started_ns)
+            self.runs += 1
+
+    async def _missing(self, listed: dict[str, Order]) -> list[Order]:
+        """Our orders that the lists did not show: `after` is about submission; an old one may have closed just now."""
+        found: list[Order] = []
+        for tracked in self._client.tracker:
+            for part in tracked.parts:
+                if part.done or not part.sent or part.order_id in listed:
+                    continue
+                order = await self._rest.order(part.order_id) if part.order_id else None
+                order = order or await self._rest.order_by_client_id(part.client_order_id)
+                if order is not None:
+                    found.append(order)
+        return found
+
+    def _book(self, fills: list[Activity]) -> None:
+        for activity in fills:
+            if activity.id not in self.before:
+                self._client.updates.on_activity(activity)
+
+    def _differences(self, positions: list[Position]) -> dict[str, tuple[Decimal, Decimal]]:
+        book = self._client.crossings.positions
+        broker = {position.symbol: position.signed_qty for position in positions}
+        both = {
+            symbol: (book.get(symbol, ZERO), broker.get(symbol, ZERO)) for symbol in sorted(broker.keys() | book.keys())
+        }
+        return {symbol: pair for symbol, pair in both.items() if pair[0] != pair[1]}
+
+    def _take(self, positions: list[Position]) -> None:
+        for symbol, (ours, theirs) in self._differences(positions).items():
+            self.position_differences += 1
+            self._client.log.error(
+                f"The position of {symbol} is {theirs} at the venue and {ours} by its fills; taking the venue's"
+            )
+            self._client.crossings.positions[symbol] = theirs
+
+    async def apply(self, order: Order) -> None:
+        """Apply one order that REST showed, its fills first."""
+        if not self._client.fills.is_complete(order.id, order.filled_qty):
+            after_ns = order.submitted_ns - int(self._client.config.overlap_s * NANOS)
+            self._book(await self._rest.fills(after_ns=after_ns, order_id=order.id))
+        self._client.updates.on_snapshot(order)
+
+    async def refresh(self, order_id: str) -> Order | None:
+        """Read one order and apply it; None where the venue has none. Raises what the reads raise."""
+        order: Order | None = await self._rest.order(order_id)
+        if order is not None:
+            await self.apply(order)
+        return order
+
+    def repair(self, order_id: str, why: str) -> None:
+        """Fetch what is missing of an order, in the background, until it is here."""
+        if order_id in self._repairing:
+            return
+        self.repairs += 1
+        self._client.log.warning(f"Asking the venue again: {why}")
+        task = self._client.create_task(self._repair(order_id), log_msg=f"repair: {order_id}")
+        self._repairing[order_id] = task
+        task.add_done_callback(lambda _: self._repairing.pop(order_id, None))
+
+    async def _repair(self, order_id: str) -> None:
+        delay = self._client.config.lookup_delay_min_s
+        while True:
+            try:
+                await self.refresh(order_id)
+            except (EngineError, WireError) as error:
+                self._client.log.warning(f"The venue could not be asked for {order_id}: {error}; trying again")
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, self._client.config.lookup_delay_max_s)
+            else:
+                return
+
+    async def repaired(self) -> None:
+        """Wait for the repairs under way."""
+        while self._repairing:
+            await asyncio.wait(list(self._repairing.values()))

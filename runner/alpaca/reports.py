@@ -1,0 +1,173 @@
+"""The four kinds of execution reports, made from what Alpaca's REST says."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.reports import FillReport, OrderStatusReport, PositionStatusReport
+from nautilus_trader.model.enums import (
+    LiquiditySide,
+    OrderSide,
+    OrderStatus,
+    OrderType,
+    PositionSide,
+    TimeInForce,
+    TriggerType,
+)
+from nautilus_trader.model.identifiers import ClientOrderId, TradeId, VenueOrderId
+
+from runner.alpaca import symbols
+from runner.alpaca.emit import NO_COMMISSION, exact_price, exact_quantity
+from runner.alpaca.fills import Fill, trade_id_text
+from runner.alpaca.models import Activity, Order, Position
+from runner.alpaca.orders import TIMES_IN_FORCE_BACK, TYPES_BACK
+
+if TYPE_CHECKING:
+    from runner.alpaca.execution import AlpacaExecutionClient
+
+#: Times in force that this adapter does not send, but that somebody else's order may have.
+_TIMES = TIMES_IN_FORCE_BACK | {"opg": TimeInForce.AT_THE_OPEN, "cls": TimeInForce.AT_THE_CLOSE}
+_STATUSES = {
+    "filled": OrderStatus.FILLED,
+    "canceled": OrderStatus.CANCELED,
+    "replaced": OrderStatus.CANCELED,
+    "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+    "pending_cancel": OrderStatus.PENDING_CANCEL,
+    "pending_replace": OrderStatus.PENDING_UPDATE,
+}
+
+
+def order_status(order: Order) -> OrderStatus:
+    """Nautilus's status. A status that is new to us is a working one: the next look will say more."""
+    known = _STATUSES.get(order.status)
+    if known is not None:
+        return known
+    return OrderStatus.PARTIALLY_FILLED if order.filled_qty > 0 else OrderStatus.ACCEPTED
+
+
+def _client_order_id(text: str) -> ClientOrderId | None:
+    # Nautilus aborts the process on text that is not ASCII, and anybody may have chosen it.
+    return ClientOrderId(text) if text.isascii() and text.isprintable() and text.strip() else None
+
+
+class Reports:
+    """Builds reports. An order or position of an instrument that is not loaded has none, and is logged."""
+
+    def __init__(self, client: AlpacaExecutionClient) -> None:
+        self._client = client
+
+    def _instrument(self, symbol: str) -> Any:
+        if not symbols.valid_symbol(symbol):
+            return None
+        instrument = self._client.instrument(symbols.instrument_id(symbol))
+        if instrument is None:
+            self._client.log.warning(f"{symbol} is not loaded: what happens to it is booked, but not reported")
+        return instrument
+
+    def order_report(self, order: Order, *, filled_qty: Decimal | None = None) -> OrderStatusReport | None:
+        """An order. `filled_qty` overrides its cumulative quantity where fills are reported one by one."""
+        instrument = self._instrument(order.symbol)
+        kind = TYPES_BACK.get(order.type)
+        if instrument is None or order.qty is None or order.qty <= 0 or kind is None:
+            if instrument is not None:
+                self._client.log.warning(
+                    f"No report of the {order.type or order.order_class} order {order.id}: no such type here"
+                )
+            return None
+        filled = order.filled_qty if filled_qty is None else filled_qty
+        found = self._client.find(order)
+        status = order_status(order)
+        if status == OrderStatus.FILLED and filled < order.qty:
+            status = OrderStatus.PARTIALLY_FILLED if filled > 0 else OrderStatus.ACCEPTED
+        now_ns = self._client.now_ns()
+        return OrderStatusReport(
+            account_id=self._client.account_id,
+            instrument_id=instrument.id,
+            venue_order_id=VenueOrderId(order.id),
+            client_order_id=found[0].client_order_id if found else _client_order_id(order.client_order_id),
+            order_side=OrderSide.BUY if order.side == "buy" else OrderSide.SELL,
+            order_type=kind,
+            time_in_force=_TIMES.get(order.time_in_force, TimeInForce.DAY),
+            order_status=status,
+            quantity=exact_quantity(order.qty, instrument.size_precision),
+            filled_qty=exact_quantity(filled, instrument.size_precision),
+            avg_px=order.filled_avg_price,
+            price=self._price(order.limit_price, instrument),
+            trigger_price=self._price(order.stop_price, instrument) if kind != OrderType.LIMIT else None,
+            trigger_type=TriggerType.DEFAULT if order.stop_price is not None else TriggerType.NO_TRIGGER,
+            report_id=UUID4(),
+            ts_accepted=order.submitted_ns,
+            ts_last=order.last_ns,
+            ts_init=now_ns,
+        )
+
+    def fill_report(self, fill: Fill, trade_id: str) -> FillReport | None:
+        """One execution."""
+        instrument = self._instrument(fill.symbol)
+        if instrument is None:
+            return None
+        return FillReport(
+            account_id=self._client.account_id,
+            instrument_id=instrument.id,
+            venue_order_id=VenueOrderId(fill.order_id),
+            client_order_id=_client_order_id(fill.client_order_id),
+            trade_id=TradeId(trade_id),
+            order_side=OrderSide.BUY if fill.side == "buy" else OrderSide.SELL,
+            last_qty=exact_quantity(fill.qty, instrument.size_precision),
+            last_px=exact_price(fill.price, instrument.price_precision),
+            commission=NO_COMMISSION,
+            liquidity_side=LiquiditySide.NO_LIQUIDITY_SIDE,
+            report_id=UUID4(),
+            ts_event=fill.venue_ts_ns,
+            ts_init=self._client.now_ns(),
+        )
+
+    def activity_report(self, activity: Activity) -> FillReport | None:
+        """A FILL activity. Its trade id is made of order and quantity, as its own id is no execution's."""
+        if activity.qty is None or activity.price is None or activity.cum_qty is None or activity.symbol is None:
+            return None
+        found = self._client.find_id(activity.order_id)
+        side = "buy" if activity.side == "buy" else "sell"
+        client_id = found[0].id if found else ""
+        fill = Fill(
+            activity.symbol,
+            side,
+            activity.qty,
+            activity.price,
+            activity.order_id,
+            client_id,
+            activity.ts_ns,
+            not found,
+            False,
+        )
+        return self.fill_report(fill, trade_id_text(None, activity.order_id, activity.cum_qty))
+
+    def position_report(self, position: Position) -> PositionStatusReport | None:
+        """A position."""
+        instrument = self._instrument(position.symbol)
+        if instrument is None:
+            return None
+        now_ns = self._client.now_ns()
+        return PositionStatusReport(
+            account_id=self._client.account_id,
+            instrument_id=instrument.id,
+            position_side=PositionSide.SHORT if position.signed_qty < 0 else PositionSide.LONG,
+            quantity=exact_quantity(abs(position.qty), instrument.size_precision),
+            avg_px_open=position.avg_entry_price,
+            report_id=UUID4(),
+            ts_last=now_ns,
+            ts_init=now_ns,
+        )
+
+    def flat_report(self, instrument: Any) -> PositionStatusReport:
+        """No position in an instrument."""
+        return PositionStatusReport.create_flat(
+            self._client.account_id, instrument.id, instrument.size_precision, self._client.now_ns()
+        )
+
+    @staticmethod
+    def _price(value: Decimal | None, instrument: Any) -> Any:
+        return None if value is None else exact_price(value, instrument.price_precision)

@@ -1,0 +1,202 @@
+"""What the adapter knows of each order of its own: the Alpaca orders that stand under one Nautilus order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from runner.alpaca.fills import FillLedger
+from runner.alpaca.orders import side_text
+from runner.alpaca.symbols import symbol_of
+
+ZERO = Decimal(0)
+
+
+@dataclass(slots=True)
+class Replacement:
+    """A modification on its way: what was asked, and the ids under which its outcome can be found."""
+
+    client_order_id: str
+    quantity: Any
+    price: Any
+    trigger_price: Any
+    qty: Decimal
+    order_id: str | None = None
+    unknown: bool = False
+
+
+@dataclass(slots=True)
+class Part:
+    """One Alpaca order, through all of its replacements. A Nautilus order has one, or two if it crosses zero."""
+
+    client_order_id: str
+    qty: Decimal
+    order_ids: list[str] = field(default_factory=list)
+    #: Whether its POST has left, or may have.
+    sent: bool = False
+    unknown: bool = False
+    done: bool = False
+    #: Set once the venue is known to have it, or not to have it.
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    replacement: Replacement | None = None
+    replacements: int = 0
+    cancel_unknown: bool = False
+    #: Shares that a replacing order repeats from the one it replaced.
+    carried: Decimal = ZERO
+
+    @property
+    def order_id(self) -> str | None:
+        """The venue's id of the order that stands now."""
+        return self.order_ids[-1] if self.order_ids else None
+
+    def filled(self, ledger: FillLedger) -> Decimal:
+        """Shares booked on any of its ids."""
+        return sum((ledger.booked_qty(order_id) for order_id in self.order_ids), ZERO) - self.carried
+
+
+class Tracked:
+    """One order of a strategy. Quantities are shares."""
+
+    def __init__(self, order: Any, params: dict[str, Any] | None = None) -> None:
+        self.order = order
+        self.params = params or {}
+        self.client_order_id = order.client_order_id
+        self.strategy_id = order.strategy_id
+        self.instrument_id = order.instrument_id
+        self.symbol = symbol_of(order.instrument_id)
+        self.side = side_text(order.side)
+        self.quantity = order.quantity
+        self.qty: Decimal = order.quantity.as_decimal()
+        self.parts: list[Part] = []
+        #: Shares that wait for the position to be closed.
+        self.held: Decimal = ZERO
+        self.filled: Decimal = ZERO
+        #: The id that Nautilus knows the order by; every event must carry it.
+        self.venue_order_id: Any = None
+        self.accepted = False
+        self.closed = False
+        self.cancel_requested = False
+        #: Set when it is known whether the venue has the order.
+        self.known = asyncio.Event()
+
+    @property
+    def id(self) -> str:
+        """The client order id as text."""
+        return str(self.client_order_id.value)
+
+    @property
+    def part(self) -> Part | None:
+        """The Alpaca order that stands now."""
+        return self.parts[-1] if self.parts else None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the outcome of something sent for it is not known."""
+        return any(part.unknown or (part.replacement is not None and part.replacement.unknown) for part in self.parts)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the venue's books may still surprise: an unknown outcome, or shares held for a close."""
+        return not self.closed and (self.is_unknown or self.held > 0)
+
+
+class Tracker:
+    """All orders of this client, found by any id."""
+
+    def __init__(self, ledger: FillLedger) -> None:
+        self._ledger = ledger
+        self._by_client_id: dict[str, tuple[Tracked, Part | None]] = {}
+        self._by_order_id: dict[str, tuple[Tracked, Part]] = {}
+        self._open: dict[str, Tracked] = {}
+
+    def __iter__(self) -> Iterator[Tracked]:
+        return iter(list(self._open.values()))
+
+    def add(self, tracked: Tracked) -> None:
+        """Begin to track an order."""
+        self._by_client_id[tracked.id] = (tracked, None)
+        self._open[tracked.id] = tracked
+
+    def add_part(self, tracked: Tracked, part: Part) -> None:
+        """An Alpaca order of `tracked` is about to be sent."""
+        tracked.parts.append(part)
+        self._by_client_id[part.client_order_id] = (tracked, part)
+
+    def add_client_id(self, tracked: Tracked, part: Part, client_order_id: str) -> None:
+        """Another client order id by which the venue knows a part (a replacement's)."""
+        self._by_client_id[client_order_id] = (tracked, part)
+
+    def add_order_id(self, tracked: Tracked, part: Part, order_id: str) -> None:
+        """The venue's id of a part; the newest one stands."""
+        if order_id not in part.order_ids:
+            part.order_ids.append(order_id)
+        self._by_order_id[order_id] = (tracked, part)
+
+    def note_order_id(self, tracked: Tracked, part: Part, order_id: str) -> None:
+        """The venue's id of a replacement that does not stand yet."""
+        self._by_order_id[order_id] = (tracked, part)
+
+    def get(self, client_order_id: str) -> Tracked | None:
+        """The order of a client order id, one of its parts' ids included."""
+        found = self._by_client_id.get(client_order_id)
+        return found[0] if found else None
+
+    def find(self, client_order_id: str, order_id: str) -> tuple[Tracked, Part] | None:
+        """The order and part that an order at the venue belongs to."""
+        found = self._by_order_id.get(order_id)
+        if found is not None:
+            return found
+        named = self._by_client_id.get(client_order_id)
+        if named is None:
+            return None
+        tracked, part = named
+        if part is None:
+            part = tracked.part
+        return (tracked, part) if part is not None else None
+
+    def close(self, tracked: Tracked) -> None:
+        """No more will happen to it, save late fills, which are still found."""
+        tracked.closed = True
+        tracked.held = ZERO
+        tracked.known.set()
+        for part in tracked.parts:
+            part.settled.set()
+        self._open.pop(tracked.id, None)
+
+    def open_of(self, symbol: str) -> list[Tracked]:
+        """Orders of a symbol that are not closed, oldest first."""
+        return [tracked for tracked in self._open.values() if tracked.symbol == symbol]
+
+    def of(self, instrument_id: Any, strategy_id: Any) -> list[Tracked]:
+        """Orders of a strategy in an instrument that are not closed, oldest first."""
+        return [
+            tracked
+            for tracked in self._open.values()
+            if tracked.instrument_id == instrument_id and tracked.strategy_id == strategy_id
+        ]
+
+    def forget(self, tracked: Tracked) -> None:
+        """An order that was added and never sent."""
+        self._open.pop(tracked.id, None)
+        for name in (tracked.id, *(part.client_order_id for part in tracked.parts)):
+            self._by_client_id.pop(name, None)
+
+    def working(self, symbol: str, side: str) -> Decimal:
+        """Shares of this side that are at the venue, or on their way there."""
+        return sum(
+            (
+                max(ZERO, part.qty - part.filled(self._ledger))
+                for tracked in self.open_of(symbol)
+                if tracked.side == side
+                for part in tracked.parts
+                if not part.done
+            ),
+            ZERO,
+        )
+
+    def unsettled(self) -> list[Tracked]:
+        """Orders whose outcome is unknown, or that hold shares back."""
+        return [tracked for tracked in self._open.values() if tracked.is_unsettled]

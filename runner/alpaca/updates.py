@@ -1,0 +1,299 @@
+"""Trade updates, and orders read by REST, applied to the orders that this node tracks."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from runner.alpaca.emit import exact_price, exact_quantity
+from runner.alpaca.fills import Fill, trade_id_text
+from runner.alpaca.models import Activity, Order, TradeUpdate
+from runner.alpaca.tracking import Part, Tracked
+
+if TYPE_CHECKING:
+    from runner.alpaca.execution import AlpacaExecutionClient
+
+FILLS = frozenset({"fill", "partial_fill"})
+#: Events after which a replacing order stands in the place of the old one.
+STANDS = frozenset({"new", "fill", "partial_fill", "canceled", "expired", "done_for_day"})
+#: Events that tell of an order at the venue and change nothing that Nautilus knows of.
+QUIET = frozenset(
+    {
+        "new",
+        "accepted",
+        "pending_new",
+        "held",
+        "stopped",
+        "calculated",
+        "suspended",
+        "restated",
+        "pending_review",
+        "accepted_for_bidding",
+        "pending_cancel",
+        "pending_replace",
+        "done_for_day",
+    }
+)
+ENDS = frozenset({"canceled", "expired", "rejected"})
+
+
+class Updates:
+    """Turns what the venue says of an order into events, whatever order it is said in and however often."""
+
+    def __init__(self, client: AlpacaExecutionClient) -> None:
+        self._client = client
+        self._emit = client.emitter
+        self._tracker = client.tracker
+        self._ledger = client.fills
+        self.unknown_events = 0
+
+    def on_update(self, update: TradeUpdate) -> None:
+        """Apply one message of the trade-updates stream."""
+        order = update.order
+        found = self._client.find(order)
+        if found is None:
+            self._client.external.on_update(update)
+            return
+        tracked, part = found
+        if self._is_replacement(part, order):
+            self._on_replacement(update, tracked, part)
+            return
+        if update.event == "rejected":
+            self._known(tracked, part, order.id)
+        elif update.event != "replaced":
+            self.known(tracked, part, order, update.ts_ns)
+        if update.event in FILLS:
+            self._on_fill(update, tracked, part)
+        elif update.event in ENDS:
+            self.end(tracked, part, order, update.event, update.ts_ns)
+        elif update.event == "replaced":
+            self._on_replaced(update, tracked, part)
+        elif update.event == "order_replace_rejected":
+            self.replace_refused(tracked, part, "the venue refused the replacement", update.ts_ns)
+        elif update.event == "order_cancel_rejected":
+            tracked.cancel_requested = part.cancel_unknown = False
+            self._emit.cancel_rejected(tracked, "the venue refused the cancellation", update.ts_ns)
+        elif update.event not in QUIET:
+            self.unknown_events += 1
+            self._client.log.warning(f"Unknown event {update.event!r} of {tracked.id}: its order is {order.status!r}")
+
+    def known(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
+        """The venue has this part: its id is kept, and acceptance told once."""
+        self._known(tracked, part, order.id)
+        if not tracked.closed and order.status != "rejected" and part is tracked.part and order.id == part.order_id:
+            self._emit.accepted(tracked, order.id, ts_ns)
+
+    def _known(self, tracked: Tracked, part: Part, order_id: str) -> None:
+        if part.order_id is None:
+            self._tracker.add_order_id(tracked, part, order_id)
+        part.sent, part.unknown = True, False
+        part.settled.set()
+        tracked.known.set()
+
+    def _on_fill(self, update: TradeUpdate, tracked: Tracked, part: Part) -> None:
+        order = update.order
+        if update.qty is None or update.price is None:
+            self._client.repair(order.id, f"a {update.event} of {tracked.id} came without quantity or price")
+            return
+        fill = self._fill(order, update.qty, update.price, update.ts_ns, external=False)
+        self.book(tracked, fill, cum_qty=order.filled_qty, execution_id=update.execution_id)
+        if not self._ledger.is_complete(order.id, order.filled_qty):
+            self._client.repair(order.id, f"{tracked.id} has filled {order.filled_qty}, of which a part was not told")
+        elif order.status == "filled":
+            self._finish(tracked, part)
+
+    def on_activity(self, activity: Activity) -> None:
+        """Book a FILL activity, of whosever order."""
+        if activity.qty is None or activity.price is None or activity.cum_qty is None:
+            return
+        found = self._client.find_id(activity.order_id)
+        client_order_id = found[0].id if found else ""
+        fill = Fill(
+            activity.symbol or "",
+            "buy" if activity.side == "buy" else "sell",
+            activity.qty,
+            activity.price,
+            activity.order_id,
+            client_order_id,
+            activity.ts_ns,
+            found is None,
+            False,
+        )
+        if found is None:
+            self._client.external.on_fill(fill, cum_qty=activity.cum_qty, execution_id=None)
+        elif self.book(found[0], fill, cum_qty=activity.cum_qty, execution_id=None):
+            self._client.log.warning(f"A fill of {found[0].id} was missed by the stream and found by REST: {fill}")
+
+    def book(self, tracked: Tracked, fill: Fill, *, cum_qty: Decimal, execution_id: str | None) -> bool:
+        """Book a fill and tell of it, unless it is booked already."""
+        booked = self._ledger.book(fill, cum_qty=cum_qty, execution_id=execution_id)
+        if booked is None:
+            return False
+        self._emit.filled(tracked, booked, trade_id_text(execution_id, fill.order_id, cum_qty))
+        self._client.touched()
+        return True
+
+    def end(self, tracked: Tracked, part: Part, order: Order, status: str, ts_ns: int, reason: str = "") -> None:
+        """The venue ended a part. Where fills of it are missing, those are fetched before it is told."""
+        if part.done or order.id != (part.order_id or order.id):
+            return
+        if not self._ledger.is_complete(order.id, order.filled_qty):
+            self._client.repair(order.id, f"{tracked.id} ended {status} with fills that were not told")
+            return
+        self._finish(tracked, part, status, ts_ns, reason or f"the venue ended it as {status}")
+
+    def _finish(self, tracked: Tracked, part: Part, status: str = "filled", ts_ns: int = 0, reason: str = "") -> None:
+        part.done, part.unknown, part.cancel_unknown = True, False, False
+        part.settled.set()
+        tracked.known.set()
+        if part.replacement is not None:
+            self.replace_refused(tracked, part, f"the order was {status} first", ts_ns)
+        if not tracked.closed:
+            if status == "filled":
+                if tracked.held == 0:
+                    self._tracker.close(tracked)
+                    if tracked.filled < tracked.qty:
+                        # The shares that waited were given up meanwhile; their end has not been told yet.
+                        self._emit.canceled(tracked, ts_ns)
+            else:
+                self._tell_end(tracked, status, ts_ns, reason)
+        if status != "filled":
+            self._client.crossings.note_failure(tracked, status, reason)
+        self._client.crossings.release(tracked.symbol)
+        self._client.touched()
+
+    def _tell_end(self, tracked: Tracked, status: str, ts_ns: int, reason: str) -> None:
+        self._tracker.close(tracked)
+        if status == "rejected":
+            self._emit.rejected(tracked, reason, ts_ns)
+        elif status == "expired":
+            self._emit.expired(tracked, ts_ns)
+        else:
+            self._emit.canceled(tracked, ts_ns)
+
+    def refused(self, tracked: Tracked, part: Part, reason: str) -> None:
+        """The venue refused a part, or it is certain that it never got it."""
+        if not part.done:
+            self._finish(tracked, part, "rejected", 0, reason)
+
+    # -- replacements -------------------------------------------------------------------------------
+
+    def _is_replacement(self, part: Part, order: Order) -> bool:
+        return bool(part.order_ids) and order.id not in part.order_ids and order.replaces in part.order_ids
+
+    def _on_replacement(self, update: TradeUpdate, tracked: Tracked, part: Part) -> None:
+        order = update.order
+        self._tracker.note_order_id(tracked, part, order.id)
+        if part.replacement is not None:
+            part.replacement.order_id = order.id
+            part.replacement.unknown = False
+        if update.event == "rejected":
+            self.replace_refused(tracked, part, "the venue rejected the replacing order", update.ts_ns)
+        elif update.event in STANDS:
+            self.switch(tracked, part, order, update.ts_ns)
+            self.on_update(update)
+
+    def _on_replaced(self, update: TradeUpdate, tracked: Tracked, part: Part) -> None:
+        order = update.order
+        new_id = order.replaced_by or (part.replacement.order_id if part.replacement else None)
+        if new_id is not None and new_id in part.order_ids:
+            return
+        if not self._ledger.is_complete(order.id, order.filled_qty):
+            self._client.repair(order.id, f"{tracked.id} was replaced with fills that were not told")
+        wanted = part.replacement
+        if new_id is None or wanted is None:
+            # Replaced by somebody else: only the venue knows how it stands now.
+            self._client.follow(tracked, part, new_id)
+            return
+        self._stand(tracked, part, new_id, wanted.client_order_id, wanted.qty)
+        self._emit.updated(tracked, new_id, update.ts_ns, price=wanted.price, trigger_price=wanted.trigger_price)
+
+    def switch(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
+        """The replacing `order` stands now, as it is written there."""
+        instrument = self._client.instrument(tracked.instrument_id)
+        carried = self._ledger.booked_qty(part.order_id or "") if order.filled_qty > 0 else Decimal(0)
+        self._stand(tracked, part, order.id, order.client_order_id, order.qty or part.qty)
+        if carried and order.filled_qty == carried:
+            self.carry(part, order)
+        precision = instrument.price_precision if instrument else 2
+        limit, stop = order.limit_price, order.stop_price
+        self._emit.updated(
+            tracked,
+            order.id,
+            ts_ns,
+            price=None if limit is None else exact_price(limit, precision),
+            trigger_price=None if stop is None else exact_price(stop, precision),
+        )
+
+    def carry(self, part: Part, order: Order) -> None:
+        """A replacing order shows as filled what the replaced one had filled: known, not filled again."""
+        before = self._ledger.booked_qty(order.id)
+        self._ledger.seed(order.id, order.filled_qty, order.filled_avg_price)
+        part.carried += self._ledger.booked_qty(order.id) - before
+
+    def _stand(self, tracked: Tracked, part: Part, order_id: str, client_order_id: str, qty: Decimal) -> None:
+        self._tracker.add_order_id(tracked, part, order_id)
+        self._tracker.add_client_id(tracked, part, client_order_id)
+        part.client_order_id, part.replacement = client_order_id, None
+        if len(tracked.parts) == 1 and tracked.held == 0 and qty != part.qty:
+            instrument = self._client.instrument(tracked.instrument_id)
+            tracked.qty = qty
+            tracked.quantity = exact_quantity(qty, instrument.size_precision if instrument else 0)
+        part.qty = qty
+
+    def replace_refused(self, tracked: Tracked, part: Part, reason: str, ts_ns: int = 0) -> None:
+        """A modification failed, and the order stands as it did."""
+        if part.replacement is None:
+            return
+        part.replacement = None
+        if not tracked.closed:
+            self._emit.modify_rejected(tracked, reason, ts_ns)
+
+    # -- orders read by REST ------------------------------------------------------------------------
+
+    def on_snapshot(self, order: Order) -> None:
+        """Apply an order as REST shows it. Its FILL activities must have been booked before.
+
+        What its cumulative quantity says beyond them is inferred, and counted.
+        """
+        found = self._client.find(order)
+        if found is None:
+            self._client.external.on_snapshot(order)
+            return
+        tracked, part = found
+        if self._is_replacement(part, order):
+            if order.status == "rejected":
+                self.replace_refused(tracked, part, "the venue rejected the replacing order", order.last_ns)
+                return
+            self.switch(tracked, part, order, order.last_ns)
+        if order.status == "rejected":
+            self._known(tracked, part, order.id)
+        else:
+            self.known(tracked, part, order, order.submitted_ns)
+        self._infer(tracked, part, order)
+        if order.status == "replaced":
+            if order.id == part.order_id:
+                self._client.follow(tracked, part, order.replaced_by)
+        elif order.status == "filled" and order.id == part.order_id:
+            self._finish(tracked, part)
+        elif order.status in ENDS:
+            self.end(tracked, part, order, order.status, order.last_ns)
+
+    def _infer(self, tracked: Tracked, part: Part, order: Order) -> None:
+        if self._ledger.is_complete(order.id, order.filled_qty):
+            return
+        previous = self._ledger.booked_qty(order.replaces) if order.replaces else Decimal(0)
+        if previous and self._ledger.booked_qty(order.id) + previous == order.filled_qty:
+            self.carry(part, order)
+            return
+        price = order.filled_avg_price or order.limit_price or Decimal(0)
+        fill = self._fill(order, order.filled_qty, price, order.last_ns, external=False)
+        booked = self._ledger.infer(fill, filled_qty=order.filled_qty, avg_price=order.filled_avg_price)
+        if booked is not None:
+            self._client.log.error(f"A fill of {tracked.id} had to be inferred from its order: {booked}")
+            self._emit.filled(tracked, booked, trade_id_text(None, order.id, order.filled_qty))
+            self._client.touched()
+
+    def _fill(self, order: Order, qty: Decimal, price: Decimal, ts_ns: int, *, external: bool) -> Fill:
+        side = "buy" if order.side == "buy" else "sell"
+        return Fill(order.symbol, side, qty, price, order.id, order.client_order_id, ts_ns, external, False)
