@@ -122,10 +122,9 @@ def half_days(year: int) -> frozenset[date]:
     christmas_eve = date(year, 12, 24)
     if christmas_eve.weekday() <= _THURSDAY:  # on a Friday it is the observed Christmas
         days.add(christmas_eve)
-    fourth = date(year, 7, 4)
-    if fourth.weekday() in (1, 2, 3, 4):  # 3 July, a Monday to Thursday
-        eve = date(year, 7, 3)
-        # Until 2012 a Thursday holiday had its half day on the Friday after only by notice; the eve rule is the same since 1995.
+    eve = date(year, 7, 3)
+    # In 2002 the half day of a Thursday holiday was still the Friday after.
+    if eve.weekday() <= _THURSDAY and year != 2002:
         days.add(eve)
     days |= {day for day in _IRREGULAR_HALF if day.year == year}
     return frozenset(days - holidays(year))
@@ -212,7 +211,7 @@ class Calendar:
         return [day for day in days if self.is_trading_day(day)]
 
     def settlement_day(self, day: date) -> date:
-        """When a trade of `day` settles: T+1 since 28 May 2024, T+2 since 5 September 2017, T+3 before (SEC Rule 15c6-1)."""
+        """When a trade of `day` settles (SEC Rule 15c6-1): T+1 since 28 May 2024, T+2 since 5 Sept 2017, else T+3."""
         lag = 1 if day >= date(2024, 5, 28) else 2 if day >= date(2017, 9, 5) else 3
         for _ in range(lag):
             day = self.next_trading_day(day)

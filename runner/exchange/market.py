@@ -1,4 +1,4 @@
-"""The state of the simulated market: venue time, the last quote and trade of each symbol, and who wants to hear of changes."""
+"""The state of the simulated market: venue time, the last quote and trade of each symbol, and who hears of changes."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Trade:
 class Market:
     """Venue time and the newest prices.
 
-    Callbacks run in the order of registration, on the event loop, before the message reaches any data stream: an order that a
-    client sends in answer to a quote finds that quote.
+    Callbacks run in the order of registration, on the event loop, before the message reaches any data stream: an order
+    that a client sends in answer to a quote finds that quote.
     """
 
     def __init__(self, symbols: Iterable[str] = (), *, now_ns: int = 0, calendar: Calendar | None = None) -> None:

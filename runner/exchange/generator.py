@@ -1,0 +1,238 @@
+"""A synthetic trading day, the same for the same seed: quotes and trades as an exchange would print them.
+
+The shape is that of real days (for example Wood, McInish & Ord 1985; McInish & Wood 1992): volume and volatility
+follow a U over the core session and are thin outside it; spreads are wide before the open and in its first minutes;
+most prints are at the bid or the offer, some between them. Prices are a random walk: they tell nothing about the future.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Iterable, Iterator
+from datetime import date
+from hashlib import sha256
+from typing import Final, Literal
+
+from runner.exchange.assets import make_asset
+from runner.exchange.calendar import NS, Calendar
+from runner.exchange.tape import TapeInfo
+from runner.exchange.wire import Message, stamp
+
+# A price to begin with, in cents, and the standard deviation of a day's return. Others get theirs from their name.
+_KNOWN: Final[dict[str, tuple[int, float]]] = {
+    "AAPL": (23_150, 0.015),
+    "BAC": (4_520, 0.016),
+    "F": (1_210, 0.02),
+    "FAKEPACA": (13_300, 0.02),
+    "GOOG": (18_340, 0.016),
+    "IBM": (22_480, 0.013),
+    "MSFT": (42_300, 0.014),
+    "NVDA": (13_420, 0.028),
+    "QQQ": (51_200, 0.012),
+    "SPY": (59_100, 0.009),
+    "TSLA": (34_800, 0.035),
+}
+_QUOTES_PER_S: Final = 0.75
+"""Chances of a new quote per second at midday; the U multiplies it."""
+_TRADES_PER_QUOTE: Final = 0.4
+_VENUES: Final = {"A": "NPQZKD", "B": "PQZKVD", "C": "QPZKVD", "O": "QPZKVD"}
+_SIZES: Final = (100, 100, 100, 200, 200, 300, 400, 500, 800, 1_000)
+
+
+def _activity(second: float, core_open: float, core_close: float) -> float:
+    """How busy a moment is, 1 at midday."""
+    if second < core_open:
+        return 0.03 + 0.12 * max(0.0, 1 - (core_open - second) / 7_200)
+    if second >= core_close:
+        return 0.02 + 0.15 * math.exp(-(second - core_close) / 900)
+    since, left = second - core_open, core_close - second
+    return 1.0 + 2.6 * math.exp(-since / 1_200) + 2.2 * math.exp(-left / 1_500)
+
+
+def _volatility(second: float, core_open: float, core_close: float) -> float:
+    """Standard deviation of a second's return against that of midday."""
+    if second < core_open or second >= core_close:
+        return 0.35
+    return 1.0 + 2.0 * math.exp(-(second - core_open) / 900) + 0.5 * math.exp(-(core_close - second) / 900)
+
+
+class Stock:
+    """One symbol's walk through the day. Prices are whole cents inside."""
+
+    def __init__(self, symbol: str, seed: int, day: date) -> None:
+        # Seeded by text: the same on every machine and with any hash seed.
+        self._random = random.Random(f"{seed}/{symbol}/{day}")  # noqa: S311  # reproducible, not secret
+        digest = sha256(symbol.encode()).digest()
+        cents, sigma = _KNOWN.get(symbol, (1_000 + int.from_bytes(digest[:2]) % 29_000, 0.01 + digest[2] / 12_800))
+        self._fair = cents * math.exp(self._random.gauss(0, sigma))
+        # Most of a day's variance falls into 23,400 core seconds whose mean multiplier is about 1.2.
+        self._sigma_s = sigma / math.sqrt(23_400) / 1.2
+        self._symbol = symbol
+        asset = make_asset(symbol)
+        self._tape, self._venues = asset.tape, _VENUES[asset.tape]
+        self._regular = "@" if asset.tape in "CO" else " "
+        # A tick for a 20-dollar stock, about 2 hundredths of a percent of the price above that.
+        self._tight = max(1, round(cents * 0.00012))
+        self._bid = self._ask = self._bid_size = self._ask_size = 0
+        self._trade_id = 0
+
+    def day(self, start_s: int, end_s: int, core_open_s: int, core_close_s: int, activity: float) -> Iterator[Message]:
+        """Messages from `start_s` to `end_s`, seconds of UNIX time, in time order."""
+        rnd = self._random
+        second = start_s
+        while second < end_s:
+            busy = _activity(second, core_open_s, core_close_s)
+            core = core_open_s <= second < core_close_s
+            step = 1 if core else 5
+            sigma = self._sigma_s * _volatility(second, core_open_s, core_close_s) * math.sqrt(step)
+            self._fair *= math.exp(rnd.gauss(0, sigma))
+            expected = _QUOTES_PER_S * busy * activity * step
+            # A quiet second still shows a quote when the market has moved away from the last one.
+            count = _poisson(rnd, expected)
+            if second == core_open_s:
+                yield self._quote((second * 1_000 + 4) * 1_000_000, core_open_s, second)
+                yield self._print((second * 1_000 + 350 + rnd.randrange(400)) * 1_000_000, "opening")
+                count = 0
+            moments = sorted(rnd.randrange(step * 1_000_000) for _ in range(count))
+            for micros in moments:
+                ts_ns = second * NS + micros * 1_000
+                yield self._quote(ts_ns, core_open_s, second, core=core)
+                if rnd.random() < _TRADES_PER_QUOTE:
+                    yield self._print(ts_ns + rnd.randrange(1, 400) * 1_000, "core" if core else "extended")
+            if second == core_close_s - 1:
+                yield self._print((core_close_s * 1_000 - 1) * 1_000_000, "closing")
+            second += step
+
+    def _quote(self, ts_ns: int, core_open_s: int, second: int, *, core: bool = True) -> Message:
+        rnd = self._random
+        wide = 6.0 if not core else 1.0 + 3.0 * math.exp(-(second - core_open_s) / 300)
+        spread = max(1, round(self._tight * wide * (0.7 + 0.9 * rnd.random())))
+        bid = max(1, math.floor(self._fair - spread / 2 + rnd.random()))
+        if (bid, bid + spread) != (self._bid, self._ask):
+            self._bid, self._ask = bid, bid + spread
+            self._bid_size, self._ask_size = rnd.choice(_SIZES), rnd.choice(_SIZES)
+        elif rnd.random() < 0.5:
+            self._bid_size = rnd.choice(_SIZES)
+        else:
+            self._ask_size = rnd.choice(_SIZES)
+        bid_at, ask_at = rnd.choice(self._venues[:-1]), rnd.choice(self._venues[:-1])
+        raw = (
+            f'{{"T":"q","S":"{self._symbol}","bx":"{bid_at}","bp":{_money(self._bid * 100)},"bs":{self._bid_size},'
+            f'"ax":"{ask_at}","ap":{_money(self._ask * 100)},"as":{self._ask_size},"c":["R"],'
+            f'"z":"{self._tape}","t":"{stamp(ts_ns)}"}}'
+        )
+        return Message(ts_ns, "q", self._symbol, raw.encode())
+
+    def _print(self, ts_ns: int, what: Literal["opening", "core", "extended", "closing"]) -> Message:
+        rnd = self._random
+        venue = self._venues[0]
+        conditions = [self._regular]
+        if not self._bid:  # nothing quoted yet: the fair price
+            price = round(self._fair) * 100
+        elif what in ("opening", "closing"):
+            price = (self._bid if rnd.random() < 0.5 else self._ask) * 100
+        else:
+            price, venue = self._trade_price(venue)
+        if what in ("opening", "closing"):
+            size = rnd.randrange(20_000, 120_000)
+            conditions.append("O" if what == "opening" else "6")
+        else:
+            size = rnd.randrange(1, 100) if rnd.random() < 0.3 else rnd.choice(_SIZES)
+            if what == "extended":
+                conditions.append("T")
+            if size < 100:
+                conditions.append("I")
+        self._trade_id += 1
+        listed = ",".join(f'"{condition}"' for condition in conditions)
+        raw = (
+            f'{{"T":"t","S":"{self._symbol}","i":{self._trade_id},"x":"{venue}","p":{_money(price)},"s":{size},'
+            f'"c":[{listed}],"z":"{self._tape}","t":"{stamp(ts_ns)}"}}'
+        )
+        return Message(ts_ns, "t", self._symbol, raw.encode())
+
+    def _trade_price(self, venue: str) -> tuple[int, str]:
+        """In hundredths of a cent, and where: off-exchange prints (D) improve on the quote by part of a cent."""
+        rnd = self._random
+        where = rnd.random()
+        buyer = rnd.random() < 0.5
+        touch = (self._ask if buyer else self._bid) * 100
+        if where < 0.72:
+            return touch, rnd.choice(self._venues[:-1])
+        if where < 0.85:
+            return (self._bid + self._ask) * 50, "D"
+        better = rnd.randrange(1, 40)
+        inside = touch - better if buyer else touch + better
+        return (inside, "D") if self._bid * 100 <= inside <= self._ask * 100 else (touch, venue)
+
+
+def _poisson(rnd: random.Random, mean: float) -> int:
+    """Knuth's method: fine for the small means here."""
+    if mean > 30:
+        return max(0, round(rnd.gauss(mean, math.sqrt(mean))))
+    limit, count, product = math.exp(-mean), 0, rnd.random()
+    while product > limit:
+        count += 1
+        product *= rnd.random()
+    return count
+
+
+def _money(hundredths: int) -> str:
+    """Hundredths of a cent as dollars, without trailing zeros."""
+    text = f"{hundredths // 10_000}.{hundredths % 10_000:04d}".rstrip("0")
+    return text.removesuffix(".")
+
+
+class SyntheticDay:
+    """A made-up day for `symbols`, ready to be replayed. The same arguments give the same bytes."""
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        day: date,
+        *,
+        seed: int = 0,
+        extended_hours: bool = True,
+        activity: float = 1.0,
+        calendar: Calendar | None = None,
+    ) -> None:
+        """Generate it. Raises ValueError where `day` is no trading day, or there are no symbols."""
+        calendar = calendar or Calendar()
+        names = sorted(set(symbols))
+        if not names:
+            raise ValueError("a synthetic day needs at least one symbol")
+        core_open, core_close = calendar.open_ns(day) // NS, calendar.close_ns(day) // NS
+        start = calendar.session_open(day) // NS if extended_hours else core_open
+        end = calendar.session_close(day) // NS if extended_hours else core_close
+        streams = [Stock(name, seed, day).day(start, end, core_open, core_close, activity) for name in names]
+        streams = [_in_order(stream) for stream in streams]
+        self._messages = list(heapq.merge(*streams, key=lambda message: message.ts_ns))
+        if not self._messages:
+            raise ValueError("so little activity that the synthetic day is empty")
+        self._symbols = tuple(names)
+
+    def scan(self) -> TapeInfo:
+        """Start, end, and how many messages."""
+        return TapeInfo(
+            start_ns=self._messages[0].ts_ns,
+            end_ns=self._messages[-1].ts_ns,
+            total=len(self._messages),
+            symbols=self._symbols,
+            with_bars=frozenset(),
+        )
+
+    def messages(self) -> Iterator[Message]:
+        """Every message in time order."""
+        return iter(self._messages)
+
+
+def _in_order(stream: Iterator[Message]) -> Iterator[Message]:
+    """A print follows its quote by less than half a millisecond and may so pass the next quote: put them in order."""
+    held: list[tuple[int, int, Message]] = []
+    for number, message in enumerate(stream):
+        heapq.heappush(held, (message.ts_ns, number, message))
+        while held[0][0] <= message.ts_ns - 6 * NS:
+            yield heapq.heappop(held)[2]
+    while held:
+        yield heapq.heappop(held)[2]

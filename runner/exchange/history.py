@@ -1,0 +1,158 @@
+"""What has happened so far, as REST serves it: rows by symbol in time order, as JSON text."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final, Literal, NamedTuple
+
+from runner.exchange.bars import MINUTE_NS, Bar, day_start
+from runner.exchange.calendar import new_york, to_ns
+from runner.exchange.wire import dumps, row
+
+Kind = Literal["trades", "quotes", "bars"]
+
+_TIMEFRAME: Final = re.compile(r"(\d{1,2})(Min|T|Hour|H|Day|D|Week|W|Month|M)$")
+_UNITS: Final = {"Min": "T", "Hour": "H", "Day": "D", "Week": "W", "Month": "M"}
+_ALLOWED: Final = {"T": range(1, 60), "H": range(1, 24), "D": (1,), "W": (1,), "M": (1, 2, 3, 4, 6, 12)}
+
+
+class Timeframe(NamedTuple):
+    """`unit` is T, H, D, W or M."""
+
+    size: int
+    unit: str
+
+
+def parse_timeframe(text: str) -> Timeframe | None:
+    """`5Min`, `1H`, `1Day`, …; None for what Alpaca does not have."""
+    found = _TIMEFRAME.match(text)
+    if found is None:
+        return None
+    count, unit = int(found[1]), _UNITS.get(found[2], found[2])
+    return Timeframe(count, unit) if count in _ALLOWED[unit] else None
+
+
+def bucket(timeframe: Timeframe) -> Callable[[int], int]:
+    """A function from a minute to the start of the bar that it belongs to, both in ns."""
+    count, unit = timeframe
+    if unit == "T" and 60 % count == 0:
+        return lambda ns: ns - ns % (count * MINUTE_NS)
+    if unit in "TH":
+        span = count * (MINUTE_NS if unit == "T" else 60 * MINUTE_NS)
+
+        def within_day(ns: int) -> int:
+            start = day_start(ns)
+            return start + (ns - start) // span * span
+
+        return within_day
+    if unit == "D":
+        return day_start
+
+    def longer(ns: int) -> int:
+        midnight = new_york(ns).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        if unit == "W":
+            return to_ns(midnight - timedelta(days=midnight.weekday()))
+        return to_ns(midnight.replace(day=1, month=(midnight.month - 1) // count * count + 1))
+
+    return longer
+
+
+@dataclass(slots=True)
+class _Rows:
+    times: list[int] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+
+
+class History:
+    """Trades, quotes and bars up to venue time."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[Kind, str], _Rows] = {}
+        self._bars: dict[str, list[Bar]] = {}
+        self._days: dict[str, list[Bar]] = {}
+
+    def add(self, kind: Kind, symbol: str, ts_ns: int, raw: bytes) -> None:
+        """Keep a trade or a quote; `raw` is its stream message."""
+        rows = self._rows.get((kind, symbol))
+        if rows is None:
+            rows = self._rows[kind, symbol] = _Rows()
+        rows.times.append(ts_ns)
+        rows.texts.append(raw)
+
+    def add_bar(self, symbol: str, bar: Bar) -> None:
+        """Keep a finished minute bar, in place of an earlier one of that minute."""
+        bars = self._bars.setdefault(symbol, [])
+        at = bisect_left(bars, bar.ts_ns, key=_start)
+        bars[at : at + (at < len(bars) and bars[at].ts_ns == bar.ts_ns)] = [bar]
+
+    def set_day(self, symbol: str, bar: Bar) -> None:
+        """Keep the day so far, in place of what was known of that day."""
+        days = self._days.setdefault(symbol, [])
+        if days and days[-1].ts_ns == bar.ts_ns:
+            days[-1] = bar
+        else:
+            days.append(bar)
+
+    def between(self, kind: Kind, symbol: str, start_ns: int, end_ns: int) -> Window:
+        """The trades or quotes of `symbol` from `start_ns` to `end_ns`, both included."""
+        rows = self._rows.get((kind, symbol)) or _Rows()
+        low, high = bisect_left(rows.times, start_ns), bisect_right(rows.times, end_ns)
+        return Window(rows.times, lambda at: row(rows.texts[at], symbol), low, high)
+
+    def bars(self, symbol: str, timeframe: Timeframe, start_ns: int, end_ns: int) -> Window:
+        """The bars of `symbol` that start from `start_ns` to `end_ns`, both included; the last may be unfinished."""
+        days = timeframe.unit in "DWM"
+        bars = (self._days if days else self._bars).get(symbol, [])
+        if timeframe not in ((1, "T"), (1, "D")):
+            bars = _merged(bars, timeframe, start_ns, end_ns)
+        times = [bar.ts_ns for bar in bars]
+        low, high = bisect_left(times, start_ns), bisect_right(times, end_ns)
+        return Window(times, lambda at: dumps(bars[at].to_json()).encode(), low, high)
+
+    def last_bar(self, symbol: str) -> bytes | None:
+        """The newest finished minute bar."""
+        bars = self._bars.get(symbol)
+        return dumps(bars[-1].to_json()).encode() if bars else None
+
+    def last(self, kind: Kind, symbol: str, until_ns: int) -> bytes | None:
+        """The newest trade or quote that is not after `until_ns`."""
+        rows = self._rows.get((kind, symbol))
+        at = bisect_right(rows.times, until_ns) if rows else 0
+        return row(rows.texts[at - 1], symbol) if rows and at else None
+
+    def days(self, symbol: str) -> tuple[bytes | None, bytes | None]:
+        """The day so far and the one before it."""
+        days = self._days.get(symbol, [])[-2:]
+        texts = [dumps(bar.to_json()).encode() for bar in reversed(days)]
+        return (texts[0] if texts else None), (texts[1] if len(texts) > 1 else None)
+
+
+class Window(NamedTuple):
+    """Rows `low` (included) to `high` (excluded) of a series."""
+
+    times: list[int]
+    text: Callable[[int], bytes]
+    low: int
+    high: int
+
+
+def _merged(bars: list[Bar], timeframe: Timeframe, start_ns: int, end_ns: int) -> list[Bar]:
+    start_of = bucket(timeframe)
+    merged: list[Bar] = []
+    for at in range(bisect_left(bars, start_of(start_ns), key=_start), len(bars)):
+        begins_ns = start_of(bars[at].ts_ns)
+        if begins_ns > end_ns:
+            break
+        if merged and merged[-1].ts_ns == begins_ns:
+            merged[-1].add(bars[at])
+        else:
+            merged.append(replace(bars[at], ts_ns=begins_ns))
+    return merged
+
+
+def _start(bar: Bar) -> int:
+    return bar.ts_ns

@@ -1,0 +1,186 @@
+"""Files of Alpaca stream messages, merged by time."""
+
+from __future__ import annotations
+
+import gzip
+import heapq
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from runner.exchange.wire import NS, Message, canonical, head, loads, parse_ns
+
+log = logging.getLogger(__name__)
+
+MINUTE_NS: Final = 60 * NS
+DATA_KINDS: Final = frozenset("tqbudslcxi")
+_CONTROL: Final = frozenset({"success", "error", "subscription"})
+_STAMP_KEY: Final = b'"t":"'
+
+
+class TapeError(Exception):
+    """A file that can't be replayed. The text names the file and the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapeInfo:
+    """What a first pass over the data found. Times are UNIX ns."""
+
+    start_ns: int
+    end_ns: int
+    total: int
+    symbols: tuple[str, ...]
+    with_bars: frozenset[str]
+    """Symbols whose minute bars come with the data and are not built from trades."""
+    with_days: frozenset[str] = frozenset()
+    """Symbols whose daily bars come with the data."""
+
+
+class Tape:
+    """Messages in the order they are sent. It can be read more than once; each reading is a stream."""
+
+    def __init__(self, paths: Sequence[Path], symbols: Iterable[str] = ()) -> None:
+        """Read nothing yet; `symbols` limits what is replayed (none: all of them).
+
+        Raises TapeError at once for a file that is not there.
+        """
+        self._paths = tuple(paths)
+        self._only = frozenset(symbols)
+        for path in self._paths:
+            if not path.is_file():
+                raise TapeError(f"{path}: no such file; a replay file has one Alpaca stream message a line")
+
+    def scan(self) -> TapeInfo:
+        """Go over all the files once. Raises TapeError for what can't be read, or has no messages."""
+        total, start_ns, end_ns = 0, 0, 0
+        kinds: set[tuple[str, str]] = set()
+        for path in self._paths:
+            first: bytes | None = None
+            last = b""
+            for number, line in _lines(path):
+                found = head(line)
+                if found is None:
+                    message = _parse(path, number, line)
+                    if message is None:
+                        continue
+                    found = message[0], message[1]
+                if found[0] not in DATA_KINDS or (self._only and found[1] not in self._only):
+                    continue
+                kinds.add(found)
+                total += 1
+                first = first or line
+                last = line
+            if first is not None:
+                begins, ends = (loads(line) for line in (first, last))
+                begin_ns = _due(path, begins)
+                start_ns = begin_ns if start_ns == 0 else min(start_ns, begin_ns)
+                end_ns = max(end_ns, _due(path, ends))
+        if not total:
+            names = ", ".join(map(str, self._paths))
+            which = f" of {', '.join(sorted(self._only))}" if self._only else ""
+            raise TapeError(f"{names}: no market-data messages{which}")
+        return TapeInfo(
+            start_ns=start_ns,
+            end_ns=end_ns,
+            total=total,
+            symbols=tuple(sorted({symbol for _, symbol in kinds})),
+            with_bars=frozenset(symbol for kind, symbol in kinds if kind == "b"),
+            with_days=frozenset(symbol for kind, symbol in kinds if kind == "d"),
+        )
+
+    def messages(self) -> Iterator[Message]:
+        """Every message, in time order; files later in the list come later where times are equal."""
+        readers = [self._read(path) for path in self._paths]
+        return readers[0] if len(readers) == 1 else heapq.merge(*readers, key=_time)
+
+    def _read(self, path: Path) -> Iterator[Message]:
+        now_ns, late = 0, 0
+        held: list[tuple[int, int, Message]] = []  # minute bars, stamped with their start, wait for their end
+        for number, line in _lines(path):
+            found = head(line)
+            raw = line
+            if found is None:
+                parsed = _parse(path, number, line)
+                if parsed is None:
+                    continue
+                kind, symbol, raw = parsed
+            else:
+                kind, symbol = found
+            if kind not in DATA_KINDS or (self._only and symbol not in self._only):
+                continue
+            ts_ns = _stamp_of(path, number, raw)
+            if kind == "b":
+                heapq.heappush(held, (ts_ns + MINUTE_NS, number, Message(ts_ns + MINUTE_NS, kind, symbol, raw)))
+                continue
+            if kind not in "ud" and ts_ns < now_ns:
+                late += 1
+            due_ns = max(now_ns, ts_ns) if kind not in "ud" else now_ns
+            while held and held[0][0] <= due_ns:
+                bar = heapq.heappop(held)[2]
+                now_ns = max(now_ns, bar.ts_ns)
+                yield bar._replace(ts_ns=now_ns)
+            now_ns = max(now_ns, due_ns)
+            yield Message(now_ns, kind, symbol, raw)
+        while held:
+            bar = heapq.heappop(held)[2]
+            now_ns = max(now_ns, bar.ts_ns)
+            yield bar._replace(ts_ns=now_ns)
+        if late:
+            log.warning("%s: %d messages were out of time order and are sent where they stand", path, late)
+
+
+def _time(message: Message) -> int:
+    return message.ts_ns
+
+
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")
+    return path.open("rb")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, 1):
+                text = line.strip()
+                if text:
+                    yield number, text
+    except (OSError, EOFError) as error:
+        raise TapeError(f"{path}: {error}") from error
+
+
+def _parse(path: Path, number: int, line: bytes) -> tuple[str, str, bytes] | None:
+    """A line that is not in canonical form: `T`, `S` and its text put into that form; None for a control message."""
+    try:
+        fields = loads(line)
+    except ValueError as error:
+        raise TapeError(f"{path}:{number}: not JSON: {error}") from error
+    if not isinstance(fields, dict) or not isinstance(fields.get("T"), str):
+        raise TapeError(f"{path}:{number}: not an Alpaca stream message: an object with T is wanted")
+    if fields["T"] in _CONTROL:
+        return None
+    if not isinstance(fields.get("S"), str) or not fields["S"]:
+        raise TapeError(f"{path}:{number}: a message of type {fields['T']!r} without a symbol S")
+    return fields["T"], fields["S"], canonical(fields["T"], fields["S"], fields)
+
+
+def _stamp_of(path: Path, number: int, raw: bytes) -> int:
+    at = raw.rfind(_STAMP_KEY)
+    end = raw.find(b'"', at + 5)
+    try:
+        if at < 0 or end < 0:
+            raise ValueError("the message has no time t")
+        return parse_ns(raw[at + 5 : end].decode())
+    except ValueError as error:
+        raise TapeError(f"{path}:{number}: {error}") from error
+
+
+def _due(path: Path, fields: dict[str, Any]) -> int:
+    try:
+        ts_ns = parse_ns(fields["t"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TapeError(f"{path}: the first or last message has no usable time t: {error}") from error
+    return ts_ns + MINUTE_NS if fields["T"] == "b" else ts_ns
