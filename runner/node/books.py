@@ -1,0 +1,116 @@
+"""Do our books agree with the broker's? Per account: what was there + what we saw = what the broker says.
+
+Opening cash and positions at connect, every de-duplicated fill since, fees and other non-trade activities, against the
+broker's cash and its quantity of each symbol. Exact: no tolerance beyond the decimals the broker itself shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, Protocol
+
+# Activities whose quantity moves shares; a FEE's `qty` only says what it was charged for.
+_MOVES_SHARES = frozenset({"ACATS", "JNLS", "MA", "OPASN", "OPEXP", "REORG", "SC", "SPIN", "SPLIT", "SSO", "SSP"})
+_CENT = Decimal("0.01")
+
+
+class Snapshot(Protocol):
+    """What the broker said at one moment. Cash in USD, quantities signed (short is negative)."""
+
+    @property
+    def cash(self) -> Decimal: ...
+    @property
+    def positions(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure that is not as it should be. `what` is `cash` or a symbol."""
+
+    what: str
+    ours: Decimal
+    broker: Decimal
+
+    def __str__(self) -> str:
+        return f"{self.what}: ours {self.ours}, broker {self.broker} ({self.broker - self.ours:+})"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """`agree` is None where the broker could not be asked; `reason` says why, or why agreeing figures don't count."""
+
+    agree: bool | None
+    differences: tuple[Difference, ...] = ()
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "agree": self.agree,
+            "differences": [
+                {"what": d.what, "ours": str(d.ours), "broker": str(d.broker)} for d in self.differences
+            ],
+            "reason": self.reason,
+        }
+
+
+def compare(
+    opening: Snapshot | None,
+    fills: Iterable[Any],
+    activities: Iterable[Any],
+    closing: Snapshot,
+    *,
+    unsettled: int = 0,
+) -> Agreement:
+    """Adds up `opening`, `fills` and non-trade `activities`, and sets the sum against `closing`.
+
+    A fill has `symbol`, `side` (BUY or SELL), `qty`, `price`, `inferred`; an activity
+    `activity_type`, `net_amount`, `symbol`, `qty` (the last three may be None).
+    """
+    if opening is None:
+        return Agreement(None, reason="the account was never read: there is nothing to start from")
+    if unsettled:
+        return Agreement(None, reason=f"{unsettled} orders whose outcome is not known yet")
+    cash = opening.cash
+    held = {symbol: _quantity(position) for symbol, position in opening.positions.items()}
+    inferred = 0
+    for fill in fills:
+        signed = fill.qty if _is_buy(fill.side) else -fill.qty
+        cash -= signed * fill.price
+        held[fill.symbol] = held.get(fill.symbol, Decimal(0)) + signed
+        inferred += bool(fill.inferred)
+    for activity in activities:
+        cash += activity.net_amount or Decimal(0)
+        if activity.activity_type in _MOVES_SHARES and activity.symbol and activity.qty is not None:
+            held[activity.symbol] = held.get(activity.symbol, Decimal(0)) + activity.qty
+    differences = []
+    # The broker rounds to what it shows; digits beyond are no disagreement.
+    shown = min(_CENT, Decimal(1).scaleb(int(closing.cash.as_tuple().exponent)))
+    if (ours := cash.quantize(shown, ROUND_HALF_EVEN)) != closing.cash:
+        differences.append(Difference("cash", ours, closing.cash))
+    theirs = {symbol: _quantity(position) for symbol, position in closing.positions.items()}
+    for symbol in sorted(held.keys() | theirs.keys()):
+        ours, broker = held.get(symbol, Decimal(0)), theirs.get(symbol, Decimal(0))
+        if ours != broker:
+            differences.append(Difference(symbol, ours, broker))
+    if inferred:
+        reason = f"{inferred} fills were inferred from positions, not seen"
+        return Agreement(False, tuple(differences), reason)
+    return Agreement(not differences, tuple(differences))
+
+
+def all_agree(books: Mapping[str, Agreement]) -> bool | None:
+    """One answer for the node: False if any account disagrees, None if any could not be asked."""
+    answers = [agreement.agree for agreement in books.values()]
+    if False in answers:
+        return False
+    return None if None in answers or not answers else True
+
+
+def _is_buy(side: Any) -> bool:
+    return str(getattr(side, "name", side)).upper() == "BUY"
+
+
+def _quantity(position: Any) -> Decimal:
+    return position if isinstance(position, Decimal) else Decimal(getattr(position, "qty", position))

@@ -1,0 +1,210 @@
+"""A checked file becomes the parts of a node: Nautilus's kernel, the clients, and the strategies with their guards.
+
+Nothing here connects. Nautilus's own in-flight and open-order checks are off: they would reject an order whose outcome
+is merely unknown, and lose its late fill; the adapter alone settles orders. Its own runner is not used either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from nautilus_trader.config import (
+    LiveDataEngineConfig,
+    LiveExecEngineConfig,
+    LiveRiskEngineConfig,
+    LoggingConfig,
+    TradingNodeConfig,
+)
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.messages import SubmitOrder, SubmitOrderList
+from nautilus_trader.model.events import OrderDenied
+from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
+from nautilus_trader.system.kernel import NautilusKernel
+
+from runner.config.models import FeedConfig, RunnerConfig
+from runner.node.guard import Fault, StrategyGuard
+from runner.node.logs import nautilus_level
+from runner.node.router import Router
+
+# Marks an order that the node itself sends while winding down; it passes although its strategy is down.
+NODE_TAG = "RUNNER_STOP"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an account or a feed lives and what opens it. URLs of None are the broker's own. Keys stay out of repr."""
+
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    paper: bool = True
+    trading_url: str | None = None
+    data_url: str | None = None
+    stream_url: str | None = None
+
+
+class StrategyPlan(Protocol):
+    """See `runner.config.strategies.StrategyPlan`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def cls(self) -> Any: ...
+    @property
+    def config(self) -> Any: ...
+    @property
+    def instruments(self) -> tuple[str, ...]: ...
+    @property
+    def spec(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """Everything that is decided before the node exists. `serial` asks the adapter for a fixed order of commands."""
+
+    config: RunnerConfig
+    strategies: Mapping[str, StrategyPlan]
+    accounts: Mapping[str, Endpoint]
+    feeds: Mapping[str, Endpoint]
+    serial: bool = False
+
+    def instruments(self) -> tuple[str, ...]:
+        """All instruments that any strategy names, each once."""
+        return tuple(dict.fromkeys(i for plan in self.strategies.values() for i in plan.instruments))
+
+
+class Adapter(Protocol):
+    """Makes the clients of one broker, built by hand because Nautilus can't have two accounts of one venue."""
+
+    def data_client(
+        self, name: str, feed: FeedConfig, endpoint: Endpoint, instruments: Sequence[str], plan: NodePlan, kernel: Any
+    ) -> Any: ...
+
+    def exec_client(
+        self, name: str, endpoint: Endpoint, instruments: Sequence[str], plan: NodePlan, kernel: Any
+    ) -> Any: ...
+
+
+@dataclass
+class Parts:
+    """The parts of a node that has been built."""
+
+    kernel: Any
+    data_clients: dict[str, Any]
+    exec_clients: dict[str, Any]
+    strategies: dict[str, Any]
+    guards: dict[str, StrategyGuard]
+    router: Router
+    executor: ThreadPoolExecutor
+    names: dict[str, str] = field(default_factory=dict)
+    """Strategy id to the name in the file."""
+
+    def account_of(self, strategy: str, plan: NodePlan) -> str:
+        return str(plan.strategies[strategy].spec.account)
+
+
+def kernel_config(plan: NodePlan) -> TradingNodeConfig:
+    """Nautilus's configuration of this node."""
+    config = plan.config
+    graceful = {"graceful_shutdown_on_exception": True}
+    return TradingNodeConfig(
+        trader_id=config.trader_id,
+        logging=LoggingConfig(
+            log_level=nautilus_level(config.log.level), log_colors=False, print_config=False, use_pyo3=False
+        ),
+        data_engine=LiveDataEngineConfig(**graceful),
+        risk_engine=LiveRiskEngineConfig(**graceful),
+        exec_engine=LiveExecEngineConfig(
+            reconciliation=True,
+            inflight_check_interval_ms=0,
+            open_check_interval_secs=None,
+            position_check_interval_secs=None,
+            **graceful,
+        ),
+        timeout_connection=config.node.connect_timeout.total_seconds(),
+        timeout_reconciliation=config.node.reconcile_timeout.total_seconds(),
+        timeout_disconnection=config.node.stop_timeout.total_seconds(),
+        timeout_post_stop=0.0,
+        load_state=False,
+        save_state=False,
+    )
+
+
+def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -> Parts:
+    """Build the node's parts on the running loop. Raises whatever a strategy's constructor raises."""
+    loop = asyncio.get_running_loop()
+    kernel = NautilusKernel("runner", kernel_config(plan))
+    instruments = plan.instruments()
+    data_clients = {}
+    for name, feed in plan.config.feeds.items():
+        client = adapter.data_client("ALPACA", feed, plan.feeds[name], instruments, plan, kernel)
+        kernel.data_engine.register_client(client)
+        data_clients[name] = client
+    exec_clients: dict[str, Any] = {}
+    for number, name in enumerate(plan.config.accounts):
+        # Two clients of one venue are refused: the first takes it, the others are reached by name only.
+        client_name = "ALPACA" if number == 0 else f"ALPACA_{name.upper()}"
+        client = adapter.exec_client(client_name, plan.accounts[name], instruments, plan, kernel)
+        if number == 0:
+            kernel.exec_engine.register_client(client)
+        else:
+            kernel.exec_engine.register_venue_routing(client, Venue(client_name))
+        exec_clients[name] = client
+    executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="strategy")
+    strategies, guards, names, accounts = {}, {}, {}, {}
+    for name, strategy_plan in plan.strategies.items():
+        strategy = strategy_plan.cls(config=strategy_plan.config)
+        strategy_id = StrategyId(f"{strategy_plan.cls.__name__}-{name}")
+        strategy.change_id(strategy_id)
+        strategy.change_order_id_tag(name)
+        guard = StrategyGuard(strategy, name, loop=loop, on_fault=on_fault)
+        guard.install()
+        kernel.trader.add_strategy(strategy)
+        strategy.register_executor(loop, executor)
+        strategies[name], guards[name] = strategy, guard
+        names[strategy_id.value] = name
+        accounts[strategy_id.value] = ClientId(exec_clients[strategy_plan.spec.account].id.value)
+    parts = Parts(
+        kernel, data_clients, exec_clients, strategies, guards, Router(accounts), executor, names
+    )
+    _refuse_from_down(parts)
+    return parts
+
+
+def _refuse_from_down(parts: Parts) -> None:
+    """Deny what a strategy still submits after its fault, in the same turn: its handler runs on behind the guard."""
+    kernel, bus = parts.kernel, parts.kernel.msgbus
+    inner = kernel.risk_engine.execute
+    bus.deregister("RiskEngine.execute", inner)
+
+    def execute(command: Any) -> None:
+        if isinstance(command, SubmitOrder | SubmitOrderList):
+            guard = parts.guards.get(parts.names.get(command.strategy_id.value, ""))
+            orders = [command.order] if isinstance(command, SubmitOrder) else list(command.order_list.orders)
+            if guard is not None and guard.fault is not None and NODE_TAG not in (orders[0].tags or ()):
+                for order in orders:
+                    _deny(kernel, order, f"STRATEGY_DOWN: {guard.name} ended with {guard.fault.error}")
+                return
+        inner(command)
+
+    bus.register("RiskEngine.execute", execute)
+
+
+def _deny(kernel: Any, order: Any, reason: str) -> None:
+    if not kernel.cache.order_exists(order.client_order_id):
+        kernel.cache.add_order(order)
+    kernel.msgbus.send(
+        endpoint="ExecEngine.process",
+        msg=OrderDenied(
+            order.trader_id,
+            order.strategy_id,
+            order.instrument_id,
+            order.client_order_id,
+            reason,
+            UUID4(),
+            kernel.clock.timestamp_ns(),
+        ),
+    )

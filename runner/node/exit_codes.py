@@ -1,0 +1,28 @@
+"""The exit codes of `runner run`: stable, documented, one for each thing a supervisor may want to react to."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """78 and 69 are sysexits.h's EX_CONFIG and EX_UNAVAILABLE; a second signal ends with 128 + its number."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    CONNECT = 69
+    STRATEGY = 70
+    RECONCILE = 71
+    HUNG = 72
+    HALTED = 73
+    CONFIG = 78
+
+
+class NodeError(Exception):
+    """The node can't go on. `str()` is one sentence for the person at the terminal, `hint` what to do about it."""
+
+    def __init__(self, code: ExitCode, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint

@@ -1,0 +1,176 @@
+"""Faults stay in their strategy: every way into it is guarded on the instance itself.
+
+One handler that raises stops Nautilus's message bus for everyone behind it in the queue, so the guard sits inside the
+strategy: what its code raises ends that strategy and nothing else. Timers are guarded too; Nautilus calls them from a
+thread of its own, and here they are brought to the event loop, where the rest of the strategy runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nautilus_trader.common.component import Component, LiveClock
+
+from runner.config.secrets import redact
+
+_PREFIXES = ("on_", "handle_", "_handle_", "_check_market_exit", "post_market_exit", "_expire_gtd_order")
+_ACTIONS = ("start", "stop", "resume", "reset", "degrade", "fault", "save", "load", "_finish_response")
+# The methods around these are guarded; a second guard would only cost time on every tick.
+_INNER = ("_handle_indicators_for_",)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What ended a strategy. `trace` is the traceback as text, secrets masked."""
+
+    strategy: str
+    where: str
+    error: str
+    trace: str
+
+
+class GuardedClock(LiveClock):
+    """A strategy's clock whose callbacks run guarded, on the event loop's thread."""
+
+    guard: StrategyGuard
+
+    def set_time_alert_ns(
+        self,
+        name: str,
+        alert_time_ns: int,
+        callback: Callable[[Any], None] | None = None,
+        allow_past: bool = True,
+    ) -> None:
+        super().set_time_alert_ns(name, alert_time_ns, self.guard.timer(name, callback), allow_past)
+
+    def set_timer_ns(
+        self,
+        name: str,
+        interval_ns: int,
+        start_time_ns: int,
+        stop_time_ns: int,
+        callback: Callable[[Any], None] | None = None,
+        allow_past: bool = True,
+        fire_immediately: bool = False,
+    ) -> None:
+        super().set_timer_ns(
+            name,
+            interval_ns,
+            start_time_ns,
+            stop_time_ns,
+            self.guard.timer(name, callback),
+            allow_past,
+            fire_immediately,
+        )
+
+
+class StrategyGuard:
+    """Guards one strategy. Install it before the strategy is added to the trader.
+
+    `on_fault` is called once, on the loop's thread, as soon as the fault happened; the strategy is down by then.
+    """
+
+    def __init__(
+        self,
+        strategy: Any,
+        name: str,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        on_fault: Callable[[Fault], None],
+    ) -> None:
+        self.strategy = strategy
+        self.name = name
+        self.fault: Fault | None = None
+        self._loop = loop
+        self._on_fault = on_fault
+        self._thread = threading.get_ident()
+        self._stopping = False
+
+    @property
+    def down(self) -> bool:
+        return self.fault is not None
+
+    def install(self) -> None:
+        strategy = self.strategy
+        for name in dir(type(strategy)):
+            if not (name.startswith(_PREFIXES) or name in _ACTIONS) or name.startswith(_INNER):
+                continue
+            if isinstance(inspect.getattr_static(strategy, name), property | staticmethod | classmethod):
+                continue
+            method = getattr(strategy, name)
+            if callable(method):
+                setattr(strategy, name, self._guarded(name, method))
+        strategy.start = self._start(strategy.start)
+        strategy.register = self._register(strategy.register)
+
+    def timer(self, name: str, callback: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
+        """The callback that the clock may hold instead of `callback` (None: the strategy's `on_event`, guarded)."""
+        if callback is None:
+            callback = self.strategy.handle_event
+        guarded = self._guarded(f"timer {name}", callback)
+
+        def on_loop(event: Any) -> None:
+            if threading.get_ident() == self._thread:
+                guarded(event)
+            elif not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(guarded, event)
+
+        return on_loop
+
+    def stop(self) -> None:
+        """Bring a strategy that is down to its end state, whatever its own `stop` would do. Its code isn't called."""
+        if self.strategy.is_running and not self._stopping:
+            self._stopping = True
+            Component.stop(self.strategy)
+
+    def _guarded(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        instead: Any = {} if name in ("save", "on_save") else None
+
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            if self.fault is not None:
+                return instead
+            try:
+                return call(*args, **kwargs)
+            except KeyboardInterrupt:
+                raise
+            # A Rust panic and sys.exit() are no Exception, and no reason for the others to end either.
+            except BaseException as error:  # noqa: BLE001
+                self._failed(name, error)
+                return instead
+
+        guarded.__name__ = name
+        return guarded
+
+    def _failed(self, where: str, error: BaseException) -> None:
+        # Frames of the guard itself say nothing to whoever wrote the strategy.
+        frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+        trace = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+        text = traceback.format_exception_only(error)[-1].strip()
+        self.fault = Fault(self.name, where, redact(text), redact(trace))
+        self.stop()
+        self._on_fault(self.fault)
+
+    def _start(self, start: Callable[[], None]) -> Callable[[], None]:
+        def started() -> None:
+            start()
+            # A fault in on_start finds the strategy between two states; it can be stopped only now.
+            if self.fault is not None:
+                self.stop()
+
+        return started
+
+    def _register(self, register: Callable[..., None]) -> Callable[..., None]:
+        def registered(*, clock: Any, **others: Any) -> None:
+            own: Any = clock
+            if type(clock) is LiveClock:
+                own = GuardedClock()
+                own.guard = self
+            register(clock=own, **others)
+
+        return registered

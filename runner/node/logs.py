@@ -1,0 +1,163 @@
+"""Log lines that a person can read, all on one path: our own, Nautilus's, and what a strategy prints.
+
+Nautilus writes its log to standard output, which here belongs to the summary. So standard output is swapped for a pipe
+at the start; a thread reads Nautilus's lines from it, gives each its level, masks secrets and hands it to Python's
+logging. It runs on while the event loop is stuck, which is when the lines matter most.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from runner.config.secrets import RedactFilter
+
+log = logging.getLogger("runner")
+_NAUTILUS = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[(\w+)\] [^. ]+\.([^:]+): (.*)", re.DOTALL)
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
+# What Nautilus itself says in a strategy's name; the fills have their own line, the rest is for debugging.
+_CHATTER = re.compile(
+    r"<--|-->|\[(CMD|EVT|REQ|RES|DOC|RPT)\]|self\.config\.|Set ClientOrderIdGenerator|Registered Indicator|Canceled Timer"
+    r"|Canceling executor|Received <|(READY|STARTING|RUNNING|STOPPING|STOPPED|DISPOSED|INITIALIZED)$"
+    r"|No user state|Saved state|Loaded state"
+)
+# Nautilus warns about these in the normal course of this node's life, which handles each of them itself.
+_EXPECTED = re.compile(
+    r"already stopped$|Residual |when not overridden|No clients to disconnect|Reconciliation deactivated"
+)
+# An exception that a guard or the lifecycle reports in its own words.
+_NAUTILUS_LEVEL = {"debug": "INFO", "info": "INFO", "warning": "WARNING", "error": "ERROR"}
+
+
+def nautilus_level(level: str) -> str:
+    """The level Nautilus must log at for `level` of the file; what is too much is sorted out on this side."""
+    return _NAUTILUS_LEVEL[level]
+
+
+class LineFormatter(logging.Formatter):
+    """`12:34:56 warning  ema_ibm: text`; the time is the node's, in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        text = f"{when} {level}{record.getMessage()}"
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        return f"{text}\n{record.exc_text}" if record.exc_text else text
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time (RFC 3339, UTC), level, logger, message, and the traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            entry["traceback"] = record.exc_text
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class TerminalHandler(logging.Handler):
+    """Writes lines to standard error through `write`, so that they land above a progress bar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write = _to_stderr
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.write(self.format(record), record.levelno)
+        except Exception:  # noqa: BLE001: a log line must never end the node
+            self.handleError(record)
+
+
+def _to_stderr(text: str, level: int) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def set_up(level: str, folder: Path | None, file_format: str, name: str) -> TerminalHandler:
+    """Log to the terminal, and to `folder`/`name`.log (.jsonl) where the file asks for it. Replaces earlier handlers."""
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    terminal = TerminalHandler()
+    terminal.setFormatter(LineFormatter())
+    handlers: list[logging.Handler] = [terminal]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        suffix = "jsonl" if file_format == "json" else "log"
+        to_file = logging.FileHandler(folder / f"{name}.{suffix}", encoding="utf-8")
+        to_file.setFormatter(JsonFormatter() if file_format == "json" else LineFormatter())
+        handlers.append(to_file)
+    for handler in handlers:
+        handler.addFilter(RedactFilter())
+        root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    log.setLevel(level.upper())
+    return terminal
+
+
+class StdoutTap:
+    """Takes over file descriptor 1. `out` is the real standard output, for the one thing that belongs there."""
+
+    def __init__(self, strategies: Iterable[str] = ()) -> None:
+        self.strategies = set(strategies)
+        self.out: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        read, write = os.pipe()
+        sys.stdout.flush()
+        os.dup2(write, 1)
+        os.close(write)
+        self._reader = os.fdopen(read, "r", encoding="utf-8", errors="replace")
+        # print() of a strategy must come out at once, not at the end.
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(line_buffering=True)
+        self._thread = threading.Thread(target=self._run, name="log-tap", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Give descriptor 1 back, once everything written so far is through."""
+        sys.stdout.flush()
+        os.dup2(self.out.fileno(), 1)
+        self._thread.join(timeout=2)
+
+    def _run(self) -> None:
+        record: tuple[int, str, str] | None = None
+        for line in self._reader:
+            text = _ANSI.sub("", line.rstrip("\n"))
+            match = _NAUTILUS.match(text)
+            if match:
+                self.emit(*(_LEVELS.get(match[1], logging.INFO), match[2], match[3]))
+                record = (_LEVELS.get(match[1], logging.INFO), match[2], "")
+            elif record is not None and record[0] >= logging.WARNING:
+                self.emit(record[0], record[1], text, continued=True)
+            else:
+                log.getChild("print").info("%s", text)
+
+    def emit(self, level: int, component: str, text: str, *, continued: bool = False) -> None:
+        """One line of Nautilus: a strategy's own words at their level, the machinery's for debugging unless it warns."""
+        own = component in self.strategies
+        if level >= logging.WARNING and (_EXPECTED.search(text) or text.startswith("<--")):
+            level = logging.DEBUG
+        elif level == logging.INFO and (not own or _CHATTER.match(text)):
+            level = logging.DEBUG
+        name = log.getChild("strategy" if own else "nautilus")
+        if continued:
+            name.log(level, "  %s", text)
+        else:
+            name.log(level, "%s: %s", component, text)

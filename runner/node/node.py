@@ -1,0 +1,295 @@
+"""The node's own life: connect, reconcile, start, trade, wind down; each stage under a deadline, each end with a code.
+
+Nautilus's own runner spins while it connects, stays up when nothing started, and can't be stopped when a coroutine
+hangs (so its `run()` isn't called); see `stages` for how waiting always ends here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from runner.node.books import Agreement
+from runner.node.build import Adapter, NodePlan, Parts, build
+from runner.node.closing import close_books
+from runner.node.exit_codes import ExitCode, NodeError
+from runner.node.explain import explain_connect
+from runner.node.guard import Fault
+from runner.node.stages import Interrupted, StageTimeout, bounded
+from runner.node.tally import Tally
+from runner.node.winddown import WindDown, cancel_orders
+
+log = logging.getLogger("runner.node")
+
+
+class Hook(Protocol):
+    """Something that lives as long as the node: watchdog, metrics, control channel, lock. Called in the order given."""
+
+    def built(self, node: Node) -> None:
+        """The parts exist, nothing is connected."""
+
+    async def connected(self, node: Node) -> None:
+        """Accounts are known and reconciled, strategies don't run yet."""
+
+    async def started(self, node: Node) -> None:
+        """All strategies have been started."""
+
+    def faulted(self, node: Node, fault: Fault) -> None:
+        """A strategy is down."""
+
+    def stopping(self, node: Node) -> None:
+        """The end has begun."""
+
+    async def stopped(self, node: Node) -> None:
+        """Orders are settled, the books are read; connections are still there."""
+
+
+class BaseHook:
+    """A hook that does nothing."""
+
+    def built(self, node: Node) -> None: ...
+    async def connected(self, node: Node) -> None: ...
+    async def started(self, node: Node) -> None: ...
+    def faulted(self, node: Node, fault: Fault) -> None: ...
+    def stopping(self, node: Node) -> None: ...
+    async def stopped(self, node: Node) -> None: ...
+
+
+class Node:
+    """One run of a plan. `await run()` returns the exit code; it doesn't raise but for KeyboardInterrupt."""
+
+    def __init__(
+        self,
+        plan: NodePlan,
+        adapter: Adapter,
+        *,
+        hooks: tuple[Hook, ...] = (),
+        install_gate: Callable[[NodePlan, Parts], Any] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.parts: Parts | None = None
+        self.gate: Any = None
+        self.tally = Tally()
+        self.books: dict[str, Agreement] = {}
+        self.closing: dict[str, Any] = {}
+        self.stage = "build"
+        self.ready = False
+        self._adapter = adapter
+        self._hooks = hooks
+        self._install_gate = install_gate
+        self._stop = asyncio.Event()
+        self._code = ExitCode.OK
+        self._down: dict[str, Fault] = {}
+
+    def request_stop(self, code: ExitCode = ExitCode.OK, why: str = "") -> None:
+        """Begin the end. The first reason counts; on the loop's thread only."""
+        if self._stop.is_set():
+            return
+        self._code = code
+        if why:
+            log.log(logging.INFO if code is ExitCode.OK else logging.ERROR, "%s", why)
+        self._stop.set()
+
+    async def run(self) -> ExitCode:
+        try:
+            await self._live()
+        except Interrupted:
+            pass
+        except NodeError as error:
+            self._code = error.code
+            log.error("%s%s", error, f"\n  {error.hint}" if error.hint else "")
+        except Exception:
+            self._code = ExitCode.FAILED
+            log.exception("the node failed while it was to %s", self.stage)
+        finally:
+            self.ready = False
+            self._stop.set()
+        await self._end()
+        return self._code
+
+    async def _live(self) -> None:
+        times = self.plan.config.node
+        self.parts = build(self.plan, self._adapter, self._on_fault)
+        kernel = self.parts.kernel
+        kernel.msgbus.subscribe("commands.system.shutdown", self._on_engine_failure)
+        kernel.msgbus.subscribe("events.order.*", self._on_order_event)
+        if self._install_gate is not None:
+            self.gate = self._install_gate(self.plan, self.parts)
+        for hook in self._hooks:
+            hook.built(self)
+        kernel.data_engine.start()
+        kernel.risk_engine.start()
+        kernel.exec_engine.start()
+        self.stage = "connect"
+        await self._connect(times.connect_timeout.total_seconds())
+        self.stage = "reconcile"
+        await self._reconcile(times.reconcile_timeout.total_seconds())
+        for hook in self._hooks:
+            await hook.connected(self)
+        self.stage = "start"
+        kernel.emulator.start()
+        kernel.portfolio.initialize_orders()
+        kernel.portfolio.initialize_positions()
+        kernel.trader.start()
+        if not kernel.trader.is_running:
+            raise NodeError(ExitCode.FAILED, "the strategies could not be started", "see the log above")
+        self.ready = True
+        for hook in self._hooks:
+            await hook.started(self)
+        self.stage = "trade"
+        await self._stop.wait()
+
+    async def _connect(self, timeout_s: float) -> None:
+        assert self.parts is not None
+        named = [(f"feed {n}", c, self.plan.feeds[n]) for n, c in self.parts.data_clients.items()]
+        named += [(f"account {n}", c, self.plan.accounts[n]) for n, c in self.parts.exec_clients.items()]
+
+        async def one(client: Any) -> None:
+            # What `connect()` does, but with the exception coming here instead of only into the log.
+            await client._connect()
+            client._set_connected(True)
+
+        tasks = [asyncio.ensure_future(one(client)) for _, client, _ in named]
+
+        async def every() -> None:
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+        try:
+            await bounded(every(), timeout_s, stop=self._stop)
+        except StageTimeout:
+            late = [n for (n, c, _) in named if not c.is_connected]
+            raise NodeError(
+                ExitCode.CONNECT,
+                f"not connected within {timeout_s:g} s: {', '.join(late)}",
+                "check the network and the venue's status, or raise node.connect_timeout",
+            ) from None
+        except Interrupted:
+            raise
+        except Exception as error:
+            failed = next(
+                (
+                    (n, endpoint)
+                    for (n, _, endpoint), task in zip(named, tasks, strict=True)
+                    if task.done() and not task.cancelled() and task.exception() is error
+                ),
+                ("a client", named[0][2]),
+            )
+            raise explain_connect(error, *failed) from error
+
+    async def _reconcile(self, timeout_s: float) -> None:
+        assert self.parts is not None
+        engine = self.parts.kernel.exec_engine
+        problem = f"orders and positions could not be reconciled within {timeout_s:g} s"
+        try:
+            if await bounded(
+                engine.reconcile_execution_state(timeout_secs=timeout_s), timeout_s, stop=self._stop
+            ):
+                return
+            problem = "orders and positions could not be reconciled with the broker's"
+        except StageTimeout:
+            pass
+        except Interrupted:
+            raise
+        except Exception as error:
+            problem = f"orders and positions could not be reconciled: {error}"
+            log.debug("reconciliation", exc_info=True)
+        raise NodeError(
+            ExitCode.RECONCILE,
+            problem,
+            "nothing was traded; the log above says which report failed, `log.level: debug` says more",
+        )
+
+    async def _end(self) -> None:
+        """Wind down within the file's stop_timeout. Every step is bounded, and one that fails doesn't stop the next."""
+        parts = self.parts
+        if parts is None:
+            return
+        budget = self.plan.config.node.stop_timeout.total_seconds()
+        started, self.stage = parts.kernel.trader.is_running, "stop"
+        for hook in self._hooks:
+            try:
+                hook.stopping(self)
+            except Exception:
+                log.exception("%s failed while stopping", type(hook).__name__)
+        if started:
+            await self._step("wind down the strategies", WindDown(self.plan, parts).run(budget * 0.5), budget * 0.55)
+            await self._step("settle the books", self._close_books(budget * 0.25), budget * 0.3)
+        for hook in self._hooks:
+            await self._step(f"end {type(hook).__name__}", hook.stopped(self), budget * 0.1)
+        clients = [*parts.data_clients.values(), *parts.exec_clients.values()]
+        await self._step(
+            "disconnect", asyncio.gather(*(_disconnect(c) for c in clients)), max(budget * 0.15, 0.2)
+        )
+        self._dispose(parts)
+
+    async def _close_books(self, timeout_s: float) -> None:
+        assert self.parts is not None
+        self.books, self.closing = await close_books(self.parts.exec_clients, timeout_s)
+
+    async def _step(self, what: str, work: Any, timeout_s: float) -> None:
+        async def awaited() -> None:
+            await work
+
+        try:
+            await bounded(awaited(), timeout_s)
+        except StageTimeout:
+            log.warning("could not %s within %.1f s, going on", what, timeout_s)
+        except Exception:
+            log.exception("could not %s", what)
+
+    def _dispose(self, parts: Parts) -> None:
+        kernel = parts.kernel
+        try:
+            if kernel.trader.is_running:
+                kernel.trader.stop()
+            for engine in (kernel.data_engine, kernel.risk_engine, kernel.exec_engine, kernel.emulator):
+                if engine.is_running:
+                    engine.stop()
+            kernel.dispose()
+        except Exception:
+            log.debug("dispose", exc_info=True)
+        parts.executor.shutdown(wait=False, cancel_futures=True)
+
+    def _on_fault(self, fault: Fault) -> None:
+        assert self.parts is not None
+        self._down[fault.strategy] = fault
+        account = self.parts.account_of(fault.strategy, self.plan)
+        log.error(
+            "strategy %s is stopped, its orders on account %s are cancelled: %s in %s\n%s",
+            fault.strategy,
+            account,
+            fault.error,
+            fault.where,
+            fault.trace,
+        )
+        cancel_orders(self.parts, fault.strategy)
+        for hook in self._hooks:
+            hook.faulted(self, fault)
+        if len(self._down) == len(self.parts.guards):
+            # Not from inside the handler: the commands just given must leave first.
+            asyncio.get_running_loop().call_soon(
+                self.request_stop, ExitCode.STRATEGY, "every strategy has failed, the node ends"
+            )
+
+    def _on_engine_failure(self, command: Any) -> None:
+        self.request_stop(ExitCode.FAILED, f"Nautilus asked to shut down: {command.reason}")
+
+    def _on_order_event(self, event: Any) -> None:
+        assert self.parts is not None
+        try:
+            name = self.parts.names.get(event.strategy_id.value, event.strategy_id.value)
+            self.tally.order_event(event, name)
+        except Exception:
+            log.exception("an order event could not be counted")
+
+
+async def _disconnect(client: Any) -> None:
+    await client._disconnect()
+    await client.cancel_pending_tasks(timeout_secs=0.5)
+    client._set_connected(False)

@@ -1,0 +1,56 @@
+"""Counts what happened to orders, for the summary, and says each fill as it comes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nautilus_trader.model.events import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderDenied,
+    OrderFilled,
+    OrderRejected,
+    OrderSubmitted,
+)
+
+from runner.node.progress import fill_line
+
+log = logging.getLogger("runner.fills")
+_KINDS = {
+    OrderSubmitted: "submitted",
+    OrderAccepted: "accepted",
+    OrderCanceled: "canceled",
+    OrderRejected: "rejected",
+    OrderDenied: "denied",
+}
+STATES = ("submitted", "accepted", "filled", "canceled", "rejected", "denied")
+
+
+@dataclass
+class Tally:
+    """Orders by what became of them (each counted once a state) and fills of this node's strategies."""
+
+    fills: int = 0
+    seen: dict[str, set[str]] = field(default_factory=lambda: {state: set() for state in STATES})
+    listeners: list[Callable[[Any, str], None]] = field(default_factory=list)
+
+    def order_event(self, event: Any, strategy: str) -> None:
+        """`strategy` is the name in the file; orders from outside carry Nautilus's `EXTERNAL`."""
+        kind = _KINDS.get(type(event))
+        key = event.client_order_id.value
+        if kind is not None:
+            self.seen[kind].add(key)
+        if kind in ("rejected", "denied"):
+            log.warning("%s: order %s %s: %s", strategy, key, kind, event.reason)
+        if isinstance(event, OrderFilled):
+            self.fills += 1
+            self.seen["filled"].add(key)
+            log.info("%s", fill_line(strategy, event))
+        for listener in self.listeners:
+            listener(event, strategy)
+
+    def orders(self) -> dict[str, int]:
+        return {state: len(keys) for state, keys in self.seen.items()}
