@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from runner.config.document import MapNode, Mark, merge
 from runner.config.errors import STAGES, ConfigError, ConfigErrors
 from runner.config.models import RunnerConfig
 from runner.config.overrides import override_tree
 from runner.config.reader import Parsed, read
-from runner.config.references import check_references
+from runner.config.references import check_references, text_at
 from runner.config.schema import validate
 from runner.config.secrets import remember
 from runner.config.source import Source
@@ -72,9 +74,10 @@ def inspect(files: Sequence[Path], *, environ: Mapping[str, str], need_secrets: 
     config, mistakes = validate(source, (overrides, tree))
     errors += mistakes
     errors += check_references(source)
-    values, missing = read_secrets(source, environ, need=need_secrets)
+    needed = need_secrets and text_at(source, "environment") != "sim"
+    values, missing = read_secrets(source, environ, need=needed)
     errors += missing
-    remember(values.values())
+    remember([*values.values(), *map(SecretStr, source.secret_texts())])
     if config is not None:
         attach(config, values)
     return Inspected(None if errors else config, source, tuple(_sorted(errors, files)))

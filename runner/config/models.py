@@ -37,14 +37,17 @@ State = Literal["active", "reducing", "halted"]
 
 
 class Section(BaseModel):
-    """A mapping of the file: unknown keys are errors, null is the same as absent."""
+    """A mapping of the file: unknown keys are errors, and a known one that is null is the same as absent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
     def _drop_nulls(cls, value: Any) -> Any:
-        return without_nulls(value)
+        if not isinstance(value, dict):
+            return value
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: item for key, item in value.items() if item is not None or key not in known}
 
 
 class SecretRef(Section):

@@ -125,7 +125,7 @@ def _convert(node: Node, kind: Any, path: tuple[Step, ...], report: Report, key_
         item_types = get_args(lists[0])
         fixed = _origin(lists[0]) is tuple and item_types and item_types[-1] is not Ellipsis
         if fixed and len(item_types) != len(node.items):
-            report(node.mark, path, f"has {len(node.items)} items, write {len(item_types)}")
+            report(node.mark, path, f"{len(node.items)} in the list, write {len(item_types)}")
             return _FAILED
         kinds = item_types if fixed else [item_types[0] if item_types else Any] * len(node.items)
         items = [

@@ -13,7 +13,10 @@ from runner.config.document import Entry, ListNode, MapNode, Mark, Node, Scalar,
 MOST_NODES = 50_000
 DEEPEST = 50
 _NULL = "tag:yaml.org,2002:null"
-_STANDARD = "tag:yaml.org,2002:"
+_STANDARD = frozenset(
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value", "binary", "set")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,8 @@ def parse(name: str, text: str, result: Parsed | None = None) -> Parsed:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         column = error.position - (before.rfind("\n") + 1) + 1
-        flaw = Flaw(
-            Mark(name, before.count("\n") + 1, column), f"the character U+{ord(error.character):04X} is not allowed"
-        )
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        flaw = Flaw(Mark(name, before.count("\n") + 1, column), f"the character U+{code:04X} is not allowed")
         result.flaws.append(flaw)
         return result
     except yaml.MarkedYAMLError as error:
@@ -104,6 +106,14 @@ def _syntax(name: str, error: yaml.MarkedYAMLError, lines: list[str]) -> Flaw:
         message = "a tab, YAML is indented with spaces"
     elif problem.startswith("mapping values are not allowed"):
         message = "a second `:` in this line, put a text that holds `: ` in quotes"
+        if ":" not in text[:column]:
+            message = "a key that belongs to nothing, line it up with its neighbours or end the line above with `:`"
+    elif problem.startswith("found character"):
+        character = problem.split("'")[1]
+        message = f"a value can't begin with {character}, put it in quotes"
+    elif "quoted scalar" in (error.context or "") and "unexpected end" in problem and error.context_mark is not None:
+        line, column = error.context_mark.line, error.context_mark.column
+        message = "a quote that is never closed"
     elif problem.startswith("expected <block end>"):
         message = "this line is indented unlike its neighbours, line it up with them"
     elif problem.startswith("could not find expected ':'"):
@@ -111,9 +121,7 @@ def _syntax(name: str, error: yaml.MarkedYAMLError, lines: list[str]) -> Flaw:
         if error.context_mark is not None:
             line, column = error.context_mark.line, error.context_mark.column
     elif problem.startswith("found undefined alias"):
-        message = (
-            f"{problem.removeprefix('found undefined alias ')} is no anchor of this file, write & before its first use"
-        )
+        message = f"*{problem.split()[-1].strip(chr(39))} is no anchor of this file, write & where it is first used"
     elif "another document" in problem:
         message = "a second document (`---`), write one file for each and name both: runner base.yaml more.yaml"
     elif "but got '<stream end>'" in problem or "while parsing a flow" in (error.context or ""):
@@ -160,8 +168,10 @@ class _Converter:
             if self.count == MOST_NODES + 1:
                 self.flaw(mark, f"more than {MOST_NODES} values with its aliases written out", path)
             return Scalar(None, mark)
-        if not node.tag.startswith(_STANDARD):
-            self.flaw(mark, f"the tag {node.tag} has no meaning here, leave it out", path)
+        if node.tag not in _STANDARD:
+            self.flaw(
+                mark, f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} has no meaning here, leave it out", path
+            )
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):

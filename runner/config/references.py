@@ -6,10 +6,11 @@ Works on the tree rather than on models, so that mistakes elsewhere in the file 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runner.config.document import MapNode, Scalar, Step, entry_at
+from runner.config.document import ListNode, MapNode, Mark, Scalar, Step, entry_at
 from runner.config.errors import ConfigError, instead
 from runner.config.source import Source
 
@@ -31,7 +32,7 @@ def names(source: Source, section: str) -> list[str]:
 
 
 def check_references(source: Source) -> list[ConfigError]:
-    return [*_twins(source), *_strategies(source), *_feeds(source), *_accounts(source)]
+    return [*_twins(source), *_strategies(source), *_feeds(source), *_accounts(source), *_paths(source)]
 
 
 def _error(source: Source, path: tuple[Step, ...], message: str, **how: Any) -> ConfigError:
@@ -94,6 +95,24 @@ def _accounts(source: Source) -> Iterator[ConfigError]:
             if other != account:
                 message = f"the key of accounts.{other}: one account at the broker can't be two here"
                 yield _error(source, ("accounts", account, "key", kind), message)
+
+
+def extra_folders(source: Source) -> list[tuple[Mark, tuple[Step, ...], Path]]:
+    """The folders under `paths:`, relative to the folder of the file that names them."""
+    entry = entry_at(source.root, ("paths",))
+    found: list[tuple[Mark, tuple[Step, ...], Path]] = []
+    if entry is not None and isinstance(entry.value, ListNode):
+        for index, item in enumerate(entry.value.items):
+            if isinstance(item, Scalar) and item.text is not None:
+                base = Path(item.mark.path).parent if item.mark.in_file else Path()
+                found.append((item.mark, ("paths", index), base / Path(item.text).expanduser()))
+    return found
+
+
+def _paths(source: Source) -> Iterator[ConfigError]:
+    for mark, path, folder in extra_folders(source):
+        if not folder.is_dir():
+            yield source.error("references", mark, path, f"there is no folder {folder}")
 
 
 def _host(url: str | None) -> str | None:

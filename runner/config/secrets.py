@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -21,6 +22,11 @@ _lock = threading.Lock()
 def looks_like_secret(text: str) -> bool:
     """A name of a variable has its words apart; a key is one long run of letters and digits."""
     return len(text) >= 16 and "_" not in text
+
+
+def is_variable(text: str) -> bool:
+    """Whether `text` can be shown as the name of an environment variable."""
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is not None and not looks_like_secret(text)
 
 
 def remember(values: Iterable[SecretStr]) -> None:

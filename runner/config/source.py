@@ -7,16 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.config.document import Entry, ListNode, MapNode, Mark, Node, Scalar, Step, dotted, nearest
+from runner.config.document import Entry, ListNode, MapNode, Mark, Node, Scalar, Step, dotted, nearest, walk
 from runner.config.errors import ConfigError, Stage
-from runner.config.secrets import MASK, looks_like_secret
+from runner.config.secrets import MASK, is_variable
 
+# Of a line that is shown, in characters.
+LONGEST = 140
 _SECRET_KEY = re.compile(
     r"(?:^|[_-])keys?(?:$|[_-])|[a-z]Key|api_?key|secret|token|passw|passphrase|credential", re.IGNORECASE
 )
 _SECRET_LINE = re.compile(
     r"^([^#]*?(?:key|secret|token|passw|passphrase|credential)[\w-]*[\"']?\s*:\s*)(\S.*)$", re.IGNORECASE
 )
+_URL_WITH_PASSWORD = re.compile(r"://[^/\s]*@")
 _REFERENCE = re.compile(r"\{\s*(?:env\s*:\s*[A-Za-z]+_\w+|file\s*:\s*[^\s,{}]+)\s*\}\s*,?(?:\s+#.*)?")
 _KEY_ALONE = re.compile(r"[\"']?[\w-]+[\"']?\s*:\s*(?:[|>][+-]?)?\s*(?:#.*)?$")
 
@@ -94,7 +97,23 @@ class Source:
         visible = "".join(" " if character == "\t" else character for character in line)
         visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in visible)
         start = min(start, len(visible))
+        if len(visible) > LONGEST:
+            # A window around the caret: flow mappings can fill a line of any length.
+            low = max(0, min(start - LONGEST // 3, len(visible) - LONGEST))
+            high = low + LONGEST
+            more = high < len(visible)
+            visible = ("…" if low else "") + visible[low:high] + ("…" if more else "")
+            start, end = start - low + bool(low), min(end, high) - low + bool(low)
         return visible, start + 1, max(1, min(end, max(len(visible), start + 1)) - start)
+
+    def secret_texts(self) -> list[str]:
+        """Texts in the files that stand where a secret may: in a strategy's parameters they are allowed."""
+        return [
+            node.text
+            for path, _, node in walk(self.root)
+            if isinstance(node, Scalar) and node.text is not None and under_secret(path)
+            if path[-1] not in {"env", "file"} and len(node.text) >= 8
+        ]
 
     def _secret_spans(self) -> dict[tuple[str, int], list[tuple[int, int]]]:
         if self._spans is None:
@@ -108,7 +127,7 @@ class Source:
 
 def _secret_marks(node: Node, path: tuple[Step, ...]) -> Iterator[Mark]:
     if isinstance(node, Scalar):
-        if under_secret(path) and node.text is not None:
+        if node.text is not None and (under_secret(path) or _URL_WITH_PASSWORD.search(node.text)):
             yield node.mark
         return
     if isinstance(node, ListNode):
@@ -119,7 +138,7 @@ def _secret_marks(node: Node, path: tuple[Step, ...]) -> Iterator[Mark]:
         if under_secret(path):
             if key not in {"env", "file"}:
                 yield entry.key_mark
-            elif isinstance(entry.value, Scalar) and not (key == "env" and looks_like_secret(entry.value.text or "")):
+            elif isinstance(entry.value, Scalar) and not (key == "env" and not is_variable(entry.value.text or "")):
                 continue
         yield from _secret_marks(entry.value, (*path, key))
 

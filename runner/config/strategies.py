@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from runner.config.classes import ClassProblem, config_class, extend_path, import_strategy, search_folders
-from runner.config.document import ListNode, MapNode, Mark, Node, Scalar, Step, entry_at, walk
+from runner.config.document import MapNode, Mark, Node, Scalar, Step, entry_at, walk
 from runner.config.errors import ConfigError, ConfigErrors
 from runner.config.fields import CLASS_PATH
 from runner.config.load import Inspected, Loaded, inspect, sorted_errors
 from runner.config.models import StrategyConfig
 from runner.config.params import build_struct
-from runner.config.references import names, text_at
+from runner.config.references import extra_folders, names, text_at
 from runner.config.secrets import MASK
 from runner.config.source import Source, under_secret
 
@@ -94,7 +94,7 @@ def _build(source: Source, files: Sequence[Path], *, speed_is_one: bool) -> tupl
     wanted = [(name, path) for name in names(source, "strategies") if (path := _class_path(source, name)) is not None]
     if not wanted:
         return made, errors
-    folders = search_folders(files, _extra_folders(source, errors))
+    folders = search_folders(files, [folder for _, _, folder in extra_folders(source)])
     extend_path(folders)
     for name, class_path in wanted:
         one = _one(source, name, class_path, folders, errors)
@@ -109,21 +109,6 @@ def _build(source: Source, files: Sequence[Path], *, speed_is_one: bool) -> tupl
 def _class_path(source: Source, name: str) -> str | None:
     text = text_at(source, "strategies", name, "class")
     return text if text is not None and CLASS_PATH.fullmatch(text) else None
-
-
-def _extra_folders(source: Source, errors: list[ConfigError]) -> list[Path]:
-    entry = entry_at(source.root, ("paths",))
-    folders: list[Path] = []
-    if entry is not None and isinstance(entry.value, ListNode):
-        for index, item in enumerate(entry.value.items):
-            if not isinstance(item, Scalar) or item.text is None:
-                continue
-            base = Path(item.mark.path).parent if item.mark.in_file else Path()
-            folder = base / Path(item.text).expanduser()
-            folders.append(folder)
-            if not folder.is_dir():
-                errors.append(source.error("references", item.mark, ("paths", index), f"there is no folder {folder}"))
-    return folders
 
 
 def _one(source: Source, name: str, class_path: str, folders: list[Path], errors: list[ConfigError]) -> _Made | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from runner.config.document import MapNode, Mark, Scalar, Step, entry_at
 from runner.config.errors import ConfigError
 from runner.config.models import RunnerConfig, SecretRef
 from runner.config.references import names, text_at
-from runner.config.secrets import looks_like_secret
+from runner.config.secrets import is_variable
 from runner.config.source import Source
 
 LARGEST_BYTES = 65_536
@@ -62,7 +61,7 @@ def _reference(source: Source, path: Path_) -> tuple[str, str, Mark] | None:
     kind, node = places[0]
     if not isinstance(node, Scalar) or not node.text:
         return None
-    if kind == "env" and (not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", node.text) or looks_like_secret(node.text)):
+    if kind == "env" and not is_variable(node.text):
         return None
     return kind, node.text, node.mark
 
