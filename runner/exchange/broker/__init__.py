@@ -54,8 +54,9 @@ class Broker:
         self.faults = Faults(seed) if faults is None else faults
         self.stream = TradingStream(self.faults, binary=binary)
         self.desk = Desk(market, settings, self.faults, self.stream.publish)
+        self.quota = Quota(reply_quota_per_min)
         self._rest = TradingRest(
-            self.desk, self.stream, Quota(reply_quota_per_min), self.faults, legacy=legacy_account_fields
+            self.desk, self.stream, self.quota, self.faults, legacy=legacy_account_fields
         )
 
     def routes(self) -> list[BaseRoute]:

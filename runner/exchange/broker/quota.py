@@ -19,14 +19,14 @@ class Quota:
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.time) -> None:
         self._per_minute = per_minute
-        self._clock = clock
+        self.clock = clock
         self._used: dict[str, tuple[int, int]] = {}
 
     def take(self, key: str) -> dict[str, str]:
         """Count one request and return the headers of its reply; AlpacaError 429 where the minute's quota is used
         up.
         """
-        minute = int(self._clock() // MINUTE_S)
+        minute = int(self.clock() // MINUTE_S)
         last, used = self._used.get(key, (minute, 0))
         used = used + 1 if last == minute else 1
         self._used[key] = (minute, used)

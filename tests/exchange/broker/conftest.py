@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
+import uvicorn
+from starlette.applications import Starlette
 
+from runner.exchange.broker import Broker
 from runner.exchange.broker.accounts import Account
 from runner.exchange.broker.desk import Desk, DeskSettings
 from runner.exchange.broker.orders import Order
-from runner.exchange.errors import AlpacaError
-from runner.exchange.faults import Faults
+from runner.exchange.errors import AlpacaError, alpaca_error_handler
+from runner.exchange.faults import FaultMiddleware, Faults, fault_routes
 from runner.exchange.market import Market, Quote, Trade
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -99,3 +105,56 @@ def venue() -> Venue:
 @pytest.fixture
 def make_venue() -> Callable[..., Venue]:
     return Venue
+
+
+class House:
+    """A broker behind HTTP on a port of its own, with a market that the test moves."""
+
+    def __init__(self, server: uvicorn.Server, broker: Broker, market: Market) -> None:
+        self._server = server
+        self.broker = broker
+        self.market = market
+        self.port: int = server.servers[0].sockets[0].getsockname()[1]
+        self.ws_url = f"ws://127.0.0.1:{self.port}/stream"
+
+    def quote(self, symbol: str, bid: str, ask: str) -> None:
+        self.market.set_quote(Quote(symbol, Decimal(bid), 1, Decimal(ask), 1, self.market.now_ns))
+
+    def client(self, key: str = "PK1") -> httpx.AsyncClient:
+        headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": "secret"}
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", headers=headers)
+
+
+@contextlib.asynccontextmanager
+async def open_house(**settings: Any) -> AsyncIterator[House]:
+    market = Market(["BAC", "IBM", "F"], now_ns=ns("10:00"))
+    broker = Broker(market, **settings)
+    routes = [*broker.routes(), *fault_routes(broker.faults)]
+    app = Starlette(routes=routes, exception_handlers={AlpacaError: alpaca_error_handler})
+    config = uvicorn.Config(
+        FaultMiddleware(app, broker.faults), port=0, log_config=None, lifespan="off", ws="websockets-sansio"
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0)
+    house = House(server, broker, market)
+    house.quote("IBM", "99.99", "100.01")
+    house.quote("BAC", "13.99", "14.01")
+    try:
+        yield house
+    finally:
+        await broker.aclose()
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with open_house() as made:
+        yield made
+
+
+@pytest.fixture
+def make_house() -> Callable[..., contextlib.AbstractAsyncContextManager[House]]:
+    return open_house
