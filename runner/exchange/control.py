@@ -1,7 +1,7 @@
 """`/control`: how the process that started the exchange follows the replay, and moves it on step by step.
 
-The exchange sends `hello`, `progress`, `step` (in lock-step only) and `end`; the client sends `lockstep`, `start` and `idle`.
-Counts: `data` are market-data messages sent, `trading` are trade updates sent, `requests` are REST requests answered.
+The exchange sends `hello`, `progress`, `step` (in lock-step only) and `end`; the client sends `lockstep`, `start` and
+`idle`. Counts: `data` are market-data messages sent, `trading` trade updates sent, `requests` REST requests answered.
 """
 
 from __future__ import annotations

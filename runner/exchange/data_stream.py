@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgpack
@@ -54,9 +54,16 @@ class DataStream:
         self._on_subscribed = on_subscribed
         self._taken: dict[tuple[str, str], DataSocket | float] = {}
 
-    async def serve(self, websocket: WebSocket) -> None:
-        """The endpoint; the feed is in the path."""
-        feed = str(websocket.path_params["feed"])
+    def endpoint(self, feed: str) -> Callable[[WebSocket], Awaitable[None]]:
+        """The endpoint of one feed."""
+
+        async def endpoint(websocket: WebSocket) -> None:
+            await self.serve(websocket, feed)
+
+        return endpoint
+
+    async def serve(self, websocket: WebSocket, feed: str) -> None:
+        """One connection from upgrade to close."""
         if self._faults.take_refusal("data"):
             await websocket.send_denial_response(JSONResponse({"message": "too many requests."}, 429))
             return
@@ -67,8 +74,11 @@ class DataStream:
         given = credentials(websocket.headers)
         if given is not None:
             self._authenticate(socket, *given)
-        tasks = [asyncio.create_task(work) for work in (socket.write(), self._read(websocket, socket))]
-        tasks.append(asyncio.create_task(socket.closing.wait()))
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(socket.write()),
+            asyncio.create_task(self._read(websocket, socket)),
+            asyncio.create_task(socket.closing.wait()),
+        ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -2,7 +2,7 @@
 
 The shape is that of real days (for example Wood, McInish & Ord 1985; McInish & Wood 1992): volume and volatility
 follow a U over the core session and are thin outside it; spreads are wide before the open and in its first minutes;
-most prints are at the bid or the offer, some between them. Prices are a random walk: they tell nothing about the future.
+most prints are at the bid or the offer, some between them. Prices are a random walk.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from runner.exchange.faults import Faults
 from runner.exchange.settings import Settings
 from runner.exchange.wire import NS, Message, msgpack_array, to_msgpack
 
@@ -112,8 +113,9 @@ class DataSocket:
 class Hub:
     """All data sockets."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, faults: Faults | None = None) -> None:
         self._settings = settings
+        self._faults = faults or Faults()
         self._sockets: set[DataSocket] = set()
         self._targets: dict[tuple[str, str], list[DataSocket]] = {}
         self._waiting: set[DataSocket] = set()
@@ -122,8 +124,6 @@ class Hub:
         self._sent = 0
         self.silent = False
         """Publish nothing: what is skipped at the start is history only."""
-        self.muted = False
-        """Swallow messages instead of sending them: a fault."""
 
     @property
     def messages_sent(self) -> int:
@@ -171,7 +171,7 @@ class Hub:
     def flush(self) -> None:
         """Make frames of what has been published. A client too slow for a paced replay gets 407 and is closed."""
         for socket in self._waiting:
-            if self.muted:
+            if self._faults.is_muted("data"):
                 socket.pending.clear()
                 continue
             for at in range(0, len(socket.pending), self._settings.frame_messages):

@@ -44,13 +44,21 @@ class Market:
     def __init__(self, symbols: Iterable[str] = (), *, now_ns: int = 0, calendar: Calendar | None = None) -> None:
         self.now_ns = now_ns
         self.calendar = calendar or Calendar()
-        self._assets: dict[str, Asset] = {symbol: make_asset(symbol) for symbol in symbols}
-        self._by_id: dict[str, Asset] = {asset.id: asset for asset in self._assets.values()}
+        self._assets: dict[str, Asset] = {}
+        self._by_id: dict[str, Asset] = {}
+        self.add_symbols(symbols)
         self._quotes: dict[str, Quote] = {}
         self._trades: dict[str, Trade] = {}
         self._on_quote: list[Callable[[Quote], None]] = []
         self._on_trade: list[Callable[[Trade], None]] = []
         self._on_clock: list[Callable[[int], None]] = []
+
+    def add_symbols(self, symbols: Iterable[str]) -> None:
+        """Make assets of symbols that have none yet."""
+        for symbol in symbols:
+            if symbol not in self._assets:
+                asset = self._assets[symbol] = make_asset(symbol)
+                self._by_id[asset.id] = asset
 
     def quote(self, symbol: str) -> Quote | None:
         """The newest quote of `symbol`, None before the first."""

@@ -1,0 +1,151 @@
+"""The application: market, broker, streams and control put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import WebSocketRoute
+from starlette.types import Scope
+
+from runner.exchange.broker import Broker
+from runner.exchange.broker.quota import Quota
+from runner.exchange.control import Control
+from runner.exchange.data_rest import DataRest
+from runner.exchange.data_stream import FEEDS, DataStream
+from runner.exchange.errors import AlpacaError, alpaca_error_handler
+from runner.exchange.faults import FaultMiddleware, Faults, fault_routes
+from runner.exchange.generator import SyntheticDay
+from runner.exchange.history import History
+from runner.exchange.hub import Hub
+from runner.exchange.market import Market
+from runner.exchange.player import Player, Source
+from runner.exchange.replay import Replay
+from runner.exchange.settings import DEFAULT_SYMBOLS, Settings
+from runner.exchange.tape import Tape
+from runner.exchange.test_feed import TestFeed
+from runner.exchange.traffic import Traffic, TrafficMiddleware
+from runner.exchange.venue_rest import VenueRest
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the application is made of; `app.state.parts` for those who run it in their own process.
+
+    `traffic` counts the REST requests: `in_flight` and `done`.
+    """
+
+    settings: Settings
+    market: Market
+    history: History
+    broker: Broker
+    hub: Hub
+    replay: Replay
+    control: Control
+    traffic: Traffic
+    faults: Faults
+    synthetic: bool
+    drop: Callable[[Scope], None] | None = None
+    """Breaks the connection of a request; whoever runs the server sets it."""
+
+
+def source_of(settings: Settings) -> tuple[Source, bool]:
+    """The market data, and whether it is made up. Raises TapeError or ValueError for what can't be had."""
+    if settings.replay:
+        return Tape(settings.replay, settings.symbols), False
+    symbols = settings.symbols or DEFAULT_SYMBOLS
+    day = SyntheticDay(
+        symbols,
+        settings.day,
+        seed=settings.seed,
+        extended_hours=settings.extended_hours,
+        activity=settings.activity,
+    )
+    return day, True
+
+
+def build(settings: Settings) -> Parts:
+    """Make all parts; the replay stands at its start. Raises TapeError or ValueError for unusable data."""
+    source, synthetic = source_of(settings)
+    market, history, faults = Market(), History(), Faults(settings.seed)
+    hub = Hub(settings, faults)
+    player = Player(source, market, history, hub.publish)
+    market.add_symbols(player.info.symbols)
+    broker = Broker(
+        market,
+        fee_per_share=settings.fee_per_share,
+        seed=settings.seed,
+        reply_quota_per_min=settings.requests_per_min,
+        faults=faults,
+    )
+    replay = Replay(settings, player, market, hub)
+    traffic = Traffic()
+    control = Control(replay, broker, traffic, synthetic=synthetic)
+    return Parts(settings, market, history, broker, hub, replay, control, traffic, faults, synthetic)
+
+
+def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
+    """The simulated Alpaca as an ASGI application. `app.state.parts` has what it is made of.
+
+    Raises TapeError or ValueError for data that can't be used.
+    """
+    parts = parts or build(settings)
+    made = parts
+
+    def drop(scope: Scope) -> None:
+        if made.drop is not None:
+            made.drop(scope)
+
+    def begin() -> None:
+        if settings.wait:
+            made.replay.start()
+
+    stream = DataStream(settings, parts.hub, parts.faults, begin)
+    quota = settings.requests_per_min
+    data = DataRest(settings, parts.market, parts.history, Quota(quota))
+    venue = VenueRest(parts.market, Quota(quota))
+    routes = [
+        *fault_routes(parts.faults),
+        WebSocketRoute("/control", parts.control.serve),
+        *(WebSocketRoute(f"/v2/{feed}", stream.endpoint(feed)) for feed in FEEDS),
+        *data.routes(),
+        *venue.routes(),
+        *parts.broker.routes(),
+    ]
+    app = Starlette(
+        routes=routes,
+        lifespan=_lifespan,
+        exception_handlers={AlpacaError: alpaca_error_handler, 404: _no_path},
+        middleware=[
+            Middleware(TrafficMiddleware, traffic=parts.traffic, drop=drop),
+            Middleware(FaultMiddleware, faults=parts.faults),
+        ],
+    )
+    app.state.parts = parts
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    parts: Parts = app.state.parts
+    feed = TestFeed(parts.settings, parts.hub)
+    tasks = [asyncio.create_task(work) for work in (parts.replay.run(), parts.control.run(), feed.run())]
+    if not parts.settings.wait:
+        parts.replay.start()
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await parts.broker.aclose()
+
+
+async def _no_path(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"message": "endpoint not found."}, 404)
