@@ -40,7 +40,7 @@ check: setup ## lint, types, formats, import contracts, stubs against the binary
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	cargo clippy --workspace --all-targets --all-features --locked --quiet -- -D warnings
 	$(BIN)/python -m mypy.stubtest runner._engine --mypy-config-file pyproject.toml
 
 fmt: setup ## format Python and Rust
