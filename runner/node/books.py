@@ -48,9 +48,7 @@ class Agreement:
     def to_dict(self) -> dict[str, Any]:
         return {
             "agree": self.agree,
-            "differences": [
-                {"what": d.what, "ours": str(d.ours), "broker": str(d.broker)} for d in self.differences
-            ],
+            "differences": [{"what": d.what, "ours": str(d.ours), "broker": str(d.broker)} for d in self.differences],
             "reason": self.reason,
         }
 

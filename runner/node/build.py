@@ -167,9 +167,7 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
         strategies[name], guards[name] = strategy, guard
         names[strategy_id.value] = name
         accounts[strategy_id.value] = ClientId(exec_clients[strategy_plan.spec.account].id.value)
-    parts = Parts(
-        kernel, data_clients, exec_clients, strategies, guards, Router(accounts), executor, names
-    )
+    parts = Parts(kernel, data_clients, exec_clients, strategies, guards, Router(accounts), executor, names)
     _refuse_from_down(parts)
     return parts
 

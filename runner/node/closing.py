@@ -15,9 +15,7 @@ log = logging.getLogger("runner.node")
 _ATTEMPTS = 3
 
 
-async def close_books(
-    clients: Mapping[str, Any], timeout_s: float
-) -> tuple[dict[str, Agreement], dict[str, Any]]:
+async def close_books(clients: Mapping[str, Any], timeout_s: float) -> tuple[dict[str, Agreement], dict[str, Any]]:
     """Per account, whether the books agree, and the broker's last snapshot (absent where it could not be asked)."""
     results = await asyncio.gather(*(_one(name, client, timeout_s) for name, client in clients.items()))
     books = {name: agreement for name, agreement, _ in results}
@@ -30,7 +28,7 @@ async def _one(name: str, client: Any, timeout_s: float) -> tuple[str, Agreement
         agreement, snapshot = await bounded(_compare(client), timeout_s)
     except StageTimeout:
         return name, Agreement(None, reason=f"the broker did not answer within {timeout_s:.1f} s"), None
-    except Exception as error:  # noqa: BLE001: not being able to ask is an answer of its own
+    except Exception as error:  # not being able to ask is an answer of its own
         log.debug("books of %s", name, exc_info=True)
         return name, Agreement(None, reason=f"the broker could not be asked: {redact(str(error))}"), None
     for difference in agreement.differences:
@@ -45,9 +43,7 @@ async def _compare(client: Any) -> tuple[Agreement, Any]:
         snapshot = await client.broker_snapshot()
         opening = client.opening
         activities = await client.non_trade_activities(opening) if opening is not None else []
-        agreement = compare(
-            opening, list(client.fills), activities, snapshot, unsettled=len(client.unsettled())
-        )
+        agreement = compare(opening, list(client.fills), activities, snapshot, unsettled=len(client.unsettled()))
         if agreement.agree is not False or attempt == _ATTEMPTS - 1:
             break
         await asyncio.sleep(0.05 * (attempt + 1))

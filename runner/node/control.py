@@ -1,7 +1,8 @@
 """The control channel to the simulated exchange: how far the replay is, its end, and lock-step.
 
-In lock-step (`--speed max`) the exchange goes one slice of its day further only when the node has said that it is idle:
-everything sent has been delivered, nothing is in flight, and no queue holds work. So one file gives the same fills twice.
+In lock-step (`--speed max`) the exchange goes one slice of its day further only when the node has said that it is
+idle: everything sent has been delivered, nothing is in flight, and no queue holds work. So one file gives the same
+fills twice.
 """
 
 from __future__ import annotations
@@ -76,9 +77,7 @@ class Control:
         """Connect and ask for lock-step if wanted. Raises OSError or TimeoutError."""
         self._socket = await connect(self._url, max_size=None, compression=None, proxy=None)
         said = json.loads(await self._socket.recv())
-        self.hello = Hello(
-            int(said["start_ns"]), int(said["end_ns"]), int(said["total"]), bool(said.get("synthetic"))
-        )
+        self.hello = Hello(int(said["start_ns"]), int(said["end_ns"]), int(said["total"]), bool(said.get("synthetic")))
         if self._lockstep:
             await self._send({"type": "lockstep"})
         return self.hello
@@ -110,15 +109,13 @@ class Control:
                 if kind == "step":
                     await self._report(gauge, message)
                 elif kind == "progress":
-                    self._on_progress(
-                        Progress(int(message["venue_ns"]), int(message["sent"]), int(message["total"]))
-                    )
+                    self._on_progress(Progress(int(message["venue_ns"]), int(message["sent"]), int(message["total"])))
                 elif kind == "end":
                     problem = None
                     break
         except ConnectionClosed:
             pass
-        except Exception as error:  # noqa: BLE001: whatever went wrong, the node must learn that no more will come
+        except Exception as error:  # whatever went wrong, the node must learn that no more will come
             problem = f"the control channel failed: {error!r}"
         self._on_end(problem)
 

@@ -26,3 +26,7 @@ class NodeError(Exception):
         super().__init__(message)
         self.code = code
         self.hint = hint
+
+    def text(self) -> str:
+        """What is wrong, and on a line of its own what to do."""
+        return f"{self}\n  {self.hint}" if self.hint else str(self)

@@ -15,7 +15,9 @@ def explain_connect(error: BaseException, who: str, endpoint: Endpoint) -> NodeE
     text = redact(str(error) or type(error).__name__)
     kind = "paper" if endpoint.paper else "live"
     host = endpoint.trading_url or ("paper-api.alpaca.markets" if endpoint.paper else "api.alpaca.markets")
-    if status in (401, 403) or _says(text, "401", "403", "unauthorized", "forbidden", "auth failed", "not authenticated"):
+    if status in (401, 403) or _says(
+        text, "401", "403", "unauthorized", "forbidden", "auth failed", "not authenticated"
+    ):
         return NodeError(
             ExitCode.CONNECT,
             f"{who}: Alpaca refused the keys ({text})",

@@ -140,7 +140,7 @@ class StrategyGuard:
             except KeyboardInterrupt:
                 raise
             # A Rust panic and sys.exit() are no Exception, and no reason for the others to end either.
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 self._failed(name, error)
                 return instead
 

@@ -26,8 +26,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARN": logging.WARNING, "ERROR": logging.ERROR}
 # What Nautilus itself says in a strategy's name; the fills have their own line, the rest is for debugging.
 _CHATTER = re.compile(
-    r"<--|-->|\[(CMD|EVT|REQ|RES|DOC|RPT)\]|self\.config\.|Set ClientOrderIdGenerator|Registered Indicator|Canceled Timer"
-    r"|Canceling executor|Received <|(READY|STARTING|RUNNING|STOPPING|STOPPED|DISPOSED|INITIALIZED)$"
+    r"<--|-->|\[(CMD|EVT|REQ|RES|DOC|RPT)\]|self\.config\.|Set ClientOrderIdGenerator|Registered Indicator"
+    r"|Canceled Timer|Canceling executor|Received <|(READY|STARTING|RUNNING|STOPPING|STOPPED|DISPOSED|INITIALIZED)$"
     r"|No user state|Saved state|Loaded state"
 )
 # Nautilus warns about these in the normal course of this node's life, which handles each of them itself.
@@ -82,7 +82,7 @@ class TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.write(self.format(record), record.levelno)
-        except Exception:  # noqa: BLE001: a log line must never end the node
+        except Exception:  # a log line must never end the node
             self.handleError(record)
 
 
@@ -92,7 +92,7 @@ def _to_stderr(text: str, level: int) -> None:
 
 
 def set_up(level: str, folder: Path | None, file_format: str, name: str) -> TerminalHandler:
-    """Log to the terminal, and to `folder`/`name`.log (.jsonl) where the file asks for it. Replaces earlier handlers."""
+    """Log to the terminal, and to `folder`/`name`.log (.jsonl) if there is a folder. Replaces earlier handlers."""
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -150,11 +150,13 @@ class StdoutTap:
                 log.getChild("print").info("%s", text)
 
     def emit(self, level: int, component: str, text: str, *, continued: bool = False) -> None:
-        """One line of Nautilus: a strategy's own words at their level, the machinery's for debugging unless it warns."""
+        """One line of Nautilus: a strategy's own words at their level, the machinery's are for debugging."""
         own = component in self.strategies
-        if level >= logging.WARNING and (_EXPECTED.search(text) or text.startswith("<--")):
-            level = logging.DEBUG
-        elif level == logging.INFO and (not own or _CHATTER.match(text)):
+        if level >= logging.WARNING:
+            quiet = _EXPECTED.search(text) is not None or text.startswith("<--")
+        else:
+            quiet = not own or _CHATTER.match(text) is not None
+        if quiet:
             level = logging.DEBUG
         name = log.getChild("strategy" if own else "nautilus")
         if continued:

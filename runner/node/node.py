@@ -76,6 +76,8 @@ class Node:
         self.closing: dict[str, Any] = {}
         self.stage = "build"
         self.ready = False
+        self.traded = False
+        """Whether the strategies were started at all."""
         self._adapter = adapter
         self._hooks = hooks
         self._install_gate = install_gate
@@ -99,7 +101,7 @@ class Node:
             pass
         except NodeError as error:
             self._code = error.code
-            log.error("%s%s", error, f"\n  {error.hint}" if error.hint else "")
+            log.error("%s", error.text())  # noqa: TRY400 (no traceback: it is an answer, not a fault)
         except Exception:
             self._code = ExitCode.FAILED
             log.exception("the node failed while it was to %s", self.stage)
@@ -117,6 +119,8 @@ class Node:
         kernel.msgbus.subscribe("events.order.*", self._on_order_event)
         if self._install_gate is not None:
             self.gate = self._install_gate(self.plan, self.parts)
+        else:
+            self.parts.router.install(kernel.msgbus, kernel.exec_engine)
         for hook in self._hooks:
             hook.built(self)
         kernel.data_engine.start()
@@ -135,7 +139,7 @@ class Node:
         kernel.trader.start()
         if not kernel.trader.is_running:
             raise NodeError(ExitCode.FAILED, "the strategies could not be started", "see the log above")
-        self.ready = True
+        self.ready = self.traded = True
         for hook in self._hooks:
             await hook.started(self)
         self.stage = "trade"
@@ -187,9 +191,7 @@ class Node:
         engine = self.parts.kernel.exec_engine
         problem = f"orders and positions could not be reconciled within {timeout_s:g} s"
         try:
-            if await bounded(
-                engine.reconcile_execution_state(timeout_secs=timeout_s), timeout_s, stop=self._stop
-            ):
+            if await bounded(engine.reconcile_execution_state(timeout_secs=timeout_s), timeout_s, stop=self._stop):
                 return
             problem = "orders and positions could not be reconciled with the broker's"
         except StageTimeout:
@@ -223,9 +225,7 @@ class Node:
         for hook in self._hooks:
             await self._step(f"end {type(hook).__name__}", hook.stopped(self), budget * 0.1)
         clients = [*parts.data_clients.values(), *parts.exec_clients.values()]
-        await self._step(
-            "disconnect", asyncio.gather(*(_disconnect(c) for c in clients)), max(budget * 0.15, 0.2)
-        )
+        await self._step("disconnect", asyncio.gather(*(_disconnect(c) for c in clients)), max(budget * 0.15, 0.2))
         self._dispose(parts)
 
     async def _close_books(self, timeout_s: float) -> None:

@@ -19,7 +19,7 @@ from nautilus_trader.execution.messages import (
 class Router:
     """`accounts` maps a strategy id (text) to the client id of its account's execution client.
 
-    Commands of strategies that are not in it (orders taken over from outside, `EXTERNAL`) go as they are. A command that
+    Commands of strategies that are not in it (orders taken over from outside, `EXTERNAL`) go as they are. One that
     names another account than its strategy's is sent to the strategy's: one strategy trades one account.
     """
 
@@ -35,6 +35,12 @@ class Router:
             return command
         rebuild = _REBUILD.get(type(command))
         return command if rebuild is None else rebuild(command, client_id)
+
+    def install(self, msgbus: Any, exec_engine: Any) -> None:
+        """Take the seat in front of the execution engine, where no gate calls `route`."""
+        inner = exec_engine.execute
+        msgbus.deregister("ExecEngine.execute", inner)
+        msgbus.register("ExecEngine.execute", lambda command: inner(self.route(command)))
 
 
 def _submit(c: Any, client_id: Any) -> Any:
@@ -151,4 +157,3 @@ _REBUILD = {
     BatchCancelOrders: _batch_cancel,
     QueryOrder: _query,
 }
-

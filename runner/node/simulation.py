@@ -87,7 +87,7 @@ class Exchange:
             if libc is not None:
                 libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-        self._process = subprocess.Popen(  # noqa: S603: our own command line
+        self._process = subprocess.Popen(  # noqa: S603 (our own command line)
             self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -95,7 +95,7 @@ class Exchange:
             text=True,
             # Ctrl-C at the terminal is for the node, which still needs its exchange to wind down.
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509: nothing else runs in this process yet
+            preexec_fn=die_with_parent,  # nothing else runs in this process yet
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         threading.Thread(target=self._read_out, name="exchange-out", daemon=True).start()

@@ -19,9 +19,7 @@ class Interrupted(Exception):
     """The node was asked to stop while a stage ran."""
 
 
-async def bounded[T](
-    work: Coroutine[Any, Any, T], timeout_s: float, *, stop: asyncio.Event | None = None
-) -> T:
+async def bounded[T](work: Coroutine[Any, Any, T], timeout_s: float, *, stop: asyncio.Event | None = None) -> T:
     """The result of `work`, or StageTimeout after `timeout_s`, or Interrupted as soon as `stop` is set.
 
     Unlike `asyncio.wait_for` it never waits for a cancelled task to end, which one that hangs may refuse to do.

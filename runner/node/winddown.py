@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 from nautilus_trader.common.component import Component
 from nautilus_trader.model.enums import OrderStatus, TimeInForce
@@ -15,9 +14,7 @@ from runner.node.stages import Condition
 log = logging.getLogger("runner.node")
 
 
-def cancel_orders(
-    parts: Parts, name: str, *, sent: set[str] | None = None, spare: frozenset[str] = frozenset()
-) -> int:
+def cancel_orders(parts: Parts, name: str, *, sent: set[str] | None = None, spare: frozenset[str] = frozenset()) -> int:
     """Ask for the cancellation of all that a strategy has working, except what the node itself sent; how many it asked.
 
     `sent` are client order ids that were asked for before, and aren't again; `spare` ones are left alone.
@@ -33,8 +30,8 @@ def cancel_orders(
             continue
         try:
             strategy.cancel_order(order)
-        except Exception as error:  # noqa: BLE001: the other orders must still be cancelled
-            log.error("%s: order %s could not be cancelled: %s", name, key, error)
+        except Exception:  # the other orders must still be cancelled
+            log.exception("%s: order %s could not be cancelled", name, key)
         asked += 1
         if sent is not None:
             sent.add(key)
@@ -100,12 +97,8 @@ class WindDown:
         if policy != "flatten":
             return
         for position in cache.positions_open(strategy_id=strategy.id):
-            strategy.close_position(
-                position, tags=[NODE_TAG], time_in_force=TimeInForce.DAY, reduce_only=False
-            )
-        if not await self._changed.until(
-            lambda: not cache.positions_open(strategy_id=strategy.id), timeout_s / 4
-        ):
+            strategy.close_position(position, tags=[NODE_TAG], time_in_force=TimeInForce.DAY, reduce_only=False)
+        if not await self._changed.until(lambda: not cache.positions_open(strategy_id=strategy.id), timeout_s / 4):
             for position in cache.positions_open(strategy_id=strategy.id):
                 log.error(
                     "%s: the position of %s %s could not be closed in time; its closing order may still work",

@@ -292,9 +292,7 @@ class Quiet(Strategy):
         self.heard.append("on_stop")
 
     def limit(self, price: str = "90.00", side: Any = OrderSide.BUY) -> Any:
-        order = self.order_factory.limit(
-            IBM, side, Quantity.from_int(10), Price.from_str(price)
-        )
+        order = self.order_factory.limit(IBM, side, Quantity.from_int(10), Price.from_str(price))
         self.submit_order(order)
         return order
 

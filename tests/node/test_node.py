@@ -187,6 +187,7 @@ async def test_a_late_fill_of_a_failed_strategy_is_still_booked(behaviour: Behav
 
 async def test_a_failure_of_the_machinery_ends_with_1(behaviour: Behaviour) -> None:
     async with Run(one(), behaviour) as run:
+
         def broken(command: object) -> None:
             raise RuntimeError("engine bug")
 

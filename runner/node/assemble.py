@@ -1,0 +1,82 @@
+"""Puts a node together with everything that lives beside it. Imports Nautilus; runs on the node's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runner.config.models import RunnerConfig
+from runner.node.adapter import AlpacaAdapter, trading_url
+from runner.node.build import Endpoint, NodePlan, StrategyPlan
+from runner.node.endpoints import real, simulated
+from runner.node.gate import install_gate
+from runner.node.lock import AccountLock
+from runner.node.node import Hook, Node
+from runner.node.progress import ReplayBar
+from runner.node.replay import ReplayHook
+from runner.node.simulation import Exchange, Ready, SimOptions
+from runner.node.watchdog import WatchdogHook
+
+_QUOTA_PER_MIN = 200
+_QUOTA_AT_MAX = 1_000_000
+
+
+@dataclass
+class Assembled:
+    """A node, and what must be let go of after it."""
+
+    node: Node
+    watchdog: WatchdogHook
+    locks: list[AccountLock] = field(default_factory=list)
+
+    def close(self) -> None:
+        self.watchdog.stop()
+        for lock in self.locks:
+            lock.release()
+
+
+def assemble(
+    config: RunnerConfig,
+    plans: Mapping[str, StrategyPlan],
+    *,
+    exchange: Exchange | None,
+    ready: Ready | None,
+    sim: SimOptions | None,
+    live: bool,
+    bar: ReplayBar,
+) -> Assembled:
+    """Raises NodeError where the run must not begin: live trading half asked for, an account in use."""
+    watchdog = WatchdogHook(trading_url)
+    hooks: list[Hook] = [watchdog]
+    locks: list[AccountLock] = []
+    if exchange is not None and ready is not None and sim is not None:
+        accounts, feeds = simulated(config, ready)
+        adapter = AlpacaAdapter(quota_per_min=simulated_quota(sim.speed), simulated=True)
+        hooks.append(ReplayHook(exchange, ready, lockstep=sim.lockstep, bar=bar))
+    else:
+        accounts, feeds = real(config, live=live)
+        adapter = AlpacaAdapter()
+        locks = lock_accounts(accounts)
+    plan = NodePlan(config, plans, accounts, feeds, serial=sim is not None and sim.lockstep)
+    node = Node(plan, adapter, hooks=tuple(hooks), install_gate=install_gate)
+    return Assembled(node, watchdog, locks)
+
+
+def simulated_quota(speed: str) -> int:
+    """Requests a minute that the simulated exchange allows at a speed; it grows, as the day is shorter."""
+    if speed == "max":
+        return _QUOTA_AT_MAX
+    return int(_QUOTA_PER_MIN * max(1.0, float(speed)))
+
+
+def lock_accounts(accounts: Mapping[str, Endpoint]) -> list[AccountLock]:
+    """One lock for each key: whoever has the key trades the account."""
+    taken: list[AccountLock] = []
+    try:
+        for name, endpoint in accounts.items():
+            taken.append(AccountLock(name, endpoint.key).acquire())
+    except BaseException:
+        for lock in taken:
+            lock.release()
+        raise
+    return taken

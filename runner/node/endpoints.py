@@ -1,0 +1,66 @@
+"""Which hosts and keys a run uses, and the checks that keep paper keys and live money apart."""
+
+from __future__ import annotations
+
+from runner.config.models import RunnerConfig
+from runner.node.build import Endpoint
+from runner.node.exit_codes import ExitCode, NodeError
+from runner.node.simulation import Ready, throwaway_keys
+
+
+def simulated(config: RunnerConfig, ready: Ready) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:
+    """Accounts and feeds at the simulated exchange, each account with fresh keys of its own."""
+    accounts = {}
+    for name in config.accounts:
+        key, secret = throwaway_keys(name)
+        accounts[name] = Endpoint(key, secret, True, ready.url, ready.url, ready.ws_url)
+    first = next(iter(accounts.values()))
+    return accounts, dict.fromkeys(config.feeds, first)
+
+
+def real(config: RunnerConfig, *, live: bool) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:
+    """Accounts and feeds at the broker. Raises NodeError (configuration) before anything connects."""
+    if config.environment == "live" and not live:
+        raise NodeError(
+            ExitCode.CONFIG,
+            "this file is for live trading, with real money, and --live is not given",
+            "add --live if you mean it, or --sim to try the file against the simulated exchange",
+        )
+    if live and config.environment != "live":
+        raise NodeError(
+            ExitCode.CONFIG,
+            f"--live is given, but the file says `environment: {config.environment}`",
+            "live trading needs both: `environment: live` in the file, and --live",
+        )
+    paper = config.environment != "live"
+    accounts = {}
+    for name, account in config.accounts.items():
+        key = account.key.value.get_secret_value()
+        _check_kind(name, key, paper=paper)
+        accounts[name] = Endpoint(key, account.secret.value.get_secret_value(), paper, trading_url=account.url)
+    feeds = {}
+    for name, feed in config.feeds.items():
+        key_ref, secret_ref = config.feed_credentials(name)
+        first = next(iter(config.accounts.values()))
+        feeds[name] = Endpoint(
+            key_ref.value.get_secret_value(),
+            secret_ref.value.get_secret_value(),
+            paper,
+            trading_url=first.url,
+            data_url=feed.data_url,
+            stream_url=feed.stream_url,
+        )
+    return accounts, feeds
+
+
+def _check_kind(name: str, key: str, *, paper: bool) -> None:
+    """Refuse a live key (AK…) for paper trading and a paper key (PK…) for live trading; the key itself isn't shown."""
+    wrong = key.startswith("AK") if paper else key.startswith("PK")
+    if not wrong:
+        return
+    kind, other = ("paper", "live") if paper else ("live", "paper")
+    raise NodeError(
+        ExitCode.CONFIG,
+        f"account {name}: its key is for {other} trading, and this file is for {kind} trading",
+        f"use the account's {kind} key, or change `environment` if {other} trading is what you mean",
+    )

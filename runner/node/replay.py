@@ -1,0 +1,137 @@
+"""The node's side of a simulated day: the control channel, the bar, and what lock-step must know of the node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from runner.node.build import Parts
+from runner.node.control import Control, Progress
+from runner.node.exit_codes import ExitCode, NodeError
+from runner.node.node import BaseHook, Node
+from runner.node.progress import ReplayBar
+from runner.node.simulation import Exchange, Ready
+from runner.node.stages import StageTimeout, bounded
+
+log = logging.getLogger("runner.exchange")
+
+
+class NodeGauge:
+    """What has reached the node, and whether it still works on anything; see `control.Gauge`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._data = list(parts.data_clients.values())
+        self._exec = list(parts.exec_clients.values())
+        self._http = list({id(c.http): c.http for c in (*self._data, *self._exec)}.values())
+        kernel = parts.kernel
+        data, risk, execution = kernel.data_engine, kernel.risk_engine, kernel.exec_engine
+        self._queues = (
+            data.cmd_qsize,
+            data.req_qsize,
+            data.res_qsize,
+            data.data_qsize,
+            risk.cmd_qsize,
+            risk.evt_qsize,
+            execution.cmd_qsize,
+            execution.evt_qsize,
+        )
+
+    def data_delivered(self) -> int:
+        total = 0
+        for client in self._data:
+            stats = client.stream_stats()
+            ticks = stats.get("quotes", 0) + stats.get("trades", 0) + stats.get("bars", 0)
+            total += ticks + stats.get("other", 0) - stats.get("backlog", 0)
+        return total
+
+    def trading_delivered(self) -> int:
+        return sum(client.stream_stats().get("updates", 0) for client in self._exec)
+
+    def requests_answered(self) -> int:
+        return sum(http.stats()["replies"] for http in self._http)
+
+    def busy(self) -> bool:
+        return (
+            any(qsize() for qsize in self._queues)
+            or any(client.in_flight for client in self._exec)
+            or any(http.stats()["in_flight"] for http in self._http)
+        )
+
+
+class ReplayHook(BaseHook):
+    """Follows the replay from the first tick to its end, which is the node's end too."""
+
+    def __init__(self, exchange: Exchange, ready: Ready, *, lockstep: bool, bar: ReplayBar) -> None:
+        self._exchange = exchange
+        self._ready = ready
+        self._lockstep = lockstep
+        self._bar = bar
+        self._control: Control | None = None
+        self._node: Node | None = None
+
+    async def connected(self, node: Node) -> None:
+        self._node = node
+        loop = asyncio.get_running_loop()
+
+        def gone(code: int) -> None:
+            loop.call_soon_threadsafe(self._on_exit, code)
+
+        self._exchange.on_exit(gone)
+        self._control = Control(
+            self._ready.ws_url, lockstep=self._lockstep, on_progress=self._on_progress, on_end=self._on_end
+        )
+        try:
+            hello = await bounded(self._control.open(), node.plan.config.node.connect_timeout.total_seconds())
+        except (StageTimeout, OSError) as error:
+            raise NodeError(
+                ExitCode.CONNECT, f"the simulated exchange's control channel is not there: {error!r}"
+            ) from error
+        what = "a made-up (synthetic) day" if hello.synthetic else f"{self._ready.date}"
+        log.info("replaying %s: %s", what, ", ".join(self._ready.symbols))
+
+    async def started(self, node: Node) -> None:
+        assert node.parts is not None
+        assert self._control is not None
+        assert self._control.hello is not None
+        await _subscribed(node, node.plan.config.node.connect_timeout.total_seconds())
+        self._bar.start(self._control.hello.total)
+        await self._control.start(NodeGauge(node.parts))
+
+    async def stopped(self, node: Node) -> None:
+        self._bar.stop()
+        if self._control is not None:
+            await self._control.close()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._bar.update(progress.venue_ns, progress.sent, progress.total)
+
+    def _on_end(self, problem: str | None) -> None:
+        assert self._node is not None
+        if problem is None:
+            self._node.request_stop(ExitCode.OK, "the replay has ended")
+        else:
+            self._node.request_stop(ExitCode.CONNECT, problem)
+
+    def _on_exit(self, code: int) -> None:
+        assert self._node is not None
+        words = self._exchange.last_words()
+        self._node.request_stop(ExitCode.CONNECT, f"the simulated exchange ended by itself with code {code}{words}")
+
+
+async def _subscribed(node: Node, timeout_s: float) -> None:
+    """Wait until what the strategies subscribed to when they started is on its way to them.
+
+    The replay begins with the first acknowledgement; in lock-step a second symbol must not miss the first steps.
+    """
+    assert node.parts is not None
+
+    async def done(client: Any) -> None:
+        while [task for task in client._tasks if not task.done()]:
+            await asyncio.wait([task for task in client._tasks if not task.done()])
+
+    for client in node.parts.data_clients.values():
+        try:
+            await bounded(done(client), timeout_s)
+        except StageTimeout:
+            log.warning("some subscriptions are not made after %g s", timeout_s)

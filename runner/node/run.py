@@ -1,0 +1,238 @@
+"""`runner run`: from files to an exit code. The order of things is what makes the start fast.
+
+The simulated exchange is started before Nautilus is imported, so that the two slow things happen side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from runner.config.errors import ConfigErrors
+from runner.config.load import Loaded, load
+from runner.config.models import RunnerConfig
+from runner.node.exit_codes import ExitCode, NodeError
+from runner.node.logs import StdoutTap, set_up
+from runner.node.progress import ReplayBar
+from runner.node.simulation import Exchange, SimOptions
+
+if TYPE_CHECKING:
+    from runner.node.node import Node
+
+log = logging.getLogger("runner.node")
+_INSTRUMENT = re.compile(r"\b([A-Z][A-Z0-9./]*)\.ALPACA\b")
+_READY_TIMEOUT_S = 30.0
+# Beyond the file's stop_timeout: how long the end may take before the process is ended from a thread.
+_GRACE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says. `sim` is None for a run against the real broker."""
+
+    files: tuple[Path, ...]
+    sim: SimOptions | None = None
+    live: bool = False
+    json: bool = False
+
+
+def run(options: RunOptions, environ: dict[str, str] | None = None) -> int:
+    """Run a node to its end. Raises ConfigErrors for mistakes in the files; everything else is an exit code."""
+    env = dict(os.environ if environ is None else environ)
+    loaded, sim = _load(options, env)
+    config = loaded.config
+    tap = StdoutTap()
+    bar = ReplayBar(config.name)
+    terminal = set_up(config.log.level, config.log.file, config.log.format, config.name)
+    terminal.write = bar.write
+    exchange = Exchange(sim) if sim is not None else None
+    ending = _Ending(config.node.stop_timeout.total_seconds())
+    ending.install()
+    try:
+        return _run(options, loaded, env, exchange, sim, tap, bar, ending)
+    except NodeError as error:
+        log.error("%s", error.text())  # noqa: TRY400 (no traceback: it is an answer, not a fault)
+        return int(error.code)
+    finally:
+        bar.stop()
+        if exchange is not None:
+            exchange.stop()
+        ending.uninstall()
+        tap.close()
+
+
+def _load(options: RunOptions, env: dict[str, str]) -> tuple[Loaded, SimOptions | None]:
+    """The checked file, and the simulation it asks for: by --sim, or by `environment: sim`."""
+    speed_is_one = options.sim is None or options.sim.speed == "1"
+    try:
+        loaded = load(options.files, environ=env, need_secrets=options.sim is None)
+    except ConfigErrors:
+        # What is wrong with the strategies is told together with the rest.
+        from runner.config.strategies import prepare
+
+        prepare(options.files, environ=env, need_secrets=options.sim is None, speed_is_one=speed_is_one)
+        raise
+    sim = options.sim
+    if sim is None and loaded.config.environment == "sim":
+        sim = SimOptions()
+    if sim is not None and not sim.symbols:
+        sim = SimOptions(sim.replay, sim.speed, sim.start, sim.seed, symbols_of(loaded.config), sim.fee_per_share)
+    return loaded, sim
+
+
+def symbols_of(config: RunnerConfig) -> tuple[str, ...]:
+    """The symbols that the strategies' parameters name, found without importing anything."""
+    found: dict[str, None] = {}
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            for item in value.values():
+                walk(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                walk(item)
+        elif isinstance(value, str):
+            found.update(dict.fromkeys(_INSTRUMENT.findall(value)))
+
+    for strategy in config.strategies.values():
+        walk(strategy.params)
+    return tuple(found)
+
+
+def _run(
+    options: RunOptions,
+    loaded: Loaded,
+    env: dict[str, str],
+    exchange: Exchange | None,
+    sim: SimOptions | None,
+    tap: StdoutTap,
+    bar: ReplayBar,
+    ending: _Ending,
+) -> int:
+    if exchange is not None:
+        exchange.start()
+    from runner.config.strategies import resolve
+
+    plans = resolve(loaded, speed_is_one=sim is None or sim.speed == "1")
+    from runner.node.assemble import assemble
+
+    ready = exchange.wait_ready(_READY_TIMEOUT_S) if exchange is not None else None
+    tap.strategies = {plan.cls.__name__ for plan in plans.values()}
+    code, summary = _on_loop(
+        lambda: assemble(loaded.config, plans, exchange=exchange, ready=ready, sim=sim, live=options.live, bar=bar),
+        ending,
+    )
+    bar.stop()
+    if summary is not None:
+        _tell(summary, options, tap)
+    return code
+
+
+def _tell(summary: dict[str, Any], options: RunOptions, tap: StdoutTap) -> None:
+    import json
+
+    if options.json:
+        tap.out.write(json.dumps(summary, indent=2) + "\n")
+    else:
+        from rich.console import Console
+
+        from runner.node.summary import print_summary
+
+        print_summary(summary, Console(file=tap.out, highlight=False))
+    tap.out.flush()
+
+
+def _on_loop(make: Callable[[], Any], ending: _Ending) -> tuple[int, dict[str, Any] | None]:
+    """Run the node on a loop of its own. What refuses to end is left behind with the loop."""
+    import uvloop
+
+    from runner.node.summary import summarize
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.set_exception_handler(_loop_trouble)
+
+    async def main() -> tuple[int, dict[str, Any] | None]:
+        assembled = make()
+        node: Node = assembled.node
+        ending.attach(loop, node)
+        try:
+            code = int(await node.run())
+            summary = summarize(node) if node.traded else None
+        finally:
+            assembled.close()
+        return code, summary
+
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        asyncio.set_event_loop(None)
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+
+
+def _loop_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    log.debug("%s", context.get("message"), exc_info=context.get("exception"))
+
+
+class _Ending:
+    """Signals: the first ends the node gracefully, the second at once; and the end has an end of its own."""
+
+    def __init__(self, stop_timeout_s: float) -> None:
+        self._limit_s = stop_timeout_s + _GRACE_S
+        self._node: Node | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._signals = 0
+        self._old: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
+
+    def install(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._old[number] = signal.signal(number, self._on_signal)
+
+    def uninstall(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def attach(self, loop: asyncio.AbstractEventLoop, node: Node) -> None:
+        self._loop, self._node = loop, node
+        if self._signals:
+            node.request_stop(ExitCode.OK, "stopping")
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(128 + number)
+        # The loop may be stuck, and then it never sees the request: a thread ends what does not end.
+        self._timer = threading.Timer(self._limit_s, _give_up)
+        self._timer.daemon = True
+        self._timer.start()
+        if self._loop is not None and self._node is not None:
+            name = signal.Signals(number).name
+            self._loop.call_soon_threadsafe(
+                self._node.request_stop, ExitCode.OK, f"{name}: stopping; a second one ends it at once"
+            )
+
+
+def _give_up() -> None:
+    log.error("the node did not end in time, so the process is ended; orders may still work at the venue")
+    logging.shutdown()
+    os._exit(int(ExitCode.HUNG))
+
+
+def lingering() -> Sequence[threading.Thread]:
+    """Threads that would keep the interpreter from ending: a strategy's work in an executor, for one."""
+    return [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]

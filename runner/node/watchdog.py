@@ -1,0 +1,105 @@
+"""Notices a stuck event loop from outside it: a thread of the engine's, which needs neither the loop nor the GIL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from runner.node.exit_codes import ExitCode
+from runner.node.node import BaseHook, Node
+
+Request = tuple[str, str, Sequence[tuple[str, str]]]
+
+
+class Watchdog(Protocol):
+    def start(self) -> None: ...
+    def beat(self) -> None: ...
+    def set_cancel_requests(self, cancel_requests: Sequence[Request]) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def healthy(self) -> bool: ...
+
+
+def engine_watchdog(unhealthy_s: float, limit_s: float) -> Watchdog:
+    from runner._engine import LoopWatchdog
+
+    watchdog: Watchdog = LoopWatchdog(unhealthy_s=unhealthy_s, limit_s=limit_s, exit_code=int(ExitCode.HUNG))
+    return watchdog
+
+
+class WatchdogHook(BaseHook):
+    """Beats while the loop turns, and keeps the list of what must be cancelled if it never turns again."""
+
+    def __init__(
+        self,
+        trading_url: Callable[[Any], str],
+        make: Callable[[float, float], Watchdog] = engine_watchdog,
+    ) -> None:
+        self._make = make
+        self._trading_url = trading_url
+        self._watchdog: Watchdog | None = None
+        self._interval_s = 0.5
+        self._timer: asyncio.TimerHandle | None = None
+        self._dirty = False
+        self._node: Node | None = None
+
+    def healthy(self) -> tuple[bool, str]:
+        """For `/-/healthy`; may be asked from any thread."""
+        if self._watchdog is None or self._watchdog.healthy:
+            return True, "the event loop turns"
+        return False, "the event loop is stuck: a strategy's handler may hang"
+
+    def built(self, node: Node) -> None:
+        times = node.plan.config.node
+        unhealthy_s = times.unhealthy_after.total_seconds()
+        self._node = node
+        self._interval_s = min(unhealthy_s / 4, 0.5)
+        self._watchdog = self._make(unhealthy_s, times.hang_limit.total_seconds())
+        node.tally.listeners.append(self._on_order)
+        self._watchdog.start()
+        self._beat()
+
+    def stop(self) -> None:
+        """Only when nothing of the node runs any more: winding down can hang too."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+            self._watchdog = None
+
+    def _on_order(self, event: Any, strategy: str) -> None:
+        self._dirty = True
+
+    def _beat(self) -> None:
+        if self._watchdog is None:
+            return
+        self._watchdog.beat()
+        if self._dirty and self._node is not None:
+            self._dirty = False
+            self._watchdog.set_cancel_requests(opening_orders(self._node, self._trading_url))
+        self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._beat)
+
+
+def opening_orders(node: Node, trading_url: Callable[[Any], str]) -> list[Request]:
+    """A DELETE for each working order that could open or enlarge a position; those that close one are left to work."""
+    parts = node.parts
+    if parts is None:
+        return []
+    requests: list[Request] = []
+    for name, client in parts.exec_clients.items():
+        endpoint = node.plan.accounts[name]
+        headers = (("APCA-API-KEY-ID", endpoint.key), ("APCA-API-SECRET-KEY", endpoint.secret))
+        for order in parts.kernel.cache.orders_open(account_id=client.account_id):
+            if order.venue_order_id is None:
+                continue
+            held = sum(
+                p.signed_decimal_qty()
+                for p in parts.kernel.cache.positions_open(instrument_id=order.instrument_id)
+                if p.account_id == client.account_id
+            )
+            left = order.leaves_qty.as_decimal() * (1 if order.is_buy else -1)
+            closes = held * left < 0 and abs(left) <= abs(held)
+            if not closes:
+                requests.append(("DELETE", f"{trading_url(client)}/v2/orders/{order.venue_order_id}", headers))
+    return requests

@@ -1,0 +1,220 @@
+"""A fault ends its strategy and nobody else, whichever way it came in."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pandas as pd
+import pytest
+from nautilus_trader.indicators import ExponentialMovingAverage
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.trading.strategy import StrategyConfig
+from pydantic import SecretStr
+
+from runner.config.secrets import remember
+from tests.node.fake_venue import IBM, Behaviour, Quiet, Run, make_plan, quote
+
+
+class Boom(Exception):
+    """What the strategies here raise."""
+
+
+def raising(name: str) -> type[Quiet]:
+    """A strategy whose method `name` raises."""
+
+    def boom(self: Any, *args: Any) -> None:
+        raise Boom(f"in {name}")
+
+    return type("Raising", (Quiet,), {name: boom})
+
+
+async def tick(run: Run) -> None:
+    """Send a quote and wait until the good strategy has it."""
+    before = run.strategy("good").ticks
+    run.adapter.data.send(quote(n=before + 1))
+    await run.until(lambda: run.strategy("good").ticks > before)
+
+
+def down(run: Run) -> bool:
+    return run.node.parts.guards["bad"].down
+
+
+@pytest.mark.parametrize("name", ["on_quote_tick", "handle_quote_tick"])
+async def test_the_others_lose_no_tick_to_one_that_raises_on_quotes(behaviour: Behaviour, name: str) -> None:
+    async with Run(make_plan({"bad": raising(name), "good": Quiet}), behaviour) as run:
+        await tick(run)
+        assert down(run)
+        assert run.strategy("bad").is_stopped
+        await tick(run)
+        assert run.strategy("good").ticks == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "on_order_initialized",
+        "on_order_submitted",
+        "on_order_accepted",
+        "on_order_filled",
+        "on_order_event",
+        "on_position_opened",
+        "on_event",
+    ],
+)
+async def test_a_fault_in_an_event_handler_leaves_the_books_right(behaviour: Behaviour, name: str) -> None:
+    async with Run(make_plan({"bad": raising(name), "good": Quiet}), behaviour) as run:
+        run.strategy("bad").market()
+        await run.until(lambda: down(run))
+        await tick(run)
+        run.strategy("good").market()
+        await run.until(lambda: "OrderFilled" in run.strategy("good").heard)
+        await run.end()
+    assert run.node.books["main"].agree is True
+
+
+async def test_an_indicator_that_raises_ends_its_strategy_only(behaviour: Behaviour) -> None:
+    class Bad(ExponentialMovingAverage):
+        def handle_quote_tick(self, tick: Any) -> None:
+            raise Boom("indicator")
+
+    class Indicating(Quiet):
+        def on_start(self) -> None:
+            super().on_start()
+            self.register_indicator_for_quote_ticks(IBM, Bad(3))
+
+    async with Run(make_plan({"bad": Indicating, "good": Quiet}), behaviour) as run:
+        await tick(run)
+        assert run.node.parts.guards["bad"].fault.where == "handle_quote_tick"
+        assert run.strategy("bad").ticks == 0
+
+
+@pytest.mark.parametrize("kind", ["alert", "timer", "default"])
+async def test_a_timer_that_raises_ends_its_strategy_on_the_loops_thread(behaviour: Behaviour, kind: str) -> None:
+    ended = asyncio.Event()
+
+    class Timed(Quiet):
+        def on_start(self) -> None:
+            if kind == "timer":
+                self.clock.set_timer("t", pd.Timedelta("10ms"), callback=self.due)
+            else:
+                call = self.due if kind == "alert" else None
+                self.clock.set_time_alert("t", self.clock.utc_now() + pd.Timedelta("10ms"), call)
+
+        def due(self, event: Any) -> None:
+            asyncio.get_running_loop()
+            ended.set()
+            raise Boom("timer")
+
+        def on_event(self, event: Any) -> None:
+            self.due(event)
+
+    async with Run(make_plan({"bad": Timed, "good": Quiet}), behaviour) as run:
+        await asyncio.wait_for(ended.wait(), 5)
+        await run.until(lambda: down(run))
+        assert run.node.parts.guards["bad"].fault.where in ("timer t", "on_event")
+        assert run.strategy("bad").clock.timer_names == []
+        await tick(run)
+
+
+async def test_a_request_callback_that_raises_ends_its_strategy(behaviour: Behaviour) -> None:
+    class Requesting(Quiet):
+        def ask(self) -> None:
+            self._finish_response(None)
+
+    async with Run(make_plan({"bad": raising("_finish_response"), "good": Quiet}), behaviour) as run:
+        run.strategy("bad")._finish_response(None)
+        assert down(run)
+        await tick(run)
+
+
+@pytest.mark.parametrize("name", ["on_stop", "on_save", "on_load"])
+async def test_what_raises_at_the_end_does_not_keep_the_others_from_ending(behaviour: Behaviour, name: str) -> None:
+    async with Run(make_plan({"bad": raising(name), "good": Quiet}), behaviour) as run:
+        assert run.strategy("bad").save() == {}
+        run.strategy("bad").load({"a": b"1"})
+        await run.end()
+    assert "on_stop" in run.strategy("good").heard
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), asyncio.CancelledError(), RecursionError()])
+async def test_what_is_no_ordinary_exception_is_a_fault_too(behaviour: Behaviour, error: BaseException) -> None:
+    class Bad(Quiet):
+        def on_quote_tick(self, tick: Any) -> None:
+            raise error
+
+    async with Run(make_plan({"bad": Bad, "good": Quiet}), behaviour) as run:
+        await tick(run)
+        assert down(run)
+
+
+async def test_orders_sent_after_the_fault_in_the_same_handler_are_denied(behaviour: Behaviour) -> None:
+    class Bad(Quiet):
+        def on_order_initialized(self, event: Any) -> None:
+            raise Boom("early")
+
+        def on_quote_tick(self, tick: Any) -> None:
+            self.last = self.order_factory.market(IBM, OrderSide.BUY, quote().ask_size)
+            self.submit_order(self.last)
+
+    async with Run(make_plan({"bad": Bad, "good": Quiet}), behaviour) as run:
+        await tick(run)
+        order = run.strategy("bad").last
+        await run.until(lambda: order.is_closed)
+        assert order.status_string() == "DENIED"
+        assert run.exec.sent == []
+        assert order.last_event.reason.startswith("STRATEGY_DOWN")
+
+
+async def test_its_working_orders_are_cancelled_and_nothing_of_it_runs_again(behaviour: Behaviour) -> None:
+    async with Run(make_plan({"bad": raising("on_quote_tick"), "good": Quiet}), behaviour) as run:
+        mine, other = run.strategy("bad").limit(), run.strategy("good").limit("80.00")
+        await run.until(lambda: mine.is_open and other.is_open)
+        heard = list(run.strategy("bad").heard)
+        await tick(run)
+        await run.until(lambda: mine.is_closed)
+        assert other.is_open
+        assert run.strategy("bad").heard == heard
+
+
+async def test_the_error_is_told_once_readably_and_without_secrets(
+    behaviour: Behaviour, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    remember([SecretStr("hunter2hunter2")])
+
+    class Bad(Quiet):
+        def on_quote_tick(self, tick: Any) -> None:
+            raise Boom("the secret is hunter2hunter2")
+
+    async with Run(make_plan({"bad": Bad, "good": Quiet}), behaviour) as run:
+        await tick(run)
+        await tick(run)
+        errors = [r.message for r in caplog.records if r.levelname == "ERROR"]
+    assert len(errors) == 1
+    assert errors[0].startswith("strategy bad is stopped")
+    assert "test_guard.py" in errors[0]
+    assert "runner/node/guard.py" not in errors[0]
+    out, err = capfd.readouterr()
+    assert "hunter2hunter2" not in caplog.text + out + err
+    assert "Boom" not in out + err
+
+
+async def test_manage_stop_does_not_keep_a_failed_strategy_running(behaviour: Behaviour) -> None:
+    plan = make_plan({"bad": raising("on_quote_tick"), "good": Quiet})
+    bad = plan.strategies["bad"]
+    object.__setattr__(bad, "config", StrategyConfig(order_id_tag="bad", manage_stop=True))
+    async with Run(plan, behaviour) as run:
+        await tick(run)
+        assert run.strategy("bad").is_stopped
+
+
+async def test_a_handler_that_works_costs_little(behaviour: Behaviour) -> None:
+    """The guard adds one Python call on each side of a handler; what it may not do is look anything up."""
+    async with Run(make_plan({"bad": Quiet, "good": Quiet}), behaviour) as run:
+        handler = run.strategy("good").on_quote_tick
+        frames: list[str] = []
+        sys.setprofile(lambda frame, event, _: frames.append(frame.f_code.co_name) if event == "call" else None)
+        handler(quote())
+        sys.setprofile(None)
+        assert [name for name in frames if name != "quote"] == ["guarded", "on_quote_tick"]
