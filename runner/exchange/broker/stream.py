@@ -103,6 +103,7 @@ class TradingStream:
         self._sockets: set[TradingSocket] = set()
         self._queued = 0
         self._swapped: dict[str, dict[str, Any]] = {}
+        self.has_listener = asyncio.Event()
         faults.on_cut.append(self._cut)
 
     @property
@@ -159,13 +160,14 @@ class TradingStream:
             await asyncio.wait({reader, closing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._sockets.discard(socket)
+            self._listeners_changed()
             self._queued -= socket.unsent_updates
             for task in (reader, closing):
                 task.cancel()
             await asyncio.gather(reader, closing, return_exceptions=True)
             await socket.stop()
             if websocket.application_state is WebSocketState.CONNECTED:
-                with contextlib.suppress(RuntimeError, OSError):
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
                     await websocket.close(GOING_AWAY)
 
     async def aclose(self) -> None:
@@ -226,7 +228,14 @@ class TradingStream:
         if not isinstance(wanted, list):
             raise ValueError("streams must be a list")  # noqa: TRY004
         socket.streams = STREAMS.intersection(name for name in wanted if isinstance(name, str))
+        self._listeners_changed()
         self._reply(socket, {"stream": "listening", "data": {"streams": sorted(socket.streams)}})
+
+    def _listeners_changed(self) -> None:
+        if self.listeners:
+            self.has_listener.set()
+        else:
+            self.has_listener.clear()
 
     def _reply(self, socket: TradingSocket, message: dict[str, Any]) -> None:
         if not self._faults.is_muted("trading"):
