@@ -111,7 +111,8 @@ class Control:
                 elif kind == "progress":
                     self._on_progress(Progress(int(message["venue_ns"]), int(message["sent"]), int(message["total"])))
                 elif kind == "end":
-                    problem = None
+                    error = message.get("error")
+                    problem = None if error is None else f"the replay failed: {error}"
                     break
         except ConnectionClosed:
             pass

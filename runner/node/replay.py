@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from runner.node.build import Parts
@@ -36,14 +37,17 @@ class NodeGauge:
             execution.cmd_qsize,
             execution.evt_qsize,
         )
+        # Changes of the stream's state go through the same queue as its messages.
+        self._states = sum(_left(c.stream_stats()) - _arrived(c.stream_stats()) for c in self._data)
 
     def data_delivered(self) -> int:
-        total = 0
+        """What was parsed, and has been handed on: a message is counted before it stands in the stream's queue."""
+        arrived, left = 0, 0
         for client in self._data:
             stats = client.stream_stats()
-            ticks = stats.get("quotes", 0) + stats.get("trades", 0) + stats.get("bars", 0)
-            total += ticks + stats.get("other", 0) - stats.get("backlog", 0)
-        return total
+            arrived += _arrived(stats) - stats.get("backlog", 0)
+            left += _left(stats)
+        return min(arrived, left - self._states)
 
     def trading_delivered(self) -> int:
         return sum(client.stream_stats().get("updates", 0) for client in self._exec)
@@ -117,6 +121,14 @@ class ReplayHook(BaseHook):
         assert self._node is not None
         words = self._exchange.last_words()
         self._node.request_stop(ExitCode.CONNECT, f"the simulated exchange ended by itself with code {code}{words}")
+
+
+def _arrived(stats: Mapping[str, int]) -> int:
+    return sum(stats.get(kind, 0) for kind in ("quotes", "trades", "bars", "other"))
+
+
+def _left(stats: Mapping[str, int]) -> int:
+    return sum(stats.get(kind, 0) for kind in ("delivered", "unmapped", "conflated", "dropped"))
 
 
 async def _subscribed(node: Node, timeout_s: float) -> None:

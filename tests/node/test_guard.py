@@ -119,10 +119,6 @@ async def test_a_timer_that_raises_ends_its_strategy_on_the_loops_thread(behavio
 
 
 async def test_a_request_callback_that_raises_ends_its_strategy(behaviour: Behaviour) -> None:
-    class Requesting(Quiet):
-        def ask(self) -> None:
-            self._finish_response(None)
-
     async with Run(make_plan({"bad": raising("_finish_response"), "good": Quiet}), behaviour) as run:
         run.strategy("bad")._finish_response(None)
         assert down(run)

@@ -1,0 +1,122 @@
+"""Feeds the metrics of a node and serves them, from before it connects until everything has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from runner.metrics.registry import Metrics
+from runner.metrics.sampler import Sampler
+from runner.metrics.server import ListenError, MetricsServer
+from runner.node.exit_codes import ExitCode, NodeError
+from runner.node.guard import Fault
+from runner.node.node import BaseHook, Node
+
+
+class TelemetryHook(BaseHook):
+    """`host` None counts without serving. `healthy` is asked from the server's thread."""
+
+    def __init__(self, host: str | None, port: int | None, healthy: Callable[[], tuple[bool, str]]) -> None:
+        self._address = (host, port)
+        self._healthy = healthy
+        self._task: asyncio.Task[None] | None = None
+        self._node: Node | None = None
+        self._sampler: Sampler | None = None
+        self.metrics: Metrics | None = None
+        self.server: MetricsServer | None = None
+
+    def built(self, node: Node) -> None:
+        """Raises NodeError (configuration) where the address is taken."""
+        parts, plan = node.parts, node.plan
+        assert parts is not None
+        self._node = node
+        homes = {name: str(each.spec.account) for name, each in plan.strategies.items()}
+        self.metrics = metrics = Metrics(homes, plan.config.accounts)
+        accounts = {name: client.account_id for name, client in parts.exec_clients.items()}
+        metrics.events.attach(
+            parts.kernel.cache,
+            strategies=parts.names,
+            accounts={account_id.value: name for name, account_id in accounts.items()},
+            homes=homes,
+        )
+        node.tally.listeners.append(lambda event, _: metrics.on_order_event(event))
+        self._sampler = Sampler(
+            metrics,
+            cache=parts.kernel.cache,
+            portfolio=parts.kernel.portfolio,
+            accounts=accounts,
+            strategies={name: (parts.strategies[name].id, home) for name, home in homes.items()},
+            gate=node.gate,
+            ready=self.ready,
+        )
+        for name, client in parts.data_clients.items():
+            metrics.attach_stream(name, "market", client.stream_stats, _venue_now(client))
+        for name, client in parts.exec_clients.items():
+            metrics.attach_stream(name, "trading", client.stream_stats, _venue_now(client))
+        metrics.set_up(True)
+        host, port = self._address
+        if host is not None and port is not None:
+            self.server = MetricsServer(host, port, metrics, self._healthy, self.ready)
+            try:
+                self.server.start()
+            except ListenError as error:
+                raise NodeError(ExitCode.CONFIG, str(error)) from error
+
+    async def connected(self, node: Node) -> None:
+        parts, metrics = node.parts, self.metrics
+        assert parts is not None
+        assert metrics is not None
+        # Clients of the same keys share one HTTP client, which is counted once, under its account's name.
+        seen: set[int] = set()
+        for name, client in (*parts.exec_clients.items(), *parts.data_clients.items()):
+            http = getattr(client, "http", None)
+            if http is not None and id(http) not in seen:
+                seen.add(id(http))
+                metrics.attach_http(name, http.stats)
+        assert self._sampler is not None
+        self._task = asyncio.create_task(self._sampler.run(), name="metrics")
+
+    async def started(self, node: Node) -> None:
+        assert self.metrics is not None
+        assert node.parts is not None
+        for name, guard in node.parts.guards.items():
+            self.metrics.strategy_up(name, not guard.down)
+
+    def faulted(self, node: Node, fault: Fault) -> None:
+        if self.metrics is not None:
+            self.metrics.strategy_up(fault.strategy, False)
+            self.metrics.strategy_fault(fault.strategy)
+
+    def stopping(self, node: Node) -> None:
+        if self.metrics is not None and node.parts is not None:
+            self.metrics.set_ready(False)
+
+    async def stopped(self, node: Node) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self._sampler is not None:
+            self._sampler.sample()
+
+    def close(self) -> None:
+        if self.server is not None:
+            self.server.stop()
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether it trades: strategies run, and every account's trade updates arrive. May be asked from any thread."""
+        node = self._node
+        if node is None or node.parts is None or not node.ready:
+            return False, f"not trading: {'starting' if node is None else node.stage}"
+        down = [name for name, client in node.parts.exec_clients.items() if not getattr(client, "ready", True)]
+        if down:
+            return False, f"no trade updates from {', '.join(down)}"
+        return True, "trading"
+
+
+def _venue_now(client: Any) -> Callable[[], int] | None:
+    clock = getattr(client, "venue_clock", None)
+    now_ns: Callable[[], int] | None = None if clock is None else clock.now_ns
+    return now_ns

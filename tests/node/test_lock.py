@@ -1,0 +1,51 @@
+"""Two runners never trade one account."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.node.exit_codes import ExitCode, NodeError
+from runner.node.lock import AccountLock, lock_folder
+
+
+def test_a_second_one_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from runner.node.lock import AccountLock\n"
+        "AccountLock('main', 'KEY', pathlib.Path(sys.argv[1])).acquire()\n"
+        "print('locked', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(NodeError, match=f"process {holder.pid}") as caught:
+            AccountLock("main", "KEY", tmp_path).acquire()
+        holder.kill()
+    assert caught.value.code == ExitCode.CONFIG
+    with AccountLock("main", "KEY", tmp_path):
+        pass
+
+
+def test_other_accounts_and_later_runs_are_free(tmp_path: Path) -> None:
+    with AccountLock("main", "KEY", tmp_path), AccountLock("main", "OTHER", tmp_path):
+        pass
+    with AccountLock("main", "KEY", tmp_path):
+        pass
+
+
+def test_the_key_is_not_in_the_files_name(tmp_path: Path) -> None:
+    with AccountLock("main", "PKSECRETKEY", tmp_path):
+        assert not [p for p in tmp_path.iterdir() if "PKSECRETKEY" in p.name]
+
+
+def test_the_folder_is_the_users_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert lock_folder() == tmp_path / "runner"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert lock_folder().name.startswith("runner-")
