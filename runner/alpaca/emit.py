@@ -59,14 +59,11 @@ class Emitter:
         self._client.generate_order_submitted(**self._ids(tracked), ts_event=self._client.now_ns())
 
     def accepted(self, tracked: Tracked, order_id: str, ts_ns: int) -> None:
-        """The venue has it under `order_id`. A second id of the same order becomes an update."""
-        venue_order_id = VenueOrderId(order_id)
+        """The venue has it under `order_id`. The second half of a crossing order keeps the first one's id here."""
         if tracked.accepted:
-            if tracked.venue_order_id != venue_order_id:
-                self.updated(tracked, order_id, ts_ns)
             return
         tracked.accepted = True
-        tracked.venue_order_id = venue_order_id
+        venue_order_id = tracked.venue_order_id = VenueOrderId(order_id)
         self._client.generate_order_accepted(
             **self._ids(tracked), venue_order_id=venue_order_id, ts_event=self._ts(ts_ns)
         )
@@ -75,7 +72,9 @@ class Emitter:
         self, tracked: Tracked, order_id: str, ts_ns: int, *, price: Any = None, trigger_price: Any = None
     ) -> None:
         """The order stands as `tracked.quantity` under `order_id`. Prices that are None stay as they are."""
-        tracked.venue_order_id = VenueOrderId(order_id)
+        if tracked.order.order_type != OrderType.MARKET:
+            # Nautilus's market orders keep their first id whatever an update says, and refuse events with another.
+            tracked.venue_order_id = VenueOrderId(order_id)
         self._client.generate_order_updated(
             **self._ids(tracked),
             venue_order_id=tracked.venue_order_id,

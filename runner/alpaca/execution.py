@@ -86,6 +86,7 @@ class AlpacaExecutionClient(ReportsMixin, LiveExecutionClient):
         self._gate_check: Callable[[Any], bool] | None = None
         self._ready = asyncio.Event()
         self._dirty = False
+        self._arrivals: dict[str, asyncio.Event] = {}
         self._set_account_id(AccountId(f"{name}-{'PAPER' if config.paper else 'LIVE'}"))
         self.fills.on_fill(lambda fill: self.crossings.move(fill.symbol, fill.signed_qty))
 
@@ -343,6 +344,7 @@ class AlpacaExecutionClient(ReportsMixin, LiveExecutionClient):
             self.emitter.denied(order, "GATE_BYPASSED: this order did not pass the risk gate")
             return
         prepared = self.commands.prepare(order, command.params)
+        self._arrived(order)
         if isinstance(prepared, str):
             self.emitter.denied(order, prepared)
         else:
@@ -366,8 +368,9 @@ class AlpacaExecutionClient(ReportsMixin, LiveExecutionClient):
             for order in orders:
                 self.emitter.denied(order, reason)
             return
-        for tracked in prepared:
-            await self.commands.submit(tracked)
+        for order in orders:
+            self._arrived(order)
+        await asyncio.gather(*(self.commands.submit(tracked) for tracked in prepared))
 
     async def _modify_order(self, command: Any) -> None:
         tracked = self._tracked(command)
@@ -389,8 +392,11 @@ class AlpacaExecutionClient(ReportsMixin, LiveExecutionClient):
         await self.commands.modify(tracked, command.quantity, command.price, command.trigger_price)
 
     async def _cancel_order(self, command: Any) -> None:
-        tracked = self._tracked(command)
+        tracked = self._tracked(command) or await self._arrival(command.client_order_id)
         if tracked is None:
+            order = self._cache.order(command.client_order_id)
+            if order is not None and order.is_closed:
+                return
             self.generate_order_cancel_rejected(
                 command.strategy_id,
                 command.instrument_id,
@@ -436,6 +442,24 @@ class AlpacaExecutionClient(ReportsMixin, LiveExecutionClient):
         if found is None and (order := self._cache.order(command.client_order_id)) is not None:
             return self._adopt(order)
         return found
+
+    async def _arrival(self, client_order_id: Any) -> Tracked | None:
+        """An order of ours whose submit is still in Nautilus's queues, as cancels pass by the risk engine."""
+        order = self._cache.order(client_order_id)
+        if order is None or order.is_closed or order.venue_order_id is not None:
+            return None
+        arrival = self._arrivals.setdefault(client_order_id.value, asyncio.Event())
+        try:
+            async with asyncio.timeout(self.config.settle_timeout_s):
+                await arrival.wait()
+        except TimeoutError:
+            self._log.warning(f"{client_order_id} was canceled, and never came here to be submitted")
+        return self.tracker.get(client_order_id.value)
+
+    def _arrived(self, order: Any) -> None:
+        arrival = self._arrivals.pop(order.client_order_id.value, None)
+        if arrival is not None:
+            arrival.set()
 
     def _adopt(self, order: Any) -> Tracked | None:
         """Track an order of an earlier life, or of somebody else, that a strategy now commands."""

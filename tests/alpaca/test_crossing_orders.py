@@ -1,0 +1,120 @@
+"""Orders through zero, in both shapes that Alpaca refuses, against an exchange that refuses them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model.enums import OrderStatus, TimeInForce
+from nautilus_trader.model.identifiers import InstrumentId
+
+IBM = InstrumentId.from_str("IBM.ALPACA")
+FILLED, CANCELED, ACCEPTED = OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.ACCEPTED
+REJECTED, SUBMITTED, PARTLY = OrderStatus.REJECTED, OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED
+
+
+def test_one_order_that_crosses_is_two_at_the_venue_and_one_here(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 100), FILLED)
+            order = rig.market("sell", 150)
+            await rig.status(order, FILLED)
+            assert order.filled_qty.as_decimal() == 150
+            assert rig.position("IBM") == -50
+            names = [row.client_order_id for row in rig.account.orders.values()]
+            assert names[1:] == [order.client_order_id.value, f"{order.client_order_id.value}-2"]
+            await rig.agree()
+
+    play(scenario())
+
+
+def test_close_and_reverse_in_one_turn_waits_for_the_close(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("sell", 100), FILLED)
+            rig.strategy.close_all_positions(IBM)
+            opening = rig.market("buy", 100)
+            await rig.status(opening, FILLED)
+            assert rig.position("IBM") == 100
+            assert rig.strategy.names(opening) == ["Submitted", "Accepted", "Filled"]
+            await rig.agree()
+
+    play(scenario())
+
+
+def test_what_waits_is_rejected_with_the_reason_when_the_close_fails(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 100), FILLED)
+            closing = rig.limit("sell", 100, "190")
+            await rig.status(closing, ACCEPTED)
+            waiting = rig.market("sell", 100)
+            await rig.status(waiting, SUBMITTED)
+            assert rig.client.unsettled() == {waiting.client_order_id}
+            rig.strategy.cancel_order(closing)
+            await rig.status(waiting, REJECTED)
+            assert waiting.last_event.reason.startswith("CLOSE_FAILED")
+            assert closing.client_order_id.value in waiting.last_event.reason
+            assert rig.position("IBM") == 100
+            await rig.agree()
+
+    play(scenario())
+
+
+def test_canceling_a_crossing_order_ends_both_halves(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 100), FILLED)
+            order = rig.limit("sell", 150, "190")
+            await rig.status(order, ACCEPTED)
+            rig.strategy.cancel_order(order)
+            await rig.status(order, CANCELED)
+            assert not rig.client.unsettled()
+            rig.quote("IBM", "191.00", "191.02")
+            await rig.agree()
+            assert rig.position("IBM") == 100
+
+    play(scenario())
+
+
+def test_canceling_what_waits_sends_nothing(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 100), FILLED)
+            closing = rig.limit("sell", 100, "190")
+            await rig.status(closing, ACCEPTED)
+            waiting = rig.market("sell", 50)
+            await rig.status(waiting, SUBMITTED)
+            rig.strategy.cancel_order(waiting)
+            await rig.status(waiting, CANCELED)
+            assert closing.status == ACCEPTED
+            assert len(rig.account.orders) == 2
+
+    play(scenario())
+
+
+def test_a_refused_second_half_ends_the_order_with_what_it_filled(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 100), FILLED)
+            order = rig.limit("sell", 150, "180.00", time_in_force=TimeInForce.DAY)
+            await rig.status(order, FILLED)
+            assert order.filled_qty.as_decimal() == Decimal(150)
+            huge = rig.market("buy", 100_050)
+            await rig.status(huge, CANCELED)
+            assert huge.filled_qty.as_decimal() == 50
+            assert rig.position("IBM") == 0
+            await rig.agree()
+
+    play(scenario())
+
+
+def test_a_crossing_fok_order_is_denied(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 100), FILLED)
+            order = rig.limit("sell", 150, "180.00", time_in_force=TimeInForce.FOK)
+            await rig.status(order, OrderStatus.DENIED)
+            assert order.last_event.reason.startswith("THROUGH_ZERO")
+
+    play(scenario())
