@@ -7,7 +7,22 @@ Money, prices and quantities cross as decimal text or as scaled integers, never 
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
+
+__all__ = [
+    "Accepted",
+    "AlpacaHttpClient",
+    "AlpacaWebSocketClient",
+    "Builders",
+    "EngineError",
+    "HttpError",
+    "LoopWatchdog",
+    "Outcome",
+    "Rejected",
+    "Unavailable",
+    "Unknown",
+    "__version__",
+]
 
 __version__: str
 
@@ -15,19 +30,31 @@ __version__: str
 class Accepted:
     """The venue took the command. `body` is its reply (empty for a cancel)."""
 
-    status: int
-    body: bytes
-    request_id: str | None
+    def __new__(cls, status: int, body: bytes, request_id: str | None = None) -> Self: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def request_id(self) -> str | None: ...
 
 @final
 class Rejected:
     """The venue refused, and nothing happened there. `code` is Alpaca's eight-digit one where the body had it."""
 
-    status: int
-    code: int | None
-    message: str
-    body: bytes
-    request_id: str | None
+    def __new__(
+        cls, status: int, code: int | None, message: str, body: bytes, request_id: str | None = None
+    ) -> Self: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def code(self) -> int | None: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def request_id(self) -> str | None: ...
 
 @final
 class Unknown:
@@ -36,9 +63,13 @@ class Unknown:
     `sent` is False when not one byte can have left (the connection was never made).
     """
 
-    reason: str
-    status: int | None
-    sent: bool
+    def __new__(cls, reason: str, status: int | None = None, sent: bool = True) -> Self: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def sent(self) -> bool: ...
 
 type Outcome = Accepted | Rejected | Unknown
 
@@ -70,8 +101,8 @@ class Builders:
     wire's digits when they are more than the mapped precision. Times are UNIX nanoseconds.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         scale: int,
         quote: Callable[..., object],
@@ -79,7 +110,7 @@ class Builders:
         bar: Callable[..., object],
         trade_id: Callable[[str], object],
         aggressors: tuple[object, object, object],
-    ) -> None: ...
+    ) -> Self: ...
 
 @final
 class AlpacaHttpClient:
@@ -89,8 +120,8 @@ class AlpacaHttpClient:
     Both wait for the quota: a token bucket per host, narrowed by X-RateLimit-* headers; reads leave `reserve` of it to commands.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         key: str,
         secret: str,
         *,
@@ -105,7 +136,7 @@ class AlpacaHttpClient:
         read_retries: int = 3,
         retry_delay_s: float = 0.5,
         serial: bool = False,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def fd(self) -> int: ...
     def attach(self, loop: AbstractEventLoop) -> None:
@@ -113,15 +144,46 @@ class AlpacaHttpClient:
     def detach(self) -> None: ...
     def dispatch(self) -> int:
         """Resolve the futures whose replies are here; returns how many."""
-    def get(self, path: str, params: Sequence[tuple[str, str]] = (), *, data: bool = False) -> Future[bytes]:
+    def get(self, path: str, params: Sequence[tuple[str, str]] = ..., *, data: bool = False) -> Future[bytes]:
         """One read. Raises (through the future) HttpError or Unavailable. `data` picks the market-data host."""
     def post(self, path: str, body: bytes) -> Future[Outcome]: ...
     def patch(self, path: str, body: bytes) -> Future[Outcome]: ...
-    def delete(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Future[Outcome]: ...
-    def request_quotes(self, path: str, params: Sequence[tuple[str, str]], symbol: str, instrument_id: object, price_precision: int, size_precision: int, builders: Builders, limit: int = 0) -> Future[list[Any]]:
+    def delete(self, path: str, params: Sequence[tuple[str, str]] = ...) -> Future[Outcome]: ...
+    def request_quotes(
+        self,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        symbol: str,
+        instrument_id: object,
+        price_precision: int,
+        size_precision: int,
+        builders: Builders,
+        limit: int = 0,
+    ) -> Future[list[Any]]:
         """All pages of a history of quotes, oldest first, built by `builders.quote`. `limit` 0 is all. ts_init = ts_event."""
-    def request_trades(self, path: str, params: Sequence[tuple[str, str]], symbol: str, instrument_id: object, price_precision: int, size_precision: int, builders: Builders, limit: int = 0) -> Future[list[Any]]: ...
-    def request_bars(self, path: str, params: Sequence[tuple[str, str]], symbol: str, bar_type: object, price_precision: int, size_precision: int, close_offset_ns: int, builders: Builders, limit: int = 0) -> Future[list[Any]]: ...
+    def request_trades(
+        self,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        symbol: str,
+        instrument_id: object,
+        price_precision: int,
+        size_precision: int,
+        builders: Builders,
+        limit: int = 0,
+    ) -> Future[list[Any]]: ...
+    def request_bars(
+        self,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        symbol: str,
+        bar_type: object,
+        price_precision: int,
+        size_precision: int,
+        close_offset_ns: int,
+        builders: Builders,
+        limit: int = 0,
+    ) -> Future[list[Any]]: ...
     def stats(self) -> dict[str, int]:
         """requests, replies, retries, throttled, unknown, in_flight, rate_limit, rate_remaining, last_latency_ns."""
     def close(self) -> None:
@@ -137,8 +199,8 @@ class AlpacaWebSocketClient:
     listening), disconnected(reason), refused(reason: keys or plan; retried slowly), stopped.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         url: str,
         key: str,
         secret: str,
@@ -154,7 +216,7 @@ class AlpacaWebSocketClient:
         busy_backoff_s: float = 5.0,
         conflate_above: int = 20_000,
         spill_above: int = 1_000_000,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def fd(self) -> int: ...
     def start(self) -> None: ...
@@ -162,7 +224,15 @@ class AlpacaWebSocketClient:
     def set_builders(self, builders: Builders) -> None: ...
     def map_symbol(self, symbol: str, instrument_id: object, price_precision: int, size_precision: int) -> None:
         """Needed before its quotes and trades are delivered; ticks of unmapped symbols are counted and dropped."""
-    def map_bar(self, channel: str, symbol: str, bar_type: object, price_precision: int, size_precision: int, close_offset_ns: int) -> None:
+    def map_bar(
+        self,
+        channel: str,
+        symbol: str,
+        bar_type: object,
+        price_precision: int,
+        size_precision: int,
+        close_offset_ns: int,
+    ) -> None:
         """`channel` is bars, updatedBars or dailyBars; ts_event = wire start + close_offset_ns."""
     def unmap_bar(self, channel: str, symbol: str) -> None: ...
     def subscribe(self, channel: str, symbols: Sequence[str]) -> None:
@@ -180,8 +250,12 @@ class AlpacaWebSocketClient:
         """Deliver up to `limit` items in the order they came; returns how many (fd stays readable while more wait).
 
         Ticks go to `sink` as built objects. Everything else goes to `on_message(kind, json)`: kind is the wire's T or stream
-        ("trade_updates", "error", "s", "l", "c", "x", unknown ones as they come); msgpack is turned into JSON.
-        `on_state(state, detail)`; "gapped" (detail: symbol) when trades or bars had to be dropped.
+        ("trade_updates", "error", "s", "l", "c", "x", unknown ones as they come); msgpack is turned into JSON. A market message
+        comes whole; a trading one as its `data` alone ("null" where it has none), or untouched where it could not be read.
+        Ticks that can't be read exactly come as messages of their T. A symbol whose subscription the venue refused comes
+        as an "error" with "channel" and "symbol"; a refused request is tried in halves first, so that one bad symbol or
+        the plan's limit costs no other its subscription.
+        `on_state(state, detail)`; "gapped" (detail: symbol, or "*" after a malformed frame) when trades or bars were lost.
         An exception from a callback stops the drain and propagates; the item counts as delivered.
         """
     def stats(self) -> dict[str, int]:
@@ -200,19 +274,20 @@ class LoopWatchdog:
     the GIL: each of `cancel_requests` (method, url, headers) is sent, then the process exits with `exit_code`.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         unhealthy_s: float,
         limit_s: float,
         exit_code: int,
-        cancel_requests: Sequence[tuple[str, str, Sequence[tuple[str, str]]]] = (),
+        cancel_requests: Sequence[tuple[str, str, Sequence[tuple[str, str]]]] = ...,
         deadline_s: float = 5.0,
-    ) -> None: ...
+    ) -> Self: ...
     def start(self) -> None: ...
     def beat(self) -> None: ...
     def set_cancel_requests(self, cancel_requests: Sequence[tuple[str, str, Sequence[tuple[str, str]]]]) -> None: ...
-    def serve_health(self, port: int) -> None: ...
+    def serve_health(self, port: int) -> int:
+        """Answer `/-/healthy` on this port of 127.0.0.1 (0 picks one), whatever the loop does. Returns the port."""
     @property
     def healthy(self) -> bool: ...
     @property

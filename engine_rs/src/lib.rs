@@ -6,6 +6,8 @@ pub mod notify;
 mod python;
 pub mod runtime;
 pub mod secret;
+pub mod stream;
 pub mod sync;
 pub mod tls;
+pub mod watchdog;
 pub mod wire;

@@ -51,6 +51,10 @@ pub struct Target {
 }
 
 impl Target {
+    pub fn copy(&self, py: Python<'_>) -> Self {
+        Self { id: self.id.clone_ref(py), price: self.price, size: self.size }
+    }
+
     pub fn new(id: Py<PyAny>, price_precision: i64, size_precision: i64) -> PyResult<Self> {
         Ok(Self {
             id,

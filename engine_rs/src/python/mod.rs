@@ -23,6 +23,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<outcome::Accepted>()?;
     module.add_class::<outcome::Rejected>()?;
     module.add_class::<outcome::Unknown>()?;
+    module.add("Outcome", outcome_alias(module.py())?)?;
     module.add_class::<builders::Builders>()?;
     module.add_class::<http::AlpacaHttpClient>()?;
     module.add_class::<stream::AlpacaWebSocketClient>()?;
@@ -30,6 +31,12 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let shutdown = wrap_pyfunction!(_shutdown, module)?;
     module.py().import("atexit")?.call_method1("register", (shutdown,))?;
     Ok(())
+}
+
+/// `Accepted | Rejected | Unknown`.
+fn outcome_alias(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let union = py.get_type::<outcome::Accepted>().as_any().bitor(py.get_type::<outcome::Rejected>())?;
+    union.bitor(py.get_type::<outcome::Unknown>())
 }
 
 /// Seconds as Python gives them; negative, infinite and not-a-number ones are the caller's mistake.

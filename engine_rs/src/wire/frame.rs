@@ -75,7 +75,7 @@ fn json_message<'a>(cursor: &mut json::Cursor<'a>, visit: &mut impl FnMut(Messag
 fn pack_frame(frame: &[u8], visit: &mut impl FnMut(Message<'_>)) -> Option<()> {
     let mut cursor = msgpack::Cursor::new(frame);
     let mut ahead = cursor.clone();
-    let count = match ahead.next()? {
+    let count = match ahead.read()? {
         msgpack::Pack::Array(count) => {
             cursor = ahead;
             count
@@ -91,12 +91,12 @@ fn pack_frame(frame: &[u8], visit: &mut impl FnMut(Message<'_>)) -> Option<()> {
 
 fn pack_message(cursor: &mut msgpack::Cursor<'_>, visit: &mut impl FnMut(Message<'_>)) -> Option<()> {
     let start = cursor.remaining();
-    let msgpack::Pack::Map(count) = cursor.next()? else { return None };
+    let msgpack::Pack::Map(count) = cursor.read()? else { return None };
     let (mut kind, mut symbol): (&[u8], &[u8]) = (b"", b"");
     let mut fields = Fields::new();
     for _ in 0..count {
-        let key = cursor.next()?;
-        let value = cursor.next()?;
+        let key = cursor.read()?;
+        let value = cursor.read()?;
         cursor.skip_inside(value, 0)?;
         match (key, value) {
             (msgpack::Pack::Text(b"T"), msgpack::Pack::Text(text)) => kind = text,
@@ -130,7 +130,9 @@ mod tests {
  {"T":"b","S":"SPY","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49378,"n":461,"vw":389.062639,"t":"2021-02-22T19:15:00Z"},
  {"T":"zz","S":"X","new":{"a":[1,"]"]}},{"T":"t","S":"BTC\/USD","p":27000.5,"s":0.01,"t":"2023-08-01T12:00:00Z","i":77,"tks":"B"}]"#;
 
-    fn collect(frame: &[u8]) -> (Vec<(String, String, Option<Tick>)>, Result<(), Malformed>) {
+    type Seen = (String, String, Option<Tick>);
+
+    fn collect(frame: &[u8]) -> (Vec<Seen>, Result<(), Malformed>) {
         let mut seen = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let result = scan(frame, |message| {

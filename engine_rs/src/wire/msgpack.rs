@@ -97,7 +97,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    pub fn next(&mut self) -> Option<Pack<'a>> {
+    pub fn read(&mut self) -> Option<Pack<'a>> {
         let marker = self.bytes(1)?[0];
         Some(match marker {
             0x00..=0x7f => Pack::Int(i128::from(marker)),
@@ -151,11 +151,11 @@ impl<'a> Cursor<'a> {
 
     /// Move over one value with all that is in it.
     pub fn skip(&mut self) -> Option<()> {
-        let value = self.next()?;
+        let value = self.read()?;
         self.skip_inside(value, 0)
     }
 
-    /// Move over the elements of a container that `next` has just returned.
+    /// Move over the elements of a container that `read` has just returned.
     pub fn skip_inside(&mut self, value: Pack<'a>, depth: usize) -> Option<()> {
         let count = match value {
             Pack::Array(count) => count,
@@ -166,7 +166,7 @@ impl<'a> Cursor<'a> {
             return None;
         }
         for _ in 0..count {
-            let inner = self.next()?;
+            let inner = self.read()?;
             self.skip_inside(inner, depth + 1)?;
         }
         Some(())
@@ -183,7 +183,7 @@ impl<'a> Cursor<'a> {
         if depth >= MAX_DEPTH {
             return None;
         }
-        Some(match self.next()? {
+        Some(match self.read()? {
             Pack::Nil => Json::Null,
             Pack::Bool(value) => Json::Bool(value),
             Pack::Int(value) => match i64::try_from(value) {
@@ -206,7 +206,7 @@ impl<'a> Cursor<'a> {
             Pack::Map(count) => {
                 let mut members = serde_json::Map::new();
                 for _ in 0..count {
-                    let key = match self.next()? {
+                    let key = match self.read()? {
                         Pack::Text(text) => String::from_utf8_lossy(text).into_owned(),
                         Pack::Int(value) => value.to_string(),
                         _ => return None,
@@ -287,15 +287,15 @@ mod tests {
     #[test]
     fn all_three_timestamp_forms_are_nanoseconds() {
         let s32 = [0xd6, 0xff, 0x60, 0x33, 0xd3, 0x10];
-        assert_eq!(Cursor::new(&s32).next(), Some(Pack::Time(0x6033_d310 * 1_000_000_000)));
+        assert_eq!(Cursor::new(&s32).read(), Some(Pack::Time(0x6033_d310 * 1_000_000_000)));
         let both = (335_689_322_u64 << 34) | 1_614_009_105;
         let mut s64 = vec![0xd7, 0xff];
         s64.extend(both.to_be_bytes());
-        assert_eq!(Cursor::new(&s64).next(), Some(Pack::Time(1_614_009_105_335_689_322)));
+        assert_eq!(Cursor::new(&s64).read(), Some(Pack::Time(1_614_009_105_335_689_322)));
         let mut s96 = vec![0xc7, 12, 0xff];
         s96.extend(5_u32.to_be_bytes());
         s96.extend(1_614_009_105_i64.to_be_bytes());
-        assert_eq!(Cursor::new(&s96).next(), Some(Pack::Time(1_614_009_105_000_000_005)));
+        assert_eq!(Cursor::new(&s96).read(), Some(Pack::Time(1_614_009_105_000_000_005)));
     }
 
     #[test]
