@@ -181,9 +181,7 @@ async def test_positions_long_and_short_are_closed(bench: Any, client: TradingCl
         (market(time_in_force=TimeInForce.OPG), 422, 42210000, "invalid time_in_force"),
     ],
 )
-async def test_refusals(
-    bench: Any, client: TradingClient, request_: Any, status: int, code: int, message: str
-) -> None:
+async def test_refusals(bench: Any, client: TradingClient, request_: Any, status: int, code: int, message: str) -> None:
     with pytest.raises(APIError) as refusal:
         await bench.call(client.submit_order, request_)
     assert (refusal.value.status_code, refusal.value.code) == (status, code)

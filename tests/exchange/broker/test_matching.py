@@ -118,9 +118,7 @@ def test_a_quote_gone_through_elects_a_stop_without_prints(venue: Any) -> None:
     assert venue.status(reply) == "filled"
 
 
-@pytest.mark.parametrize(
-    ("symbol", "stop", "limit"), [("IBM", "210", "215.25"), ("BAC", "15", "15.60")]
-)
+@pytest.mark.parametrize(("symbol", "stop", "limit"), [("IBM", "210", "215.25"), ("BAC", "15", "15.60")])
 def test_a_buy_stop_is_a_stop_limit_and_may_not_fill_in_a_gap(venue: Any, symbol: str, stop: str, limit: str) -> None:
     reply = venue.send(symbol, type="stop", stop_price=stop)
     beyond = str(Decimal(limit) + Decimal("0.01"))

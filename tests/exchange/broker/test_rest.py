@@ -88,7 +88,12 @@ async def test_positions_and_closing_them(house: Any) -> None:
         await client.post("/v2/orders", json={**ORDER, "symbol": "BAC", "side": "sell", "qty": "100"})
         bac, ibm = (await client.get("/v2/positions")).json()
         assert (bac["side"], bac["qty"], bac["cost_basis"], bac["market_value"]) == ("short", "-100", "-1399", "-1400")
-        assert (ibm["side"], ibm["qty"], ibm["avg_entry_price"], ibm["unrealized_pl"]) == ("long", "10", "100.01", "-0.1")
+        assert (ibm["side"], ibm["qty"], ibm["avg_entry_price"], ibm["unrealized_pl"]) == (
+            "long",
+            "10",
+            "100.01",
+            "-0.1",
+        )
         assert (await client.get(f"/v2/positions/{ibm['asset_id']}")).json() == ibm
 
         half = await client.delete("/v2/positions/IBM", params={"percentage": "50"})
@@ -108,7 +113,9 @@ async def test_positions_and_closing_them(house: Any) -> None:
 async def test_configuration_is_read_and_changed(house: Any) -> None:
     async with house.client() as client:
         before = (await client.get("/v2/account/configurations")).json()
-        after = (await client.patch("/v2/account/configurations", json={"no_shorting": True, "dtbp_check": None})).json()
+        after = (
+            await client.patch("/v2/account/configurations", json={"no_shorting": True, "dtbp_check": None})
+        ).json()
         assert after == {**before, "no_shorting": True}
         refused = await client.post("/v2/orders", json={**ORDER, "side": "sell"})
         assert (refused.status_code, refused.json()["message"]) == (403, "account is not allowed to short")

@@ -14,7 +14,14 @@ from runner.exchange.errors import AlpacaError
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [("100", "100"), ("1E+2", "100"), ("180.0850", "180.085"), ("0.000000001", "0.000000001"), ("-0.0", "0"), ("-5", "-5")],
+    [
+        ("100", "100"),
+        ("1E+2", "100"),
+        ("180.0850", "180.085"),
+        ("0.000000001", "0.000000001"),
+        ("-0.0", "0"),
+        ("-5", "-5"),
+    ],
 )
 def test_decimals_have_no_exponent_and_no_trailing_zeros(value: str, written: str) -> None:
     assert text(Decimal(value)) == written
