@@ -12,7 +12,7 @@ from runner.config.document import MapNode, Mark, merge
 from runner.config.errors import STAGES, ConfigError, ConfigErrors
 from runner.config.models import RunnerConfig
 from runner.config.overrides import override_tree
-from runner.config.reader import Parsed, read
+from runner.config.reader import read
 from runner.config.references import check_references, text_at
 from runner.config.schema import validate
 from runner.config.secrets import remember
@@ -65,9 +65,10 @@ def inspect(files: Sequence[Path], *, environ: Mapping[str, str], need_secrets: 
     overrides, override_flaws = override_tree(environ, tree)
     whole = merge(tree, overrides)
     assert isinstance(whole, MapNode)
-    source = Source(whole, lines, tuple(files))
-    errors = [error for each in parsed for error in _parse_errors(each, source)]
-    errors += [source.error("parse", flaw.mark, flaw.where, flaw.message) for flaw in override_flaws]
+    unsure = frozenset(each.path for each in parsed if each.flaws)
+    source = Source(whole, lines, tuple(files), unsure, tuple(one for each in parsed for one in each.dropped))
+    flaws = [flaw for each in parsed for flaw in each.flaws] + override_flaws
+    errors = [source.error("parse", flaw.mark, flaw.where, flaw.message) for flaw in flaws]
     if len(roots) < len(parsed):
         # With one file unread, whatever is missing may stand in it.
         return Inspected(None, None, tuple(_sorted(errors, files)))
@@ -81,12 +82,6 @@ def inspect(files: Sequence[Path], *, environ: Mapping[str, str], need_secrets: 
     if config is not None:
         attach(config, values)
     return Inspected(None if errors else config, source, tuple(_sorted(errors, files)))
-
-
-def _parse_errors(parsed: Parsed, source: Source) -> list[ConfigError]:
-    if parsed.root is None:
-        source = Source(source.root, source.lines, source.files, parsed=False)
-    return [source.error("parse", flaw.mark, flaw.where, flaw.message) for flaw in parsed.flaws]
 
 
 def sorted_errors(errors: Sequence[ConfigError], files: Sequence[Path]) -> tuple[ConfigError, ...]:

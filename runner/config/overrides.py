@@ -29,7 +29,7 @@ def override_tree(environ: Mapping[str, str], files: MapNode) -> tuple[MapNode, 
         path: list[str] = []
         for word in words:
             path.append(_key(word, path, files))
-        value = _value(environ[variable], mark, flaws, ".".join(path))
+        value = _value(environ[variable], mark, flaws, tuple(path))
         if value is None:
             continue
         for key in reversed(path):
@@ -47,7 +47,7 @@ def _key(word: str, path: list[str], files: MapNode) -> str:
     return word.lower()
 
 
-def _value(text: str, mark: Mark, flaws: list[Flaw], where: str) -> Node | None:
+def _value(text: str, mark: Mark, flaws: list[Flaw], where: tuple[str, ...]) -> Node | None:
     if not text.strip():
         flaws.append(Flaw(mark, "empty, give it a value, or null to remove what the file says", where))
         return None

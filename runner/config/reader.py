@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from runner.config.document import Entry, ListNode, MapNode, Mark, Node, Scalar, Step, dotted
+from runner.config.document import Entry, ListNode, MapNode, Mark, Node, Scalar, Step
 
 # Aliases can make a small file expand without end; no honest one comes near this.
 MOST_NODES = 50_000
@@ -25,7 +26,7 @@ class Flaw:
 
     mark: Mark
     message: str
-    where: str = ""
+    where: tuple[Step, ...] = ()
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class Parsed:
     lines: list[str] = field(default_factory=list)
     root: MapNode | None = None
     flaws: list[Flaw] = field(default_factory=list)
+    # What the tree could not hold, by the path of the mapping that had it twice: it may be a secret all the same.
+    dropped: list[tuple[tuple[Step, ...], MapNode]] = field(default_factory=list)
 
 
 def read(path: Path) -> Parsed:
@@ -100,7 +103,8 @@ def _syntax(name: str, error: yaml.MarkedYAMLError, lines: list[str]) -> Flaw:
     at = error.problem_mark or error.context_mark
     line, column = (at.line, at.column) if at is not None else (0, 0)
     problem = error.problem or "not YAML"
-    message = f"not YAML: {problem}"
+    # PyYAML's own words may quote the text, which may be a secret.
+    message = "not YAML: " + re.sub(r"'[^']{2,}'", "…", problem)
     text = lines[line] if line < len(lines) else ""
     if "'\\t'" in problem or text[: column + 1].endswith("\t"):
         message = "a tab, YAML is indented with spaces"
@@ -110,7 +114,7 @@ def _syntax(name: str, error: yaml.MarkedYAMLError, lines: list[str]) -> Flaw:
             message = "a key that belongs to nothing, line it up with its neighbours or end the line above with `:`"
     elif problem.startswith("found character"):
         character = problem.split("'")[1]
-        message = f"a value can't begin with {character}, put it in quotes"
+        message = f"nothing can begin with {character} here, put the text in quotes"
     elif "quoted scalar" in (error.context or "") and "unexpected end" in problem and error.context_mark is not None:
         line, column = error.context_mark.line, error.context_mark.column
         message = "a quote that is never closed"
@@ -121,7 +125,7 @@ def _syntax(name: str, error: yaml.MarkedYAMLError, lines: list[str]) -> Flaw:
         if error.context_mark is not None:
             line, column = error.context_mark.line, error.context_mark.column
     elif problem.startswith("found undefined alias"):
-        message = f"*{problem.split()[-1].strip(chr(39))} is no anchor of this file, write & where it is first used"
+        message = "an alias of no anchor in this file, write & where it is first used, or put the text in quotes"
     elif "another document" in problem:
         message = "a second document (`---`), write one file for each and name both: runner base.yaml more.yaml"
     elif "but got '<stream end>'" in problem or "while parsing a flow" in (error.context or ""):
@@ -153,7 +157,7 @@ class _Converter:
         return Mark(self.name, start.line + 1, start.column + 1, max(width, 1))
 
     def flaw(self, mark: Mark, message: str, path: tuple[Step, ...]) -> None:
-        self.result.flaws.append(Flaw(mark, message, dotted(path)))
+        self.result.flaws.append(Flaw(mark, message, path))
 
     def convert(self, node: yaml.Node, path: tuple[Step, ...]) -> Node:
         mark = self.mark(node)
@@ -169,9 +173,7 @@ class _Converter:
                 self.flaw(mark, f"more than {MOST_NODES} values with its aliases written out", path)
             return Scalar(None, mark)
         if node.tag not in _STANDARD:
-            self.flaw(
-                mark, f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} has no meaning here, leave it out", path
-            )
+            self.flaw(mark, "a tag (!…) has no meaning here, leave it out or put the text in quotes", path)
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
@@ -200,6 +202,8 @@ class _Converter:
             here = (*path, key)
             if key in entries:
                 self.flaw(key_mark, f"written twice, first in line {entries[key].key_mark.line}: keep one", here)
+                again = MapNode(mark, {key: Entry(key_mark, self.convert(value_node, here))})
+                self.result.dropped.append((path, again))
                 continue
             entries[key] = Entry(key_mark, self.convert(value_node, here))
         # An explicit key wins over a merged one, but stands where it would without the merge.

@@ -9,19 +9,22 @@ from pathlib import Path
 
 from runner.config.document import Entry, ListNode, MapNode, Mark, Node, Scalar, Step, dotted, nearest, walk
 from runner.config.errors import ConfigError, Stage
-from runner.config.secrets import MASK, is_variable
+from runner.config.secrets import MASK, is_variable, looks_like_secret
 
 # Of a line that is shown, in characters.
 LONGEST = 140
 _SECRET_KEY = re.compile(
-    r"(?:^|[_-])keys?(?:$|[_-])|[a-z]Key|api_?key|secret|token|passw|passphrase|credential", re.IGNORECASE
+    r"(?:^|[^A-Za-z0-9])keys?(?:$|[^A-Za-z0-9])|[a-z]Key|api_?key|secret|token|passw|passphrase|credential",
+    re.IGNORECASE,
 )
-_SECRET_LINE = re.compile(
-    r"^([^#]*?(?:key|secret|token|passw|passphrase|credential)[\w-]*[\"']?\s*:\s*)(\S.*)$", re.IGNORECASE
-)
+_HARMLESS = frozenset({"broker", "data_url", "feed", "limits", "market", "source", "stream_url", "url"})
+# Of a file that can't be parsed, by its text alone: a key and what follows it, a reference, a key left open.
+_SECRET_LINE = re.compile(r"(?:key|secret|token|passw|passphrase|credential)[\w-]*[^\w]*[:=?]\s*(?=\S)", re.IGNORECASE)
+_COMMENT = re.compile(r"(?:^|\s+)#.*$")
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s]*@")
-_REFERENCE = re.compile(r"\{\s*(?:env\s*:\s*[A-Za-z]+_\w+|file\s*:\s*[^\s,{}]+)\s*\}\s*,?(?:\s+#.*)?")
-_KEY_ALONE = re.compile(r"[\"']?[\w-]+[\"']?\s*:\s*(?:[|>][+-]?)?\s*(?:#.*)?$")
+_REFERENCE = re.compile(r"\{\s*(?:env\s*:\s*[A-Za-z]+_\w+|file\s*:\s*[^\s,{}\"']+)\s*\}(?=\s*(?:[,}#]|$))")
+_SECRET_OPEN = re.compile(r"(?:key|secret|token|passw|passphrase|credential)[\w-]*[^\w]*$", re.IGNORECASE)
+_PLACE = re.compile(r"\s*[\"']?(?:env|file)[\"']?\s*:")
 
 
 def is_secret_key(step: Step) -> bool:
@@ -30,8 +33,21 @@ def is_secret_key(step: Step) -> bool:
 
 def under_secret(path: Sequence[Step]) -> bool:
     """Whether the value at `path` may be a secret, by the names of the keys on the way."""
+    if len(path) > 2 and path[0] in {"feeds", "accounts"} and path[2] not in _HARMLESS:
+        # A key may be misspelt: whatever is not known to be harmless here may be one.
+        return True
     chosen = len(path) > 1 and path[0] in {"feeds", "accounts", "strategies"}
     return any(is_secret_key(step) for i, step in enumerate(path) if not (chosen and i == 1))
+
+
+def _hidden_key(parents: Sequence[Step], key: Step) -> bool:
+    """Whether a key may itself be a secret: what stands in a secret's place, or has slipped in among its neighbours."""
+    if not isinstance(key, str):
+        return False
+    if under_secret(parents):
+        return key not in {"env", "file"}
+    among = len(parents) > 1 and parents[0] in {"feeds", "accounts"}
+    return among and (looks_like_secret(key) or re.fullmatch(r"[A-Za-z_][\w-]*", key) is None)
 
 
 @dataclass(slots=True)
@@ -41,7 +57,9 @@ class Source:
     root: MapNode
     lines: dict[str, list[str]] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
-    parsed: bool = True
+    # Files that YAML itself refused in part: the tree does not hold all of their text.
+    unsure: frozenset[str] = frozenset()
+    dropped: tuple[tuple[tuple[Step, ...], MapNode], ...] = ()
     _spans: dict[tuple[str, int], list[tuple[int, int]]] | None = None
 
     def key_mark(self, path: Sequence[Step]) -> Mark:
@@ -71,7 +89,7 @@ class Source:
     def _hidden(self, path: Sequence[Step]) -> Iterator[Step]:
         """A key inside a secret that is neither env nor file may be the secret itself."""
         for i, step in enumerate(path):
-            yield "…" if under_secret(path[:i]) and step not in {"env", "file"} else step
+            yield "…" if _hidden_key(path[:i], step) else step
 
     def excerpt(self, mark: Mark) -> tuple[str | None, int, int]:
         """The line of `mark` with secrets masked, and where the caret goes in it (column from 1, width)."""
@@ -80,7 +98,13 @@ class Source:
             return None, 1, 1
         line = lines[mark.line - 1].rstrip("\r")
         start, end = mark.column - 1, mark.column - 1 + mark.width
-        spans = self._secret_spans().get((mark.path, mark.line), []) if self.parsed else _guess(lines, mark.line - 1)
+        if (comment := _COMMENT.search(line)) is not None and comment.start() >= start:
+            # What somebody keeps in a comment beside a key is not ours to show.
+            line = line[: comment.start()]
+        spans = self._secret_spans().get((mark.path, mark.line), [])
+        unsure = mark.path in self.unsure
+        if unsure or (mark.path, mark.line) not in self._understood():
+            spans = _joined([*spans, *_guess(lines, mark.line - 1, unsure=unsure)])
         shift = 0
         for low, high in sorted(set(spans)):
             low, high = low + shift, min(high + shift, len(line))
@@ -115,19 +139,29 @@ class Source:
             if path[-1] not in {"env", "file"} and len(node.text) >= 8
         ]
 
+    def _understood(self) -> set[tuple[str, int]]:
+        """Lines whose secrets the tree knows as such."""
+        return {(node.mark.path, node.mark.line) for path, _, node in walk(self.root) if under_secret(path)}
+
     def _secret_spans(self) -> dict[tuple[str, int], list[tuple[int, int]]]:
         if self._spans is None:
             self._spans = {}
-            for mark in _secret_marks(self.root, ()):
+            whole = [((), self.root), *self.dropped]
+            for mark in (mark for path, node in whole for mark in _secret_marks(node, path)):
                 self._spans.setdefault((mark.path, mark.line), []).append(
                     (mark.column - 1, mark.column - 1 + mark.width)
                 )
         return self._spans
 
 
+def _slipped(path: Sequence[Step]) -> bool:
+    """Whether a text has slipped to where an account or the like should be, by its indentation."""
+    return len(path) == 2 and path[0] in {"feeds", "accounts", "strategies"} and is_secret_key(path[1])
+
+
 def _secret_marks(node: Node, path: tuple[Step, ...]) -> Iterator[Mark]:
     if isinstance(node, Scalar):
-        if node.text is not None and (under_secret(path) or _URL_WITH_PASSWORD.search(node.text)):
+        if node.text is not None and (under_secret(path) or _slipped(path) or _URL_WITH_PASSWORD.search(node.text)):
             yield node.mark
         return
     if isinstance(node, ListNode):
@@ -135,25 +169,54 @@ def _secret_marks(node: Node, path: tuple[Step, ...]) -> Iterator[Mark]:
             yield from _secret_marks(item, path)
         return
     for key, entry in node.entries.items():
-        if under_secret(path):
-            if key not in {"env", "file"}:
-                yield entry.key_mark
-            elif isinstance(entry.value, Scalar) and not (key == "env" and not is_variable(entry.value.text or "")):
-                continue
+        if _hidden_key(path, key):
+            yield entry.key_mark
+        elif under_secret(path) and (key == "file" or is_variable(getattr(entry.value, "text", None) or "")):
+            continue
         yield from _secret_marks(entry.value, (*path, key))
 
 
-def _guess(lines: list[str], index: int) -> list[tuple[int, int]]:
-    """Spans to mask in a line of a file that could not be parsed: whatever may be the value of a secret."""
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for low, high in sorted(spans):
+        if joined and low <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], high))
+        else:
+            joined.append((low, high))
+    return joined
+
+
+def _guess(lines: list[str], index: int, *, unsure: bool) -> list[tuple[int, int]]:
+    """Spans to mask by a line's text alone: whatever may be the value of a secret.
+
+    YAML may have read a broken line as something else than was meant. `unsure`: it could not read it at all.
+    """
     line = lines[index]
-    if (match := _SECRET_LINE.match(line)) is not None:
-        return (
-            [] if _REFERENCE.fullmatch(match[2].strip().rstrip(",}")) or _REFERENCE.match(match[2]) else [match.span(2)]
-        )
-    before = next((text.strip() for text in reversed(lines[:index]) if text.strip()), "")
-    if _KEY_ALONE.fullmatch(before) and is_secret_key(before.partition(":")[0].strip("\"' ")):
-        stripped = line.strip()
-        if not re.match(r"(env|file)\s*:", stripped):
-            low = len(line) - len(line.lstrip())
-            return [(low, len(line.rstrip()))]
+    at = 0
+    while (match := _SECRET_LINE.search(line, at)) is not None:
+        value = match.end()
+        reference = _REFERENCE.match(line, value)
+        if reference is None:
+            return [(value, len(line.rstrip()))]
+        at = reference.end()
+    if not unsure:
+        return []
+    # A text without a key of its own may have come loose from the one above.
+    loose = re.search(r"\w[\"']?\s*:", line) is None and re.search(r"[\w/+=-]{8,}", line) is not None
+    if loose or (any(_SECRET_OPEN.search(above) for above in _above(lines, index)) and not _PLACE.match(line)):
+        return [(len(line) - len(line.lstrip()), len(line.rstrip()))]
     return []
+
+
+def _above(lines: list[str], index: int) -> Iterator[str]:
+    """The line before, and those that a line's indentation puts it under."""
+    indent = len(lines[index]) - len(lines[index].lstrip())
+    nearest_one = True
+    for line in reversed(lines[:index]):
+        if not line.strip():
+            continue
+        depth = len(line) - len(line.lstrip())
+        if nearest_one or depth < indent:
+            yield _REFERENCE.sub("reference", line.partition(" #")[0])
+        nearest_one = False
+        indent = min(indent, depth)

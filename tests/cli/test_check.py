@@ -73,7 +73,7 @@ def test_json_is_one_object_on_stdout() -> None:
         "column": 16,
         "where": "accounts.main.key.env",
         "message": "the environment variable ALPACA_API_KEY is not set, set it (a run with --sim needs no keys)",
-        "source": PAPER.read_text().split("\n")[12],
+        "source": PAPER.read_text().split("\n")[12].partition(" #")[0].rstrip(),
     }
     assert (last["path"], last["line"], last["where"]) == ("RUNNER__LOG__LEVEL", None, "log.level")
 
