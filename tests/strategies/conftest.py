@@ -82,3 +82,8 @@ def backtest() -> Iterator[Backtest]:
 @pytest.fixture
 def bars_of() -> Callable[..., list[Bar]]:
     return minute_bars
+
+
+@pytest.fixture
+def instrument() -> Equity:
+    return equity()
