@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgpack
 from starlette.responses import JSONResponse
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from runner.exchange.auth import accepts, credentials
 from runner.exchange.faults import Faults
@@ -90,7 +90,7 @@ class DataStream:
             await asyncio.gather(*tasks, return_exceptions=True)
             if websocket.application_state is WebSocketState.CONNECTED:
                 # A client that does not read can't be told; the server drops its connection all the same.
-                with contextlib.suppress(RuntimeError, OSError, TimeoutError):
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
                     await asyncio.wait_for(websocket.close(1001), self._settings.slow_client_grace_s)
 
     async def _read(self, websocket: WebSocket, socket: DataSocket) -> None:

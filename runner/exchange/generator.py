@@ -48,7 +48,7 @@ def _activity(second: float, core_open: float, core_close: float) -> float:
     if second >= core_close:
         return 0.02 + 0.15 * math.exp(-(second - core_close) / 900)
     since, left = second - core_open, core_close - second
-    return 1.0 + 2.6 * math.exp(-since / 1_200) + 2.2 * math.exp(-left / 1_500)
+    return 1.0 + 2.4 * math.exp(-since / 2_400) + 2.0 * math.exp(-left / 2_400)
 
 
 def _volatility(second: float, core_open: float, core_close: float) -> float:
@@ -85,7 +85,10 @@ class Stock:
         while second < end_s:
             busy = _activity(second, core_open_s, core_close_s)
             core = core_open_s <= second < core_close_s
-            step = 1 if core else 5
+            # Quiet times go in longer strides, which never pass the opening or the close.
+            stride = int(0.5 / (_QUOTES_PER_S * busy * activity))
+            mark = next((at for at in (core_open_s, core_close_s - 1, core_close_s) if at > second), end_s)
+            step = max(1, min(stride, 60, mark - second))
             sigma = self._sigma_s * _volatility(second, core_open_s, core_close_s) * math.sqrt(step)
             self._fair *= math.exp(rnd.gauss(0, sigma))
             expected = _QUOTES_PER_S * busy * activity * step

@@ -46,6 +46,7 @@ class DataSocket:
         self.msgpack = "msgpack" in websocket.headers.get("content-type", "").lower()
         self._websocket = websocket
         self._frames: deque[tuple[bytes, int]] = deque()
+        self._writing = False
         self._ready = asyncio.Event()
         self._written = asyncio.Event()
 
@@ -68,10 +69,11 @@ class DataSocket:
         self.unsent += count if data else 0
         self._ready.set()
 
-    def drop(self) -> int:
-        """Forget what is not written; return how many market-data messages that were."""
+    def drop(self, *, all_of_it: bool = False) -> int:
+        """Forget what is not being written, or `all_of_it`; return how many market-data messages that were."""
+        writing = [self._frames.popleft()] if self._writing and not all_of_it else []
         lost = sum(count for _, count in self._frames)
-        self._frames.clear()
+        self._frames = deque(writing)
         self.pending.clear()
         self.unsent -= lost
         return lost
@@ -94,11 +96,13 @@ class DataSocket:
             while True:
                 while self._frames:
                     payload, count = self._frames[0]
+                    self._writing = True
                     if self.msgpack:
                         await self._websocket.send_bytes(payload)
                     else:
                         await self._websocket.send_text(payload.decode())
-                    if self._frames and self._frames[0][0] is payload:  # else dropped meanwhile
+                    self._writing = False
+                    if self._frames:  # else forgotten meanwhile
                         self._frames.popleft()
                         self.unsent -= count
                     self._written.set()
@@ -116,7 +120,8 @@ class Hub:
     def __init__(self, settings: Settings, faults: Faults | None = None) -> None:
         self._settings = settings
         self._faults = faults or Faults()
-        self._sockets: set[DataSocket] = set()
+        self.sockets: set[DataSocket] = set()
+        """Open connections."""
         self._targets: dict[tuple[str, str], list[DataSocket]] = {}
         self._waiting: set[DataSocket] = set()
         self._delayed: deque[tuple[int, Message]] = deque()
@@ -132,13 +137,13 @@ class Hub:
 
     def add(self, socket: DataSocket) -> None:
         """Take a socket in."""
-        self._sockets.add(socket)
+        self.sockets.add(socket)
 
     def remove(self, socket: DataSocket) -> None:
         """Let a socket go; what it had not been sent yet does not count as sent."""
-        self._sockets.discard(socket)
+        self.sockets.discard(socket)
         self._waiting.discard(socket)
-        lost = socket.drop()
+        lost = socket.drop(all_of_it=True)
         if socket.feed != "test":
             self._sent -= lost
         self.changed()
@@ -146,7 +151,7 @@ class Hub:
     def changed(self) -> None:
         """Somebody's subscriptions are different now."""
         self._targets.clear()
-        self._has_delayed = any(socket.feed == "delayed_sip" and socket.channels for socket in self._sockets)
+        self._has_delayed = any(socket.feed == "delayed_sip" and socket.channels for socket in self.sockets)
         if not self._has_delayed:
             self._delayed.clear()
 
@@ -166,7 +171,7 @@ class Hub:
 
     def wants_test(self) -> bool:
         """Whether anybody listens to the test feed."""
-        return any(socket.feed == "test" and socket.channels for socket in self._sockets)
+        return any(socket.feed == "test" and socket.channels for socket in self.sockets)
 
     def flush(self) -> None:
         """Make frames of what has been published. A client too slow for a paced replay gets 407 and is closed."""
@@ -185,7 +190,7 @@ class Hub:
 
     async def room(self, limit: int) -> None:
         """Wait for sockets that are more than `limit` messages behind."""
-        for socket in [socket for socket in self._sockets if socket.unsent > limit]:
+        for socket in [socket for socket in self.sockets if socket.unsent > limit]:
             await socket.room(limit)
 
     def _give_up(self, socket: DataSocket) -> None:
@@ -213,6 +218,6 @@ class Hub:
     def _find(self, message: Message, feed: str) -> list[DataSocket]:
         channel = CHANNELS.get(message.kind, "")
         feeds: Iterable[str] = LIVE_FEEDS if feed == "live" else (feed,)
-        found = [s for s in self._sockets if s.feed in feeds and s.wants(channel, message.symbol)]
+        found = [s for s in self.sockets if s.feed in feeds and s.wants(channel, message.symbol)]
         self._targets[feed, message.kind + message.symbol] = found
         return found

@@ -34,6 +34,7 @@ class Player:
 
     def __init__(self, source: Source, market: Market, history: History, publish: Publish) -> None:
         """Look the data over; venue time is that of the first message. Raises TapeError for unusable data."""
+        self.source = source
         self.info = source.scan()
         self.done = 0
         """Messages of the data played so far."""

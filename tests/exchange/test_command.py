@@ -1,0 +1,66 @@
+"""`runner exchange` as a process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+
+def run(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "runner.cli", "exchange", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_it_says_one_line_when_ready_and_ends_on_sigterm(write: Callable[..., Path], quote: Any) -> None:
+    path = write("day.jsonl", quote("IBM", "13:30:00Z"), quote("BAC", "13:30:01Z"))
+    process = run("--port", "0", "--replay", str(path), "--speed", "max", "--wait", "--fee-per-share", "0.01")
+    assert process.stdout is not None
+    ready = json.loads(process.stdout.readline())
+    try:
+        port = ready.pop("port")
+        assert ready == {
+            "ready": True,
+            "url": f"http://127.0.0.1:{port}",
+            "synthetic": False,
+            "symbols": ["BAC", "IBM"],
+            "date": "2013-10-07",
+        }
+        keys = {"APCA-API-KEY-ID": "a", "APCA-API-SECRET-KEY": "b"}
+        assert httpx.get(f"http://127.0.0.1:{port}/v2/account", headers=keys).json()["cash"] == "100000"
+    finally:
+        process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=10)
+    assert (process.returncode, out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--speed", "warp"], 2, "speed 'warp' is neither a number nor max"),
+        (["--start", "noon"], 2, "--start 'noon' can't be read: write it like 09:30"),
+        (["--fee-per-share", "-1"], 2, "fee_per_share must not be negative"),
+        (["--symbols", "ibm"], 2, "symbol 'ibm' is not a stock symbol"),
+        (["--replay", "nowhere.jsonl"], 1, "nowhere.jsonl: no such file"),
+        (["--day", "2026-01-11"], 1, "2026-01-11 is no trading day"),
+        (["--core-only", "--start", "21:00"], 1, "is after the last message"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(words: list[str], code: int, says: str) -> None:
+    process = run(*words)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert out == ""
