@@ -38,6 +38,7 @@ def read_secrets(
                 elif need:
                     errors.append(source.error("references", mark, (*path, kind), value))
     errors += _wrong_environment(source, values)
+    errors += _twice(source, values)
     return values, errors
 
 
@@ -97,6 +98,21 @@ def _clean(text: str, where: str) -> SecretStr | str:
     if any(character.isspace() or not character.isprintable() or not character.isascii() for character in text):
         return f"{where} holds more than one word of plain ASCII, it should hold the secret alone"
     return SecretStr(text)
+
+
+def _twice(source: Source, values: Mapping[Path_, SecretStr]) -> list[ConfigError]:
+    """One account at the broker under two names: each would see the other's orders as a stranger's."""
+    first: dict[str, Path_] = {}
+    errors: list[ConfigError] = []
+    for path, value in values.items():
+        if path[0] != "accounts" or path[2] != "key":
+            continue
+        other = first.setdefault(value.get_secret_value(), path)
+        same_place = text_at(source, *path, "env") == text_at(source, *other, "env") is not None
+        if other != path and not same_place:
+            message = f"the same key as accounts.{other[1]} has: one account at the broker can't be two here"
+            errors.append(source.error("references", source.value_mark(path), path, message))
+    return errors
 
 
 def _wrong_environment(source: Source, values: Mapping[Path_, SecretStr]) -> list[ConfigError]:

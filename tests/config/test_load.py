@@ -191,3 +191,9 @@ def test_a_simulation_needs_no_secrets(base: Path) -> None:
     assert not config.accounts["main"].key.loaded
     with pytest.raises(LookupError, match="T_KEY"):
         _ = config.accounts["main"].key.value
+
+
+def test_one_key_for_two_accounts_is_refused_whatever_its_names(base: Path) -> None:
+    files = over(base, "accounts: {more: {broker: alpaca, key: {env: X_KEY}, secret: {env: T_SECRET}}}")
+    (told,) = mistakes(*files, environ={"T_KEY": "PKHUSHHUSH", "X_KEY": "PKHUSHHUSH"})
+    assert told.startswith("over.yaml:1:35 accounts.more.key: the same key as accounts.main has: ")
