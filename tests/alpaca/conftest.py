@@ -172,7 +172,9 @@ class Rig:
             raise AssertionError(f"never came: {what or condition}; events: {seen}") from None
 
     async def status(self, order: Any, status: OrderStatus) -> None:
-        await self.until(lambda: order.status == status, f"{order.client_order_id} {status.name}, is {order.status.name}")
+        await self.until(
+            lambda: order.status == status, f"{order.client_order_id} {status.name}, is {order.status.name}"
+        )
 
     async def agree(self) -> None:
         """Positions of the venue, of the adapter and of Nautilus are the same, and cash is what the fills make it."""
@@ -190,7 +192,11 @@ class Rig:
 
 @asynccontextmanager
 async def _running(
-    *, data: bool = False, exec_config: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+    *,
+    data: bool = False,
+    data_config: dict[str, Any] | None = None,
+    exec_config: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> AsyncIterator[Rig]:
     """A connected node. The market stands still at ten o'clock, IBM at 180.00 to 180.02, BAC at 14.00 to 14.01."""
     number = next(_ids)
@@ -216,7 +222,7 @@ async def _running(
             TradingNodeConfig(
                 trader_id=f"TEST-{number:03d}",
                 logging=LoggingConfig(log_level=os.environ.get("TEST_LOG", "ERROR"), log_colors=False),
-                data_clients={"ALPACA": AlpacaDataClientConfig(**common)} if data else {},
+                data_clients={"ALPACA": AlpacaDataClientConfig(**(common | (data_config or {})))} if data else {},
                 exec_clients={"ALPACA": AlpacaExecClientConfig(**(common | quick_exec | (exec_config or {})))},
                 data_engine=LiveDataEngineConfig(**engines),
                 risk_engine=LiveRiskEngineConfig(**engines),

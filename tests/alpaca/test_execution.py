@@ -107,9 +107,15 @@ def test_what_alpaca_does_not_have_is_denied_before_it_is_sent(play: Any, runnin
                 rig.market("buy", "0.5", time_in_force=TimeInForce.GTC),
                 rig.market("sell", 10, reduce_only=True),
                 rig.send(
-                    "stop_market", "buy", 10, trigger_price=Price.from_str("190.00"), trigger_type=TriggerType.MARK_PRICE
+                    "stop_market",
+                    "buy",
+                    10,
+                    trigger_price=Price.from_str("190.00"),
+                    trigger_type=TriggerType.MARK_PRICE,
                 ),
-                rig.send("stop_market", "buy", 10, trigger_price=Price.from_str("190.00"), time_in_force=TimeInForce.IOC),
+                rig.send(
+                    "stop_market", "buy", 10, trigger_price=Price.from_str("190.00"), time_in_force=TimeInForce.IOC
+                ),
             ]
             for order in denied:
                 await rig.status(order, DENIED)
@@ -151,7 +157,7 @@ def test_a_cancel_that_overtakes_its_submit_waits_for_it(play: Any, running: Any
             rig.strategy.cancel_order(order)
             await rig.status(order, CANCELED)
             assert not rig.client.unsettled()
-            assert not [row for row in rig.account.orders.values() if row.is_open]
+            assert not [row for row in rig.account.orders.values() if row.open]
 
     play(scenario())
 
@@ -200,7 +206,9 @@ def test_a_fill_that_wins_against_a_modification_is_booked_and_the_modification_
             await rig.status(order, ACCEPTED)
             rig.faults.arm({"races": {"replace": 1}})
             rig.strategy.modify_order(order, price=Price.from_str("169.00"))
-            await rig.until(lambda: rig.client.in_flight == 0 and order.status == OrderStatus.PENDING_UPDATE, "the PATCH")
+            await rig.until(
+                lambda: rig.client.in_flight == 0 and order.status == OrderStatus.PENDING_UPDATE, "the PATCH"
+            )
             rig.quote("IBM", "169.90", "170.00")
             await rig.status(order, FILLED)
             assert "ModifyRejected" in rig.strategy.names(order)
@@ -225,14 +233,12 @@ def test_a_modification_that_the_venue_refuses_leaves_the_order(play: Any, runni
 def test_partial_fills_add_up(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:
-            rig.exchange.broker.desk.life.matching.partial_fill_rate = 0.9
-            order = rig.limit("buy", 1000, "181")
-            for _ in range(200):
-                rig.quote("IBM", "180.00", "180.02")
-                await rig.client.settle(check=False)
-                if order.status == FILLED:
-                    break
-            await rig.status(order, FILLED)
+            rig.exchange.broker.desk.book._portions.rate = 0.9
+            order = rig.limit("buy", 1000, "179")
+            await rig.status(order, ACCEPTED)
+            while order.status != FILLED:
+                rig.quote("IBM", "178.90", "178.95")
+                await rig.until(lambda: order.filled_qty.as_decimal() == rig.position("IBM"), "the fill")
             assert rig.strategy.names(order).count("Filled") > 1
             await rig.agree()
 

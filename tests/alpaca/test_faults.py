@@ -126,7 +126,7 @@ def test_opening_orders_wait_for_the_stream_and_cancels_pass(play: Any, running:
             await rig.until(lambda: not rig.client.ready, "the cut")
             opening = rig.market("buy", 10)
             rig.strategy.cancel_order(resting)
-            await rig.until(lambda: not any(row.is_open for row in rig.account.orders.values()), "the cancel")
+            await rig.until(lambda: not any(row.open for row in rig.account.orders.values()), "the cancel")
             assert len(rig.account.orders) == 1
             await rig.status(opening, FILLED)
             await rig.status(resting, CANCELED)
