@@ -55,9 +55,7 @@ class Broker:
         self.stream = TradingStream(self.faults, binary=binary)
         self.desk = Desk(market, settings, self.faults, self.stream.publish)
         self.quota = Quota(reply_quota_per_min)
-        self._rest = TradingRest(
-            self.desk, self.stream, self.quota, self.faults, legacy=legacy_account_fields
-        )
+        self._rest = TradingRest(self.desk, self.stream, self.quota, self.faults, legacy=legacy_account_fields)
 
     def routes(self) -> list[BaseRoute]:
         """All trading paths under /v2 and `/stream`; errors are raised as AlpacaError, for the app's handler."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from runner.exchange.broker.wire import day_of, new_york_ns
+from runner.exchange.broker.wire import SECOND_NS, day_of, new_york_ns
 from runner.exchange.calendar import Calendar, Session
 
 GTC_DAYS: Final = 90
+DAY_NS: Final = 86_400 * SECOND_NS
 
 
 class Sessions:
@@ -20,6 +21,8 @@ class Sessions:
 
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
+        self._asked: tuple[Session, int] | None = None
+        self._start_ns = 0
 
     def close_after(self, now_ns: int, *, extended: bool = False) -> int:
         """The end of the trading day that an order sent now belongs to: the close, or the end of the late session."""
@@ -38,6 +41,14 @@ class Sessions:
 
     def start_of(self, session: Session, now_ns: int) -> int:
         """When the session that is on now began: a quote from before it says nothing about it."""
+        # Asked for each quote of a symbol with open orders. No core session spans two days of UTC; an early and a late
+        # one are told apart by name.
+        asked = (session, now_ns // DAY_NS)
+        if asked != self._asked:
+            self._asked, self._start_ns = asked, self._computed_start(session, now_ns)
+        return self._start_ns
+
+    def _computed_start(self, session: Session, now_ns: int) -> int:
         day = day_of(now_ns)
         if session == "core":
             return self._calendar.open_ns(day)

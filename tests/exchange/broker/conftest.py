@@ -122,7 +122,7 @@ class House:
 
     def client(self, key: str = "PK1") -> httpx.AsyncClient:
         headers = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": "secret"}
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", headers=headers)
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", headers=headers, verify=False)
 
 
 @contextlib.asynccontextmanager
