@@ -10,7 +10,7 @@ from runner.exchange.bars import MINUTE_NS, Bar, BarBuilder, bar_from_json
 from runner.exchange.history import History
 from runner.exchange.market import Market, Quote, Trade
 from runner.exchange.tape import TapeInfo
-from runner.exchange.wire import Message, canonical, loads, parse_ns
+from runner.exchange.wire import Message, canonical, fields_of, parse_ns
 
 type Publish = Callable[[Message], None]
 
@@ -107,17 +107,17 @@ class Player:
     def _apply(self, message: Message) -> None:
         ts_ns, kind, symbol, raw = message
         if kind == "q":
-            fields = loads(raw)
+            fields = fields_of(raw)
             self._history.add("quotes", symbol, ts_ns, raw)
             self._market.set_quote(_quote(symbol, fields, ts_ns))
         elif kind == "t":
-            fields = loads(raw)
+            fields = fields_of(raw)
             trade = Trade(symbol, Decimal(fields["p"]), Decimal(fields["s"]), ts_ns, fields)
             self._history.add("trades", symbol, ts_ns, raw)
             self._builder.trade(symbol, trade.price, trade.size, ts_ns, fields.get("c") or ())
             self._market.set_trade(trade)
         elif kind in ("b", "u"):
-            fields = loads(raw)
+            fields = fields_of(raw)
             bar = bar_from_json(fields, parse_ns(fields["t"]))
             self._history.add_bar(symbol, bar)
             if kind == "b":

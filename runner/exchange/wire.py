@@ -48,16 +48,27 @@ def parse_ns(text: str) -> int:
     return _minute_ns(minute.upper().replace(" ", "T"), zone) + int(second) * NS + int((fraction or "").ljust(9, "0"))
 
 
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def stamp(ns: int) -> str:
     """RFC 3339 in UTC, as Go prints it: no trailing zeros of the fraction."""
     seconds, fraction = divmod(ns, NS)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = _second(seconds)
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else text + "Z"
 
 
 def loads(raw: bytes) -> Any:
     """JSON with every number that has a point as Decimal. Raises ValueError."""
     return _EXACT.decode(raw.decode())
+
+
+def fields_of(raw: bytes) -> dict[str, Any]:
+    """The members of a message of the tape: like `loads`, for text that is known to be one object."""
+    fields: dict[str, Any] = _EXACT.raw_decode(raw.decode())[0]
+    return fields
 
 
 def dumps(value: Any) -> str:
