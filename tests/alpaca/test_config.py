@@ -1,0 +1,72 @@
+"""Configuration: addresses, keys that never show, venue time."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+
+import pytest
+
+from runner.alpaca import AlpacaDataClientConfig, AlpacaExecClientConfig, MissingKeysError
+from runner.alpaca.config import endpoints, resolve_keys
+from runner.alpaca.shared import shared_http
+from runner.alpaca.venue_clock import VenueClock
+
+SECRET = "vERY-sECRET"
+NANOS = 1_000_000_000
+
+
+def test_paper_and_live_have_their_own_hosts() -> None:
+    assert endpoints(AlpacaExecClientConfig()).orders_stream == "wss://paper-api.alpaca.markets/stream"
+    assert endpoints(AlpacaExecClientConfig(paper=False)).trading == "https://api.alpaca.markets"
+    assert endpoints(AlpacaDataClientConfig()).market_stream("iex") == "wss://stream.data.alpaca.markets/v2/iex"
+
+
+def test_an_override_moves_the_streams_too() -> None:
+    urls = endpoints(AlpacaDataClientConfig(trading_url="http://127.0.0.1:1/", data_url="http://127.0.0.1:1"))
+    assert urls.orders_stream == "ws://127.0.0.1:1/stream"
+    assert urls.market_stream("sip") == "ws://127.0.0.1:1/v2/sip"
+
+
+def test_missing_keys_are_named_and_only_the_missing_ones() -> None:
+    with pytest.raises(MissingKeysError, match="ALPACA_API_SECRET") as raised:
+        resolve_keys(AlpacaDataClientConfig(api_key="PK"), {})
+    assert "ALPACA_API_KEY" not in str(raised.value)
+    assert resolve_keys(AlpacaDataClientConfig(), {"ALPACA_API_KEY": "a", "ALPACA_API_SECRET": "b"}).key == "a"
+
+
+@pytest.mark.parametrize("kind", [AlpacaDataClientConfig, AlpacaExecClientConfig])
+def test_a_secret_shows_nowhere(kind: type) -> None:
+    config = kind(api_key="PK1", api_secret=SECRET)
+    loop = asyncio.new_event_loop()
+    try:
+        shared = shared_http(loop, config)
+        shown = [repr(config), str(config), f"{config}", repr(shared), repr(shared.keys), repr(shared.client)]
+        try:
+            raise ValueError(config, shared.keys, shared)
+        except ValueError:
+            shown.append(traceback.format_exc())
+        assert not any(SECRET in text for text in shown)
+        assert shared_http(loop, config) is shared
+        shared.client.close()
+    finally:
+        loop.close()
+
+
+def test_live_venue_time_is_the_local_clock_corrected() -> None:
+    clock = VenueClock(lambda: 1000 * NANOS)
+    clock.set_from_clock(1002 * NANOS)
+    clock.observe(500 * NANOS)
+    assert (clock.is_replay, clock.now_ns(), clock.offset_ns) == (False, 1002 * NANOS, 2 * NANOS)
+    assert clock.to_venue_ns(900 * NANOS) == 900 * NANOS
+
+
+def test_in_a_replay_venue_time_is_the_newest_stamp_and_windows_move_with_it() -> None:
+    now = 10_000_000 * NANOS
+    clock = VenueClock(lambda: now)
+    clock.set_from_clock(1000 * NANOS)
+    clock.observe(1500 * NANOS)
+    clock.observe(1400 * NANOS)
+    assert (clock.is_replay, clock.now_ns()) == (True, 1500 * NANOS)
+    assert clock.to_venue_ns(now - 60 * NANOS) == 1440 * NANOS
+    assert clock.to_venue_ns(200 * NANOS) == 200 * NANOS
