@@ -16,7 +16,7 @@ from nautilus_trader.model.enums import ContingencyType, OrderSide
 ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leg:
     """The open part of one order: base quantity, and the price that one unit is taken to be worth (None: unknown)."""
 
@@ -35,7 +35,7 @@ class Orders(Protocol):
     def get(self, client_order_id: Any, /) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """What can be filled of one order, or of several of which only one can be."""
 

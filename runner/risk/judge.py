@@ -21,7 +21,7 @@ from runner.risk.reservations import Reservations
 from runner.risk.state import State, States
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subject:
     """Whose order it is: ids as Nautilus has them, names as the file has them."""
 
@@ -31,7 +31,7 @@ class Subject:
     strategy: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
     """An order as it would be. For a modification `before` holds the quantity and the price it has now."""
 
@@ -264,7 +264,9 @@ class Judge:
         bound: Bound,
     ) -> Denial | None:
         instrument_id = candidate.order.instrument_id
-        if self._reduces(instrument_id, candidates, subject, strategy_id):
+        # All together were found not to reduce the account's positions; one instrument, or a strategy's share, may be.
+        alone = strategy_id is None and len(candidates) == 1
+        if not alone and self._reduces(instrument_id, candidates, subject, strategy_id):
             return None
         position = self.position(instrument_id, subject.account_id, strategy_id)
         side = self._side(instrument_id, candidates, subject, strategy_id, buy=candidate.buy)

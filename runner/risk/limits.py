@@ -66,6 +66,8 @@ class LimitsBook:
     top: Limits = field(default_factory=Limits)
     accounts: Mapping[str, Limits] = field(default_factory=dict)
     strategies: Mapping[str, Limits] = field(default_factory=dict)
+    # A book never changes, and is asked the same for every order.
+    _found: dict[tuple[str, ...], Bound | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def levels(self, account: str, strategy: str) -> Iterator[tuple[Scope, Limits]]:
         """The levels that an order of this account and strategy stands under, widest first."""
@@ -77,11 +79,18 @@ class LimitsBook:
 
     def tightest(self, name: Amount, account: str, strategy: str) -> Bound | None:
         """The smallest value of one limit over all levels, or None where no level sets it."""
-        return _smallest(name, self.levels(account, strategy))
+        key = (name, account, strategy)
+        if key not in self._found:
+            self._found[key] = _smallest(name, self.levels(account, strategy))
+        return self._found[key]
 
     def of_account(self, name: Amount, account: str) -> Bound | None:
         """The smallest value over the top and the account, the levels that are measured on the account."""
-        return _smallest(name, (level for level in self.levels(account, "") if level[0].kind != "strategy"))
+        key = (name, account)
+        if key not in self._found:
+            levels = (level for level in self.levels(account, "") if level[0].kind != "strategy")
+            self._found[key] = _smallest(name, levels)
+        return self._found[key]
 
     def of_strategy(self, name: Amount, strategy: str) -> Bound | None:
         """The strategy's own value."""

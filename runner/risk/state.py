@@ -84,6 +84,8 @@ class States:
 
     def severest(self, account: str, strategy: str) -> Standing:
         """The state that an order of this account and strategy stands under."""
+        if all(standing.state is State.ACTIVE for standing in self._standings.values()):
+            return Standing(NODE, State.ACTIVE, "", 0)
         scopes = (NODE, Scope("account", account), Scope("strategy", strategy))
         return max((self.get(scope) for scope in scopes), key=lambda standing: standing.state.severity)
 
