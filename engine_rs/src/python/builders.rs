@@ -72,6 +72,10 @@ fn precision(name: &str, value: i64) -> PyResult<u8> {
 }
 
 impl Builders {
+    pub fn scale(&self) -> u8 {
+        self.raws.relock().scale()
+    }
+
     /// None for a value with more digits than the scale can hold.
     pub fn tick(
         &self,

@@ -103,6 +103,7 @@ impl AlpacaWebSocketClient {
     }
 
     fn set_builders(&self, builders: Py<Builders>) {
+        self.stream.set_scale(builders.get().scale());
         *self.builders.relock() = Some(builders);
     }
 

@@ -72,6 +72,8 @@ pub(super) struct Shared {
     pub subscriptions: Mutex<Subscriptions>,
     /// The task looks at `subscriptions` again.
     pub wake: tokio::sync::Notify,
+    /// Fractional digits that the caller's raw values hold.
+    pub scale: AtomicU8,
     state: AtomicU8,
 }
 
@@ -140,6 +142,7 @@ impl Stream {
             symbols: RwLock::default(),
             subscriptions: Mutex::default(),
             wake: tokio::sync::Notify::new(),
+            scale: AtomicU8::new(crate::wire::decimal::MAX_DIGITS),
             state: AtomicU8::new(State::Stopped as u8),
         });
         let seed = AtomicU64::new(crate::wire::time::now_ns() as u64);
@@ -176,6 +179,11 @@ impl Stream {
 
     pub fn fd(&self) -> i32 {
         self.shared.notify.fd()
+    }
+
+    /// Ticks with more fractional digits than this come as messages.
+    pub fn set_scale(&self, scale: u8) {
+        self.shared.scale.store(scale, Ordering::Relaxed);
     }
 
     pub fn map_symbol(&self, symbol: &str) -> u32 {

@@ -8,6 +8,7 @@ use super::ring::Item;
 use super::session::Session;
 use super::stats::add;
 use super::symbols::{BarChannel, Symbols};
+use crate::wire::tick::is_tick;
 use crate::wire::time::{now_ns, parse_rfc3339};
 use crate::wire::{Message, Tick, frame, scan};
 
@@ -29,13 +30,14 @@ impl Session<'_> {
     fn market(&mut self, bytes: &[u8], ts_init: i64, controls: &mut Vec<(Control, Vec<u8>)>) -> bool {
         let stats = &self.shared.stats;
         let symbols = self.shared.symbols.read().unwrap_or_else(PoisonError::into_inner);
+        let scale = self.shared.scale.load(Ordering::Relaxed);
         let items = &mut self.items;
         let (mut messages, mut newest) = (0, 0);
         let (mut quotes, mut trades, mut bars, mut other, mut unmapped, mut faults) = (0, 0, 0, 0, 0, 0);
         let mut control_messages = 0;
         let whole = scan(bytes, |message| {
             messages += 1;
-            if let Some(tick) = &message.tick {
+            if let Some(tick) = message.tick.as_ref().filter(|tick| tick.fits(scale)) {
                 newest = newest.max(tick.ts());
                 match tick {
                     Tick::Quote(_) => quotes += 1,
@@ -48,7 +50,7 @@ impl Session<'_> {
                 }
                 return;
             }
-            if message.is_misfit() {
+            if is_tick(message.kind) {
                 faults += 1;
             }
             let Some(json) = message.json() else {

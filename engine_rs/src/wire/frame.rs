@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::tick::{Fields, Tick, is_tick};
+use super::tick::{Fields, Tick};
 use super::{json, msgpack};
 
 /// One message. `tick` is None for other types, and for a tick that could not be read exactly.
@@ -25,11 +25,6 @@ impl Message<'_> {
             Body::Json(bytes) => crate::http::is_json(bytes).then(|| bytes.to_vec()),
             Body::Pack(bytes) => msgpack::Cursor::new(bytes).to_json(),
         }
-    }
-
-    /// A tick by its type that could not be read as one.
-    pub fn is_misfit(&self) -> bool {
-        self.tick.is_none() && is_tick(self.kind)
     }
 }
 
@@ -188,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_tick_is_a_misfit_and_keeps_its_json() {
+    fn an_unreadable_tick_is_none_and_keeps_its_json() {
         let frame = br#"[{"T":"t","S":"A","p":"high","s":1,"t":"2021-02-22T15:51:44Z"}]"#;
         let mut seen = 0;
         scan(frame, |message| {
-            assert!(message.is_misfit());
+            assert!(message.tick.is_none());
             assert_eq!(message.json().unwrap(), &frame[1..frame.len() - 1]);
             seen += 1;
         })

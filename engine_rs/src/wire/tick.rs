@@ -56,6 +56,17 @@ impl Tick {
             Self::Bar(bar) => bar.ts,
         }
     }
+
+    /// Whether every value is exact at `scale`.
+    #[inline]
+    pub fn fits(&self, scale: u8) -> bool {
+        let fits = |value: &Dec| value.digits <= scale || value.fit(scale).is_some();
+        match self {
+            Self::Quote(quote) => [&quote.bid, &quote.ask, &quote.bid_size, &quote.ask_size].into_iter().all(fits),
+            Self::Trade(trade) => fits(&trade.price) && fits(&trade.size),
+            Self::Bar(bar) => [&bar.open, &bar.high, &bar.low, &bar.close, &bar.volume].into_iter().all(fits),
+        }
+    }
 }
 
 /// A value of either codec, read as what the field must be.
