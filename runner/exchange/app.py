@@ -103,7 +103,8 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
             made.drop(scope)
 
     def begin() -> None:
-        if settings.wait:
+        # A client in lock-step says itself when all that it wants is subscribed.
+        if settings.wait and not made.control.engaged:
             made.replay.start()
 
     stream = DataStream(settings, parts.hub, parts.faults, begin)

@@ -16,6 +16,7 @@ import msgpack
 
 NS: Final = 1_000_000_000
 _EXACT: Final = json.JSONDecoder(parse_float=Decimal)
+_PACKER: Final = msgpack.Packer()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD: Final = re.compile(rb'\{"T":"([a-z]+)","S":"([^"\\]+)",')
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d):(\d\d)(?:[.,](\d{1,9}))?\d*(Z|z|[+-]\d\d:?\d\d)$")
@@ -104,11 +105,11 @@ def to_msgpack(raw: bytes) -> bytes:
     fields = json.loads(raw)
     if "t" in fields:
         fields["t"] = msgpack.Timestamp(*divmod(parse_ns(fields["t"]), NS))
-    packed: bytes = msgpack.packb(fields)
+    packed: bytes = _PACKER.pack(fields)
     return packed
 
 
 def msgpack_array(count: int) -> bytes:
     """The header of a msgpack array."""
-    header: bytes = msgpack.Packer().pack_array_header(count)
+    header: bytes = _PACKER.pack_array_header(count)
     return header

@@ -70,6 +70,24 @@ async def test_a_client_starts_the_replay_and_hears_of_its_end(settings: Config,
             await recv(late, "end")
 
 
+async def test_a_subscription_does_not_start_a_replay_in_lock_step(
+    settings: Config, three_seconds: Path, client: Client
+) -> None:
+    async with (
+        ExchangeServer(settings(replay=(three_seconds,))) as ex,
+        connect(ex.ws_url + "/control") as control,
+        client(ex.ws_url + "/v2/iex") as data,
+    ):
+        await recv(control, "hello")
+        await say(control, type="lockstep")
+        await data.login()
+        await data.subscribe(quotes=["BAC"])
+        await data.subscribe(quotes=["IBM"])
+        assert not ex.parts.replay.started  # the client may have more to subscribe to
+        await say(control, type="start")
+        assert (await recv(control, "step"))["data"] == 1
+
+
 async def test_lock_step_moves_on_only_when_the_client_is_idle(
     settings: Config, three_seconds: Path, client: Client
 ) -> None:
@@ -82,6 +100,7 @@ async def test_lock_step_moves_on_only_when_the_client_is_idle(
         await say(control, type="lockstep")
         await data.login()
         await data.subscribe(quotes=["IBM"])
+        await say(control, type="start")
         seen = []
         for step, total in ((1, 1), (2, 2), (3, 4)):
             message = await recv(control, "step")
@@ -107,6 +126,7 @@ async def test_the_step_is_offered_again_while_the_client_is_behind(
         await say(control, type="lockstep")
         await data.login()
         await data.subscribe(quotes=["IBM"])
+        await say(control, type="start")
         assert (await recv(control, "step"))["step"] == 1
         await http.get("/v2/clock")
         await say(control, type="idle", step=1, trading=0, requests=0)
@@ -130,6 +150,7 @@ async def test_requests_of_others_do_not_stop_the_client_for_ever(
         await say(control, type="lockstep")
         await data.login()
         await data.subscribe(quotes=["IBM"])
+        await say(control, type="start")
         offers: list[int] = []
         while offers[-1:] != [3]:
             message = await recv(control, "step")
@@ -149,6 +170,7 @@ async def test_the_replay_goes_on_without_a_client_that_vanished(
             await say(control, type="lockstep")
             await data.login()
             await data.subscribe(quotes=["IBM"])
+            await say(control, type="start")
             await recv(control, "step")
         await asyncio.wait_for(ex.ended(), 10)
         await data.until(lambda got: len(got) >= 4)
@@ -167,6 +189,7 @@ async def test_slices_that_say_nothing_to_the_client_are_no_steps(
         await say(control, type="lockstep")
         await data.login()
         await data.subscribe(quotes=["IBM"])
+        await say(control, type="start")
         message = await recv(control, "step")
         assert (message["step"], message["data"]) == (1, 1)
 
