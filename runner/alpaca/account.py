@@ -105,11 +105,11 @@ class AccountBook:
             await self.refresh()
 
     async def _later(self) -> None:
-        await asyncio.sleep(self._client.config.account_refresh_s)
-        if not self._stale:
-            return
         try:
-            await self.refresh()
+            await asyncio.sleep(self._client.config.account_refresh_s)
+            await self.refresh_if_stale()
+        except asyncio.CancelledError:
+            return  # The client disconnects; nobody will look at these figures any more.
         except (EngineError, WireError) as error:
             self._stale = True
             self._client.log.warning(f"The account could not be read and is a little old: {error}")

@@ -95,6 +95,16 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             return {}
         return dict(self._stream.ws.stats()) | {"handler_errors": self._stream.errors}
 
+    @property
+    def subscriptions_confirmed(self) -> bool:
+        """Whether the venue has acknowledged everything that was subscribed to, and no subscription is under way."""
+        if any(not task.done() and task.get_name().startswith("subscribe") for task in self._tasks):
+            return False
+        if self._stream is None:
+            return not any(self._channels.values())
+        confirmed = self._stream.ws.subscriptions()
+        return all(symbols <= set(confirmed.get(channel, ())) for channel, symbols in self._channels.items())
+
     def use_engine(self, data_engine: Any) -> None:
         """Hand ticks straight to this data engine, past its queue, if the configuration's `direct` says so."""
         if not self.config.direct:

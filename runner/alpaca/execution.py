@@ -241,7 +241,8 @@ class AlpacaExecutionClient(ReportsMixin, LiveExecutionClient):
         if self.updates_seen:
             # What came before the opening balance was known can't be told from what that includes: ask.
             await self.gaps.run()
-        self._ready.set()
+        if self._stream is not None and self._stream.ws.state == "ready":
+            self._ready.set()  # Else it dropped meanwhile, and its next `ready` brings the gap fill.
 
     async def _start_stream(self) -> None:
         config = self.config

@@ -193,3 +193,42 @@ def test_many_fills_during_a_cut_are_read_to_the_last_page(play: Any, running: A
             assert rig.client.crossings.position("BAC") == Decimal(130)
 
     play(scenario())
+
+
+def test_updates_out_of_order_add_up(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            rig.exchange.broker.desk.book._portions.rate = 0.9
+            rig.faults.arm({"updates": {"swap_rate": 0.5, "duplicate_rate": 0.3}})
+            order = rig.limit("buy", 500, "179")
+            await rig.until(lambda: len(rig.account.orders) == 1, "the order at the venue")
+            while rig.position("IBM") < 500:
+                rig.quote("IBM", "178.90", "178.95")
+                await rig.client.settle()
+            await rig.status(order, FILLED)
+            rig.faults.arm({"reset": True})
+            await rig.agree()
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("carries", [False, True], ids=["fills start anew", "fills are carried"])
+def test_fills_before_a_modification_are_counted_once(play: Any, running: Any, carries: bool) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            desk = rig.exchange.broker.desk
+            object.__setattr__(desk._settings, "replace_carries_fills", carries)
+            desk.book._portions.rate = 1.0
+            order = rig.limit("buy", 1000, "179")
+            await rig.status(order, ACCEPTED)
+            rig.quote("IBM", "178.90", "178.95")
+            await rig.status(order, OrderStatus.PARTIALLY_FILLED)
+            rig.strategy.modify_order(order, price=Price.from_str("178.00"))
+            await rig.until(lambda: "Updated" in rig.strategy.names(order), "OrderUpdated")
+            desk.book._portions.rate = 0.0
+            rig.quote("IBM", "177.90", "177.95")
+            await rig.status(order, FILLED)
+            assert rig.client.stream_stats()["inferred_fills"] == 0
+            await rig.agree()
+
+    play(scenario())
