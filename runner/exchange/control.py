@@ -50,6 +50,11 @@ class Control:
         """Whether a client is in lock-step."""
         return self._stepping is not None
 
+    @property
+    def messages_sent(self) -> int:
+        """Market data and trade updates sent so far."""
+        return self._replay.hub.messages_sent + self._broker.trading_messages_sent
+
     async def serve(self, websocket: WebSocket) -> None:
         """The endpoint: one client from upgrade to close."""
         await websocket.accept()

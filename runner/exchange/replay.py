@@ -26,6 +26,10 @@ class Stepper(Protocol):
     def engaged(self) -> bool:
         """Whether there is such a client now."""
 
+    @property
+    def messages_sent(self) -> int:
+        """All that clients have been sent so far: market data and trade updates."""
+
     async def step(self) -> None:
         """Tell the client that a step has been sent; return when it is idle, or gone."""
 
@@ -125,14 +129,14 @@ class Replay:
     async def _step(self, stepper: Stepper) -> None:
         """One step: the next slices of venue time, up to the first in which something was sent to somebody."""
         step_ns = self.settings.step_ns
-        before = self.hub.messages_sent
+        before = stepper.messages_sent
         for _ in range(self.settings.slice_messages):
             next_ns = self.player.next_ns
             if next_ns is None:
                 break
             self.player.advance(next_ns - next_ns % step_ns + step_ns - 1)
             self.hub.flush()
-            if self.hub.messages_sent != before:
+            if stepper.messages_sent != before:
                 break
         await self.hub.room(self.settings.backlog_messages)
         await stepper.step()
