@@ -206,12 +206,10 @@ def test_a_fill_that_wins_against_a_modification_is_booked_and_the_modification_
             await rig.status(order, ACCEPTED)
             rig.faults.arm({"races": {"replace": 1}})
             rig.strategy.modify_order(order, price=Price.from_str("169.00"))
-            await rig.until(
-                lambda: rig.client.in_flight == 0 and order.status == OrderStatus.PENDING_UPDATE, "the PATCH"
-            )
+            await rig.until(lambda: len(rig.account.orders) == 2, "the PATCH at the venue")
             rig.quote("IBM", "169.90", "170.00")
             await rig.status(order, FILLED)
-            assert "ModifyRejected" in rig.strategy.names(order)
+            await rig.until(lambda: "ModifyRejected" in rig.strategy.names(order), "ModifyRejected")
             await rig.agree()
 
     play(scenario())
