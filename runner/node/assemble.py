@@ -15,6 +15,7 @@ from runner.node.node import Hook, Node
 from runner.node.progress import ReplayBar
 from runner.node.replay import ReplayHook
 from runner.node.simulation import Exchange, Ready, SimOptions
+from runner.node.summary import SummaryHook
 from runner.node.telemetry import TelemetryHook
 from runner.node.watchdog import WatchdogHook
 
@@ -29,6 +30,7 @@ class Assembled:
     node: Node
     watchdog: WatchdogHook
     telemetry: TelemetryHook
+    result: SummaryHook
     locks: list[AccountLock] = field(default_factory=list)
 
     def close(self) -> None:
@@ -51,7 +53,8 @@ def assemble(
     """Raises NodeError where the run must not begin: live trading half asked for, an account in use."""
     watchdog = WatchdogHook(trading_url)
     telemetry = TelemetryHook(config.metrics.host, config.metrics.port, watchdog.healthy)
-    hooks: list[Hook] = [watchdog, telemetry]
+    result = SummaryHook()
+    hooks: list[Hook] = [watchdog, telemetry, result]
     locks: list[AccountLock] = []
     if exchange is not None and ready is not None and sim is not None:
         accounts, feeds = simulated(config, ready)
@@ -63,7 +66,7 @@ def assemble(
         locks = lock_accounts(accounts)
     plan = NodePlan(config, plans, accounts, feeds, serial=sim is not None and sim.lockstep)
     node = Node(plan, adapter, hooks=tuple(hooks), install_gate=install_gate)
-    return Assembled(node, watchdog, telemetry, locks)
+    return Assembled(node, watchdog, telemetry, result, locks)
 
 
 def simulated_quota(speed: str) -> int:

@@ -18,6 +18,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 log = logging.getLogger("runner.exchange")
+# How many turns of the loop in a row must find nothing to do.
+_QUIET_TURNS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +128,13 @@ class Control:
         self.steps += 1
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
-        turns = 0
-        while True:
-            if gauge.data_delivered() >= data and gauge.trading_delivered() >= trading and not gauge.busy():
-                # What the last delivery started (tasks, queued commands) shows only after the loop has turned.
+        turns = quiet = 0
+        while quiet < _QUIET_TURNS:
+            idle = gauge.data_delivered() >= data and gauge.trading_delivered() >= trading and not gauge.busy()
+            # What a delivery started (tasks, queued commands) shows only after the loop has turned.
+            quiet = quiet + 1 if idle else 0
+            if idle:
                 await asyncio.sleep(0)
-                await asyncio.sleep(0)
-                if not gauge.busy():
-                    break
                 continue
             turns += 1
             # A reply on loopback takes some hundred microseconds; after that it is not worth a core.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from runner.node.books import Agreement
 from runner.node.build import Adapter, NodePlan, Parts, build
-from runner.node.closing import close_books
+from runner.node.closing import activities_before, close_books
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.explain import explain_connect
 from runner.node.guard import Fault
@@ -74,6 +74,7 @@ class Node:
         self.tally = Tally()
         self.books: dict[str, Agreement] = {}
         self.closing: dict[str, Any] = {}
+        self._before: dict[str, frozenset[str]] = {}
         self.stage = "build"
         self.ready = False
         self.traded = False
@@ -130,6 +131,7 @@ class Node:
         await self._connect(times.connect_timeout.total_seconds())
         self.stage = "reconcile"
         await self._reconcile(times.reconcile_timeout.total_seconds())
+        self._before = await activities_before(self.parts.exec_clients, times.http_timeout.total_seconds())
         for hook in self._hooks:
             await hook.connected(self)
         self.stage = "start"
@@ -230,7 +232,7 @@ class Node:
 
     async def _close_books(self, timeout_s: float) -> None:
         assert self.parts is not None
-        self.books, self.closing = await close_books(self.parts.exec_clients, timeout_s)
+        self.books, self.closing = await close_books(self.parts.exec_clients, self._before, timeout_s)
 
     async def _step(self, what: str, work: Any, timeout_s: float) -> None:
         async def awaited() -> None:

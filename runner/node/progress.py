@@ -25,10 +25,8 @@ def venue_time(ts_ns: int) -> str:
 def fill_line(strategy: str, event: Any) -> str:
     """`10:31:00 ema_ibm buys 10 IBM at 184.31`; the time is the venue's, in New York."""
     verb = "buys" if event.is_buy else "sells"
-    return (
-        f"{venue_time(event.ts_event)} {strategy} {verb} {event.last_qty} {event.instrument_id.symbol} "
-        f"at {event.last_px}"
-    )
+    quantity = f"{event.last_qty.as_decimal().normalize():f}"
+    return f"{venue_time(event.ts_event)} {strategy} {verb} {quantity} {event.instrument_id.symbol} at {event.last_px}"
 
 
 class ReplayBar:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from runner.node.build import Parts
 from runner.node.control import Control, Progress
@@ -13,7 +12,7 @@ from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.node import BaseHook, Node
 from runner.node.progress import ReplayBar
 from runner.node.simulation import Exchange, Ready
-from runner.node.stages import StageTimeout, bounded
+from runner.node.stages import Condition, StageTimeout, bounded
 
 log = logging.getLogger("runner.exchange")
 
@@ -24,7 +23,8 @@ class NodeGauge:
     def __init__(self, parts: Parts) -> None:
         self._data = list(parts.data_clients.values())
         self._exec = list(parts.exec_clients.values())
-        self._http = list({id(c.http): c.http for c in (*self._data, *self._exec)}.values())
+        self._clients = [*self._data, *self._exec]
+        self._http = list({id(c.http): c.http for c in self._clients}.values())
         kernel = parts.kernel
         data, risk, execution = kernel.data_engine, kernel.risk_engine, kernel.exec_engine
         self._queues = (
@@ -58,7 +58,7 @@ class NodeGauge:
     def busy(self) -> bool:
         return (
             any(qsize() for qsize in self._queues)
-            or any(client.in_flight for client in self._exec)
+            or any(not task.done() for client in self._clients for task in client._tasks)
             or any(http.stats()["in_flight"] for http in self._http)
         )
 
@@ -132,18 +132,20 @@ def _left(stats: Mapping[str, int]) -> int:
 
 
 async def _subscribed(node: Node, timeout_s: float) -> None:
-    """Wait until what the strategies subscribed to when they started is on its way to them.
+    """Wait until the venue has confirmed what the strategies subscribed to when they started.
 
-    The replay begins with the first acknowledgement; in lock-step a second symbol must not miss the first steps.
+    Otherwise a second symbol misses the first steps, or not, as chance will have it.
     """
     assert node.parts is not None
+    clients = list(node.parts.data_clients.values())
+    engine = node.parts.kernel.data_engine
 
-    async def done(client: Any) -> None:
-        while [task for task in client._tasks if not task.done()]:
-            await asyncio.wait([task for task in client._tasks if not task.done()])
+    def confirmed() -> bool:
+        queued = engine.cmd_qsize() + engine.req_qsize()
+        return not queued and all(client.subscriptions_confirmed for client in clients)
 
-    for client in node.parts.data_clients.values():
-        try:
-            await bounded(done(client), timeout_s)
-        except StageTimeout:
-            log.warning("some subscriptions are not made after %g s", timeout_s)
+    # What the strategies asked for stands in the engine's queue only after the loop has turned.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    if not await Condition(period_s=0.002).until(confirmed, timeout_s):
+        log.warning("some subscriptions are not confirmed after %g s", timeout_s)

@@ -155,8 +155,6 @@ def _on_loop(make: Callable[[], Any], ending: _Ending) -> tuple[int, dict[str, A
     """Run the node on a loop of its own. What refuses to end is left behind with the loop."""
     import uvloop
 
-    from runner.node.summary import summarize
-
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(_loop_trouble)
@@ -167,10 +165,9 @@ def _on_loop(make: Callable[[], Any], ending: _Ending) -> tuple[int, dict[str, A
         ending.attach(loop, node)
         try:
             code = int(await node.run())
-            summary = summarize(node) if node.traded else None
         finally:
             assembled.close()
-        return code, summary
+        return code, assembled.result.summary
 
     try:
         return loop.run_until_complete(main())

@@ -11,7 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.node.books import all_agree
-from runner.node.node import Node
+from runner.node.node import BaseHook, Node
+
+
+class SummaryHook(BaseHook):
+    """Takes the summary while Nautilus's cache is still there. None where nothing was traded."""
+
+    def __init__(self) -> None:
+        self.summary: dict[str, Any] | None = None
+
+    async def stopped(self, node: Node) -> None:
+        if node.traded:
+            self.summary = summarize(node)
 
 
 def summarize(node: Node) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class FakeSnapshot:
     cash: Decimal
     equity: Decimal
     positions: dict[str, Decimal]
+    ts_ns: int = 0
 
 
 class FakeData(LiveMarketDataClient):
