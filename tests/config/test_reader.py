@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runner.config.document import Node, Scalar, plain, walk
 from runner.config.reader import MOST_NODES, parse
 
-# YAML 1.1 ends a line at U+2028 and U+2029 too, which no editor counts: left out, so that a line is what an editor shows.
+# YAML 1.1 ends a line at U+2028 and U+2029 too, which no editor counts: left out.
 LETTERS = st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=("Cs", "Cc", "Zl", "Zp"))
 TEXTS = st.text(LETTERS, max_size=12)
 KEYS = st.text(st.characters(min_codepoint=97, max_codepoint=122), min_size=1, max_size=8)
