@@ -47,6 +47,35 @@ impl Dec {
         Some(Self { mantissa: if negative { -mantissa } else { mantissa }, digits: digits as u8 })
     }
 
+    /// The plain number at the start of `text`, and its length. None if it is not plain: an exponent, many digits, no end.
+    #[inline]
+    pub fn prefix(text: &[u8]) -> Option<(Self, usize)> {
+        let negative = text[0] == b'-';
+        let start = usize::from(negative);
+        let mut value: u64 = 0;
+        let mut point = usize::MAX;
+        for (at, &byte) in text.iter().enumerate().skip(start) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit < 10 {
+                value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+                continue;
+            }
+            if byte == b'.' && point == usize::MAX && at > start {
+                point = at;
+                continue;
+            }
+            let digits = if point == usize::MAX { 0 } else { at - point - 1 };
+            let ended = matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+            let empty = at == start || (point != usize::MAX && digits == 0);
+            if !ended || empty || at - start > 18 {
+                return None;
+            }
+            let mantissa = value as i64;
+            return Some((Self { mantissa: if negative { -mantissa } else { mantissa }, digits: digits as u8 }, at));
+        }
+        None
+    }
+
     /// The decimal that a float's shortest round-trip text stands for: what the sender had before it made a float of it.
     pub fn from_f64(value: f64) -> Option<Self> {
         if !value.is_finite() {
@@ -205,6 +234,18 @@ mod tests {
             let sign = if mantissa < 0 { "-" } else { "" };
             let text = if digits == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
             prop_assert_eq!(Dec::parse(text.as_bytes()), Some(Dec { mantissa, digits }));
+        }
+
+        #[test]
+        fn a_number_read_in_passing_is_the_same(text in "-?[0-9]{0,12}\\.?[0-9]{0,12}(e-?[0-9])?", end in "[,}\\] x]") {
+            let whole = format!("{text}{end}");
+            match Dec::prefix(whole.as_bytes()) {
+                Some((dec, length)) => {
+                    prop_assert_eq!(length, text.len());
+                    prop_assert_eq!(Some(dec), Dec::parse(text.as_bytes()));
+                }
+                None => prop_assert!(text.len() > 18 || text.contains('e') || end == "x" || Dec::parse(text.as_bytes()).is_none()),
+            }
         }
 
         #[test]

@@ -52,16 +52,16 @@ pub fn scan(frame: &[u8], mut visit: impl FnMut(Message<'_>)) -> Result<(), Malf
 
 #[inline]
 fn json_message<'a>(cursor: &mut json::Cursor<'a>, visit: &mut impl FnMut(Message<'_>)) -> Option<()> {
-    let mut kind: Option<json::Raw<'a>> = None;
-    let mut symbol: Option<json::Raw<'a>> = None;
+    let mut kind: Option<json::Read<'a>> = None;
+    let mut symbol: Option<json::Read<'a>> = None;
     let mut fields = Fields::new();
-    let whole = cursor.object(|key, value| match key {
+    let whole = cursor.fields(|key, value| match key {
         b"T" => kind = Some(value),
         b"S" => symbol = Some(value),
         _ => fields.put(key, value),
     })?;
-    let kind = kind.and_then(json::Raw::text).unwrap_or(Cow::Borrowed(b""));
-    let symbol = symbol.and_then(json::Raw::text).unwrap_or(Cow::Borrowed(b""));
+    let kind = kind.and_then(json::Read::text).unwrap_or(Cow::Borrowed(b""));
+    let symbol = symbol.and_then(json::Read::text).unwrap_or(Cow::Borrowed(b""));
     let tick = fields.tick(&kind);
     visit(Message { kind: &kind, symbol: &symbol, tick, body: Body::Json(whole.0) });
     Some(())

@@ -89,7 +89,7 @@ fn read_rows(list: Raw<'_>, rows: Rows, page: &mut Page) -> Result<(), String> {
     Cursor::new(list.0)
         .array(|cursor| {
             let mut fields = Fields::new();
-            let whole = cursor.object(|key, value| fields.put(key, value))?;
+            let whole = cursor.fields(|key, value| fields.put(key, value))?;
             match fields.tick(rows.kind()) {
                 Some(tick) => page.ticks.push(tick),
                 None if rows == Rows::Trades && fields.is_empty_trade() => page.empty_trades += 1,

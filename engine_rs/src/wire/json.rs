@@ -64,6 +64,67 @@ impl Value for Raw<'_> {
     }
 }
 
+/// A value that was read while it was passed over, where that is cheap: numbers. Others are spans.
+#[derive(Clone, Copy, Debug)]
+pub enum Read<'a> {
+    Number(Dec),
+    Span(Raw<'a>),
+}
+
+impl<'a> Read<'a> {
+    /// The text of a span, escapes resolved.
+    #[inline]
+    pub fn text(self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Self::Number(_) => None,
+            Self::Span(raw) => raw.text(),
+        }
+    }
+}
+
+impl Value for Read<'_> {
+    #[inline]
+    fn dec(self) -> Option<Dec> {
+        match self {
+            Self::Number(dec) => Some(dec),
+            Self::Span(raw) => raw.dec(),
+        }
+    }
+
+    #[inline]
+    fn ns(self) -> Option<i64> {
+        match self {
+            Self::Number(_) => None,
+            Self::Span(raw) => raw.ns(),
+        }
+    }
+
+    #[inline]
+    fn id(self) -> Option<TradeId> {
+        match self {
+            Self::Number(Dec { mantissa, digits: 0 }) => u64::try_from(mantissa).ok().map(TradeId::Number),
+            Self::Number(_) => None,
+            Self::Span(raw) => raw.id(),
+        }
+    }
+
+    #[inline]
+    fn letter(self) -> Option<u8> {
+        match self {
+            Self::Number(_) => None,
+            Self::Span(raw) => raw.letter(),
+        }
+    }
+}
+
+/// The high bit of each byte of `word` that equals `byte`; above the first such byte there may be false ones.
+#[inline]
+fn has_byte(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let zeroed = word ^ (ONES * u64::from(byte));
+    zeroed.wrapping_sub(ONES) & !zeroed & (ONES << 7)
+}
+
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -117,9 +178,33 @@ impl<'a> Cursor<'a> {
         Some(Raw(&self.bytes[start..self.at]))
     }
 
+    /// The next value, read at once if it is a plain number.
+    #[inline]
+    pub fn read(&mut self) -> Option<Read<'a>> {
+        let first = self.peek()?;
+        if first == b'-' || first.is_ascii_digit() {
+            let start = self.at;
+            if let Some((dec, length)) = Dec::prefix(&self.bytes[start..]) {
+                self.at = start + length;
+                return Some(Read::Number(dec));
+            }
+        }
+        self.value().map(Read::Span)
+    }
+
     #[inline]
     fn skip_text(&mut self) -> Option<()> {
         self.at += 1;
+        // Eight bytes at a time, while none of them is a quote or a backslash.
+        while let Some(chunk) = self.bytes.get(self.at..self.at + 8) {
+            let word = u64::from_le_bytes(chunk.try_into().ok()?);
+            let found = has_byte(word, b'"') | has_byte(word, b'\\');
+            if found != 0 {
+                self.at += (found.trailing_zeros() / 8) as usize;
+                break;
+            }
+            self.at += 8;
+        }
         loop {
             match *self.bytes.get(self.at)? {
                 b'"' => {
@@ -130,6 +215,18 @@ impl<'a> Cursor<'a> {
                 _ => self.at += 1,
             }
         }
+    }
+
+    /// The key that is next, without its quotes. Most have one or two letters.
+    #[inline]
+    fn key(&mut self) -> Option<&'a [u8]> {
+        let start = self.at + 1;
+        match self.bytes.get(start..start + 3)? {
+            [one, b'"', _] if *one != b'"' && *one != b'\\' => self.at = start + 2,
+            [one, two, b'"'] if !matches!(one, b'"' | b'\\') && !matches!(two, b'"' | b'\\') => self.at = start + 3,
+            _ => self.skip_text()?,
+        }
+        Some(&self.bytes[start..self.at - 1])
     }
 
     fn skip_nested(&mut self) -> Option<()> {
@@ -153,7 +250,22 @@ impl<'a> Cursor<'a> {
 
     /// Call `visit(key, value)` for each member of the object that is next; returns the object's span.
     #[inline]
-    pub fn object(&mut self, mut visit: impl FnMut(&'a [u8], Raw<'a>)) -> Option<Raw<'a>> {
+    pub fn object(&mut self, visit: impl FnMut(&'a [u8], Raw<'a>)) -> Option<Raw<'a>> {
+        self.members(Self::value, visit)
+    }
+
+    /// As `object`, with numbers read at once.
+    #[inline]
+    pub fn fields(&mut self, visit: impl FnMut(&'a [u8], Read<'a>)) -> Option<Raw<'a>> {
+        self.members(Self::read, visit)
+    }
+
+    #[inline]
+    fn members<V>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Option<V>,
+        mut visit: impl FnMut(&'a [u8], V),
+    ) -> Option<Raw<'a>> {
         self.take(b'{')?;
         let start = self.at - 1;
         if self.peek()? == b'}' {
@@ -164,11 +276,9 @@ impl<'a> Cursor<'a> {
             if self.peek()? != b'"' {
                 return None;
             }
-            let key_start = self.at + 1;
-            self.skip_text()?;
-            let key = &self.bytes[key_start..self.at - 1];
+            let key = self.key()?;
             self.take(b':')?;
-            let value = self.value()?;
+            let value = read(self)?;
             visit(key, value);
             let next = self.peek()?;
             self.at += 1;

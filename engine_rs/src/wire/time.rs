@@ -25,6 +25,10 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<i64> {
     if text[at] == b'.' {
         at += 1;
         let start = at;
+        if let Some(eight) = text.get(at..at + 8).and_then(eight_digits) {
+            nanos = eight;
+            at += 8;
+        }
         while at < text.len() && text[at].is_ascii_digit() {
             if at - start < 9 {
                 nanos = nanos * 10 + i64::from(text[at] - b'0');
@@ -46,6 +50,22 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<i64> {
         + i64::from(second)
         - offset_s;
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+/// Eight digits at once.
+#[inline]
+fn eight_digits(text: &[u8]) -> Option<i64> {
+    let word = u64::from_le_bytes(text.try_into().ok()?);
+    let high = 0xf0f0_f0f0_f0f0_f0f0;
+    if word & high != 0x3030_3030_3030_3030 || word.wrapping_add(0x0606_0606_0606_0606) & high != 0x3030_3030_3030_3030
+    {
+        return None;
+    }
+    // Neighbours are joined: digits to pairs, pairs to fours, fours to the whole.
+    let digits = word & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some(((fours & 0xffff) * 10_000 + (fours >> 32)) as i64)
 }
 
 fn parse_offset(text: &[u8]) -> Option<i64> {
