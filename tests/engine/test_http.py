@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import time
 from typing import Any
 
@@ -310,3 +311,21 @@ async def test_a_history_that_cannot_be_read_whole_is_unavailable(
     venue.handler = lambda request: reply(body=body)
     with pytest.raises(Unavailable, match=reason):
         await new_client(venue.url).request_quotes("/q", [], "A", "A.X", 2, 0, builders)
+
+
+async def test_a_long_history_does_not_hold_up_the_loop(venue: Any, reply: Any, new_client: Any, builders: Any) -> None:
+    rows = [{"t": "2022-01-03T09:00:00Z", "p": 1.5, "s": 1, "i": n} for n in range(1, 10_001)]
+    venue.handler = lambda request: reply(body=json.dumps({"trades": {"A": rows}}).encode())
+    client = new_client(venue.url)
+    client.detach()
+    client.attach(asyncio.get_running_loop())
+    future = client.request_trades("/x", [], "A", "A.X", 2, 0, builders)
+    asyncio.get_running_loop().remove_reader(client.fd)
+    parts = 0
+    async with asyncio.timeout(10):
+        while not future.done():
+            parts += bool(select.select([client.fd], [], [], 0)[0])
+            client.dispatch()
+            await asyncio.sleep(0)
+    assert [trade[7] for trade in future.result()] == [f"id:{n}" for n in range(1, 10_001)]
+    assert parts == 3

@@ -199,3 +199,26 @@ async def test_a_trading_stream_with_header_auth_listens_at_once(
     await reader.state("ready")
     assert stream_venue.upgrades[0]["apca-api-key-id"] == keys.key
     assert reader.names() == ["connecting", "authenticated", "ready"]
+
+
+async def test_the_servers_pings_are_answered(stream_venue: Any, open_stream: Any) -> None:
+    reader = open_stream(ping_interval_s=60.0)
+    await reader.state("ready")
+    async with asyncio.timeout(10):
+        await (await stream_venue.sockets[0].ping())
+
+
+async def test_a_venue_that_accepts_and_closes_is_not_hammered(stream_venue: Any, open_stream: Any) -> None:
+    async def script(socket: Any) -> None:
+        await socket.send('[{"T":"success","msg":"connected"}]')
+        await stream_venue.receive(socket)
+        await socket.send('[{"T":"success","msg":"authenticated"}]')
+        await socket.close()
+
+    stream_venue.script = script
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    reader = open_stream(backoff_min_s=0.02, backoff_max_s=10.0)
+    await reader.state("disconnected", 5)
+    # 0.02 + 0.04 + 0.08 + 0.16 between the five: the wait grows although each time it got as far as ready.
+    assert loop.time() - started >= 0.3

@@ -16,8 +16,8 @@ from runner._engine import LoopWatchdog
 STUCK = """
 import sys, time
 from runner._engine import LoopWatchdog
-dog = LoopWatchdog(unhealthy_s=0.05, limit_s=0.3, exit_code=72, deadline_s=5.0,
-                   cancel_requests=[("DELETE", sys.argv[1] + "/v2/orders", [("APCA-API-SECRET-KEY", "top-secret-value")])])
+cancel = ("DELETE", sys.argv[1] + "/v2/orders", [("APCA-API-SECRET-KEY", "top-secret-value")])
+dog = LoopWatchdog(unhealthy_s=0.05, limit_s=0.3, exit_code=72, deadline_s=5.0, cancel_requests=[cancel])
 dog.start()
 dog.beat()
 time.sleep(60)

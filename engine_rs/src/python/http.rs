@@ -1,6 +1,6 @@
 //! `AlpacaHttpClient`: futures of the caller's loop, resolved when the loop calls `dispatch`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +29,16 @@ struct Build {
     offset_ns: i64,
 }
 
+/// A long history that is being built, a part at each dispatch, so that the loop is not held up.
+struct Building {
+    pending: Pending,
+    ticks: std::vec::IntoIter<Tick>,
+    list: Py<PyList>,
+}
+
+/// Objects built at one dispatch: about two milliseconds' worth.
+const BUILT_AT_ONCE: usize = 4096;
+
 struct Attached {
     event_loop: Py<PyAny>,
     create_future: Py<PyAny>,
@@ -41,6 +51,7 @@ type Params = Vec<(String, String)>;
 pub struct AlpacaHttpClient {
     client: std::sync::Arc<Client>,
     pending: Mutex<HashMap<u64, Pending>>,
+    building: Mutex<VecDeque<Building>>,
     attached: Mutex<Option<Attached>>,
     next_id: AtomicU64,
     closed: std::sync::atomic::AtomicBool,
@@ -87,6 +98,7 @@ impl AlpacaHttpClient {
         Ok(Self {
             client: Client::new(config).map_err(PyValueError::new_err)?,
             pending: Mutex::default(),
+            building: Mutex::default(),
             attached: Mutex::default(),
             next_id: AtomicU64::new(1),
             closed: false.into(),
@@ -129,10 +141,16 @@ impl AlpacaHttpClient {
         let mut resolved = 0;
         for (id, answer) in self.client.take_done() {
             let pending = self.pending.relock().remove(&id);
-            if let Some(pending) = pending {
-                resolved += usize::from(settle(py, &pending, answer)?);
+            match (pending, answer) {
+                (Some(pending), Answer::Ticks(Ok(ticks))) => {
+                    let list = PyList::empty(py).unbind();
+                    self.building.relock().push_back(Building { pending, ticks: ticks.into_iter(), list });
+                }
+                (Some(pending), answer) => resolved += usize::from(settle(py, &pending, conclude(py, answer))?),
+                (None, _) => {}
             }
         }
+        resolved += self.build_some(py)?;
         Ok(resolved)
     }
 
@@ -252,7 +270,8 @@ impl AlpacaHttpClient {
         if alive {
             self.dispatch(py)?;
         }
-        let left: Vec<Pending> = self.pending.relock().drain().map(|(_, pending)| pending).collect();
+        let mut left: Vec<Pending> = self.pending.relock().drain().map(|(_, pending)| pending).collect();
+        left.extend(self.building.relock().drain(..).map(|building| building.pending));
         for pending in left.iter().filter(|_| alive) {
             let reason = "the client was closed";
             let answer = if pending.command {
@@ -260,7 +279,7 @@ impl AlpacaHttpClient {
             } else {
                 Answer::Body(Err(ReadError::unavailable(reason)))
             };
-            settle(py, pending, answer)?;
+            settle(py, pending, conclude(py, answer))?;
         }
         self.detach(py)
     }
@@ -276,6 +295,26 @@ impl AlpacaHttpClient {
             return Err(PyRuntimeError::new_err("this AlpacaHttpClient is closed"));
         }
         Ok(())
+    }
+
+    /// Go on with the history that is next; the descriptor stays readable while more is to be built.
+    fn build_some(&self, py: Python<'_>) -> PyResult<usize> {
+        let Some(mut building) = self.building.relock().pop_front() else { return Ok(0) };
+        let mut resolved = 0;
+        if !is_done(building.pending.future.bind(py))? {
+            match building.advance(py, BUILT_AT_ONCE) {
+                Ok(false) => self.building.relock().push_front(building),
+                Ok(true) => {
+                    let list = building.list.clone_ref(py).into_any();
+                    resolved = usize::from(settle(py, &building.pending, Ok(list))?);
+                }
+                Err(error) => resolved = usize::from(settle(py, &building.pending, Err(error))?),
+            }
+        }
+        if !self.building.relock().is_empty() {
+            self.client.notify.raise();
+        }
+        Ok(resolved)
     }
 
     fn submit(&self, py: Python<'_>, job: Job, build: Option<Build>) -> PyResult<Py<PyAny>> {
@@ -320,19 +359,22 @@ impl AlpacaHttpClient {
     }
 }
 
+/// What a future is resolved with.
+fn conclude(py: Python<'_>, answer: Answer) -> PyResult<Py<PyAny>> {
+    match answer {
+        Answer::Body(Ok(body)) => Ok(PyBytes::new(py, &body).into_any().unbind()),
+        Answer::Outcome(outcome) => outcome::into_py(py, outcome),
+        Answer::Body(Err(error)) | Answer::Ticks(Err(error)) => Err(errors::from_read(py, error)),
+        Answer::Ticks(Ok(_)) => Err(errors::EngineError::new_err("a history is built, not concluded")),
+    }
+}
+
 /// Resolve one future, unless nobody waits for it any more.
-fn settle(py: Python<'_>, pending: &Pending, answer: Answer) -> PyResult<bool> {
+fn settle(py: Python<'_>, pending: &Pending, result: PyResult<Py<PyAny>>) -> PyResult<bool> {
     let future = pending.future.bind(py);
-    if future.call_method0("done")?.is_truthy()? {
+    if is_done(future)? {
         return Ok(false);
     }
-    let result = match (answer, &pending.build) {
-        (Answer::Body(Ok(body)), _) => Ok(PyBytes::new(py, &body).into_any().unbind()),
-        (Answer::Outcome(outcome), _) => outcome::into_py(py, outcome),
-        (Answer::Ticks(Ok(ticks)), Some(build)) => build_all(py, &ticks, build),
-        (Answer::Body(Err(error)) | Answer::Ticks(Err(error)), _) => Err(errors::from_read(py, error)),
-        (Answer::Ticks(Ok(_)), None) => Err(errors::EngineError::new_err("a history without builders")),
-    };
     match result {
         Ok(value) => future.call_method1("set_result", (value,))?,
         Err(error) => future.call_method1("set_exception", (error.into_value(py),))?,
@@ -340,14 +382,25 @@ fn settle(py: Python<'_>, pending: &Pending, answer: Answer) -> PyResult<bool> {
     Ok(true)
 }
 
-fn build_all(py: Python<'_>, ticks: &[Tick], build: &Build) -> PyResult<Py<PyAny>> {
-    let builders = build.builders.get();
-    let list = PyList::empty(py);
-    for tick in ticks {
-        let object = builders.tick(py, tick, &build.target, build.offset_ns, None)?;
-        let object = object
-            .ok_or_else(|| errors::EngineError::new_err(format!("{tick:?} has more digits than the scale holds")))?;
-        list.append(object)?;
+fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    future.call_method0("done")?.is_truthy()
+}
+
+impl Building {
+    /// Build up to `limit` objects; true once all are there.
+    fn advance(&mut self, py: Python<'_>, limit: usize) -> PyResult<bool> {
+        let Some(build) = &self.pending.build else {
+            return Err(errors::EngineError::new_err("a history without builders"));
+        };
+        let builders = build.builders.get();
+        let list = self.list.bind(py);
+        for tick in self.ticks.by_ref().take(limit) {
+            let object = builders.tick(py, &tick, &build.target, build.offset_ns, None)?;
+            let object = object.ok_or_else(|| {
+                errors::EngineError::new_err(format!("{tick:?} has more digits than the scale holds"))
+            })?;
+            list.append(object)?;
+        }
+        Ok(self.ticks.len() == 0)
     }
-    Ok(list.into_any().unbind())
 }
