@@ -1,4 +1,4 @@
-"""Which hosts and keys a run uses, and the checks that keep paper keys and live money apart."""
+"""Which hosts and keys a run uses. A key of the wrong kind (paper, live) is a mistake that the config finds."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ def real(config: RunnerConfig, *, live: bool) -> tuple[dict[str, Endpoint], dict
     paper = config.environment != "live"
     accounts = {}
     for name, account in config.accounts.items():
-        key = account.key.value.get_secret_value()
-        _check_kind(name, key, paper=paper)
-        accounts[name] = Endpoint(key, account.secret.value.get_secret_value(), paper, trading_url=account.url)
+        key, secret = account.key.value.get_secret_value(), account.secret.value.get_secret_value()
+        accounts[name] = Endpoint(key, secret, paper, trading_url=account.url)
     feeds = {}
     for name, feed in config.feeds.items():
         key_ref, secret_ref = config.feed_credentials(name)
@@ -51,16 +50,3 @@ def real(config: RunnerConfig, *, live: bool) -> tuple[dict[str, Endpoint], dict
             stream_url=feed.stream_url,
         )
     return accounts, feeds
-
-
-def _check_kind(name: str, key: str, *, paper: bool) -> None:
-    """Refuse a live key (AK…) for paper trading and a paper key (PK…) for live trading; the key itself isn't shown."""
-    wrong = key.startswith("AK") if paper else key.startswith("PK")
-    if not wrong:
-        return
-    kind, other = ("paper", "live") if paper else ("live", "paper")
-    raise NodeError(
-        ExitCode.CONFIG,
-        f"account {name}: its key is for {other} trading, and this file is for {kind} trading",
-        f"use the account's {kind} key, or change `environment` if {other} trading is what you mean",
-    )

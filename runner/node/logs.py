@@ -32,7 +32,8 @@ _CHATTER = re.compile(
 )
 # Nautilus warns about these in the normal course of this node's life, which handles each of them itself.
 _EXPECTED = re.compile(
-    r"already stopped$|Residual |when not overridden|No clients to disconnect|Reconciliation deactivated"
+    r"already stopped$|Received <.*with no |Residual "
+    r"|when not overridden|No clients to disconnect|Reconciliation deactivated"
 )
 # An exception that a guard or the lifecycle reports in its own words.
 _NAUTILUS_LEVEL = {"debug": "INFO", "info": "INFO", "warning": "WARNING", "error": "ERROR"}

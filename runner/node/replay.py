@@ -92,7 +92,7 @@ class ReplayHook(BaseHook):
                 ExitCode.CONNECT, f"the simulated exchange's control channel is not there: {error!r}"
             ) from error
         what = "a made-up (synthetic) day" if hello.synthetic else f"{self._ready.date}"
-        log.info("replaying %s: %s", what, ", ".join(self._ready.symbols))
+        log.info("replaying %s of %s from %s", what, ", ".join(self._ready.symbols), self._ready.url)
 
     async def started(self, node: Node) -> None:
         assert node.parts is not None

@@ -86,7 +86,7 @@ def _positions(node: Node, name: str, client: Any) -> list[dict[str, Any]]:
                 "account": name,
                 "strategy": node.parts.names.get(position.strategy_id.value, position.strategy_id.value),
                 "symbol": str(position.instrument_id.symbol),
-                "quantity": str(position.signed_decimal_qty()),
+                "quantity": f"{position.signed_decimal_qty().normalize():f}",
                 "avg_price": str(Decimal(str(position.avg_px_open))),
                 "unrealized_pnl": None if unrealized is None else str(unrealized),
             }
