@@ -28,7 +28,8 @@ _LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "WARN": logging.WARNING
 _CHATTER = re.compile(
     r"<--|-->|\[(CMD|EVT|REQ|RES|DOC|RPT)\]|self\.config\.|Set ClientOrderIdGenerator|Registered Indicator"
     r"|Canceled Timer|Canceling executor|Received <|(READY|STARTING|RUNNING|STOPPING|STOPPED|DISPOSED|INITIALIZED)$"
-    r"|No user state|Subscribed |Unsubscribed |Saved state|Loaded state"
+    # Ticks that an example prints for debugging, thousands a day.
+    r"|(QuoteTick|TradeTick|Bar)\(|No user state|Subscribed |Unsubscribed |Saved state|Loaded state"
 )
 # Nautilus warns about these in the normal course of this node's life, which handles each of them itself.
 _EXPECTED = re.compile(

@@ -54,10 +54,11 @@ def _account(node: Node, name: str, client: Any) -> dict[str, str | None]:
     closing = node.closing.get(name) or client.opening
     positions = _of_account(node, client)
     realized = sum((_money(p.realized_pnl) for p in positions), Decimal(0))
-    unrealized: Decimal | None = Decimal(0)
-    for position in positions:
-        value = _unrealized(node, position)
-        unrealized = None if value is None or unrealized is None else unrealized + value
+    unrealized = None
+    if closing is not None:
+        # By the broker's own marks, so that it explains the broker's equity.
+        cost = sum((p.signed_decimal_qty() * Decimal(str(p.avg_px_open)) for p in positions if p.is_open), Decimal(0))
+        unrealized = closing.equity - closing.cash - cost
     return {
         "cash": str(closing.cash) if closing is not None else None,
         "equity": str(closing.equity) if closing is not None else None,

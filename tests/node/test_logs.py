@@ -1,0 +1,86 @@
+"""One readable line for each thing that happened, whoever said it, and no secret in any."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from runner.config.secrets import remember
+from runner.node.logs import StdoutTap, set_up
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers() -> object:
+    root, ours = logging.getLogger(), logging.getLogger("runner")
+    handlers, level = list(root.handlers), ours.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    ours.setLevel(level)
+
+
+def told(level: int, component: str, text: str, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    tap = StdoutTap.__new__(StdoutTap)
+    tap.strategies = {"EMACross"}
+    caplog.set_level("DEBUG", "runner")
+    tap.emit(level, component, text)
+    return [(r.levelname, r.getMessage()) for r in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("level", "component", "text", "shown"),
+    [
+        (logging.INFO, "EMACross", "crossed upwards", "INFO"),
+        (logging.INFO, "EMACross", "<--[EVT] OrderFilled(...)", "DEBUG"),
+        (logging.INFO, "EMACross", "TradeTick(IBM.ALPACA,1.00,1)", "DEBUG"),
+        (logging.INFO, "DataEngine", "RUNNING", "DEBUG"),
+        (logging.WARNING, "DataClient-ALPACA", "Market data: disconnected (cut)", "WARNING"),
+        (logging.WARNING, "T-001", "EMACross-a already stopped", "DEBUG"),
+        (logging.ERROR, "ExecEngine", "no such client", "ERROR"),
+    ],
+)
+def test_each_line_has_the_level_that_a_person_gives_it(
+    level: int, component: str, text: str, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert told(level, component, text, caplog) == [(shown, f"{component}: {text}")]
+
+
+def test_a_file_takes_json_with_secrets_masked(tmp_path: Path) -> None:
+    remember([SecretStr("hunter2hunter2")])
+    set_up("info", tmp_path / "logs", "json", "node").write = lambda text, level: None
+    try:
+        raise ValueError("hunter2hunter2")
+    except ValueError:
+        logging.getLogger("runner.node").exception("the key is %s", "hunter2hunter2")
+    (line,) = (tmp_path / "logs" / "node.jsonl").read_text().splitlines()
+    entry = json.loads(line)
+    assert entry["level"] == "error"
+    assert "ValueError" in entry["traceback"]
+    assert "hunter2" not in line
+
+
+def test_what_is_printed_goes_to_stderr_and_stdout_is_for_the_summary_alone() -> None:
+    code = (
+        "import os, sys\n"
+        "from runner.node.logs import StdoutTap, set_up\n"
+        "set_up('info', None, 'text', 'n')\n"
+        "tap = StdoutTap({'S'})\n"
+        "print('from a strategy')\n"
+        "os.write(1, b'2026-01-01T00:00:00.000000001Z [INFO] T-1.S: own words\\n')\n"
+        "os.write(1, b'2026-01-01T00:00:00.000000001Z [ERROR] T-1.X: trouble\\nsecond line\\n')\n"
+        "tap.out.write('{}')\n"
+        "tap.out.flush()\n"
+        "tap.close()\n"
+        "print('after')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "{}after\n"
+    lines = [line[9:] for line in done.stderr.splitlines()]
+    assert lines == ["from a strategy", "S: own words", "error: X: trouble", "error:   second line"]

@@ -1,0 +1,72 @@
+"""The watchdog is beaten while the loop turns, and knows what to cancel if it stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nautilus_trader.model.enums import OrderSide
+
+from runner.node.watchdog import WatchdogHook, opening_orders
+from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
+
+
+class Recorder:
+    """A watchdog that only remembers."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.requests: list[Any] = []
+        self.healthy = True
+        self.stopped = False
+
+    def start(self) -> None: ...
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    def set_cancel_requests(self, cancel_requests: Any) -> None:
+        self.requests.append(list(cancel_requests))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+async def test_it_is_beaten_and_told_of_orders(behaviour: Behaviour) -> None:
+    recorder, given = Recorder(), []
+
+    def make(unhealthy_s: float, limit_s: float) -> Recorder:
+        given.append((unhealthy_s, limit_s))
+        return recorder
+
+    hook = WatchdogHook(lambda client: "http://venue", make)
+    plan = make_plan({"a": Quiet}, unhealthy_after="20ms", hang_limit="5s")
+    async with Run(plan, behaviour, hooks=(hook,)) as run:
+        order = run.strategy("a").limit()
+        await run.until(lambda: order.is_open)
+        await run.until(lambda: recorder.requests and recorder.requests[-1], turns=500_000)
+        assert recorder.requests[-1] == [
+            (
+                "DELETE",
+                f"http://venue/v2/orders/{order.venue_order_id}",
+                (("APCA-API-KEY-ID", "key"), ("APCA-API-SECRET-KEY", "secret")),
+            )
+        ]
+        assert hook.healthy()[0]
+        recorder.healthy = False
+        assert not hook.healthy()[0]
+    assert given == [(0.02, 5.0)]
+    assert recorder.beats >= 2
+    assert not recorder.stopped
+    hook.stop()
+    assert recorder.stopped
+
+
+async def test_an_order_that_closes_a_position_is_left_to_work(behaviour: Behaviour) -> None:
+    async with Run(make_plan({"a": Quiet}), behaviour) as run:
+        strategy = run.strategy("a")
+        strategy.market()
+        await run.until(lambda: run.node.parts.kernel.cache.positions_open())
+        closing, opening = strategy.limit("110.00", OrderSide.SELL), strategy.limit("90.00")
+        await run.until(lambda: closing.is_open and opening.is_open)
+        urls = [url for _, url, _ in opening_orders(run.node, lambda client: "http://venue")]
+        assert urls == [f"http://venue/v2/orders/{opening.venue_order_id}"]
