@@ -19,9 +19,9 @@ $(VENV)/.installed: requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.installed pyproject.toml $(ENGINE_SOURCES)
+$(VENV)/.built: $(VENV)/.installed Makefile pyproject.toml $(ENGINE_SOURCES)
 	@echo "compiling the engine"
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --quiet
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: setup ## trade a simulated day from configs/paper.yaml, no keys and no network needed
