@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements/dev.lock
 
 $(VENV)/.built: $(VENV)/.installed Makefile pyproject.toml $(ENGINE_SOURCES)
 	@echo "compiling the engine"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: setup ## trade a simulated day from configs/paper.yaml, no keys and no network needed
