@@ -153,6 +153,11 @@ class AccountConfig(Section):
     key: SecretRef
     secret: SecretRef
     url: Url | None = Field(None, description="Instead of the broker's address for the environment.")
+    on_stream_down: Literal["deny", "wait"] = Field(
+        "deny",
+        description="An order that opens while trade updates do not arrive: deny it, or let it wait "
+        "for them. What closes, and cancels, always go out.",
+    )
     limits: RiskLimits | None = None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts
 from runner.risk.gate import RiskGate
 from runner.risk.limits import Limits, LimitsBook
@@ -29,6 +31,7 @@ def install_gate(plan: NodePlan, parts: Parts) -> RiskGate:
             accounts={name: Limits.of(account.limits) for name, account in config.accounts.items()},
             strategies={name: Limits.of(strategy.limits) for name, strategy in config.strategies.items()},
         ),
+        outage=lambda account, _strategy: outage(config, parts.exec_clients, account),
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
         account_name=account_name,
@@ -38,3 +41,16 @@ def install_gate(plan: NodePlan, parts: Parts) -> RiskGate:
     for client in parts.exec_clients.values():
         client.set_gate_check(gate.approved)
     return gate
+
+
+def outage(
+    config: RunnerConfig,
+    exec_clients: Mapping[str, Any],
+    account: str,
+) -> str | None:
+    """What keeps orders of an account from opening anything, in words."""
+    if config.accounts[account].on_stream_down == "wait":
+        return None
+    if not exec_clients[account].ready:
+        return f"the trade updates of account {account} are not arriving"
+    return None

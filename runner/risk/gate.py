@@ -50,8 +50,9 @@ class RiskGate:
         is the data's.
     route : callable, optional
         Applied to every command first: it puts the strategy's client into the command.
-    opening_allowed : callable, optional
-        Whether an account may open positions now: False while its trade updates are not arriving.
+    outage : callable, optional
+        What keeps an account and a strategy, given by the file's names, from opening anything now: a stream that is
+        down, in words. None where all is well.
     account_of : callable, optional
         The account of a command; by default told by the order, the command's client, or the venue.
     account_name, strategy_name : callable, optional
@@ -74,7 +75,7 @@ class RiskGate:
         limits: LimitsBook,
         venue_now_ns: Callable[[], int] | None = None,
         route: Callable[[Any], Any] | None = None,
-        opening_allowed: Callable[[Any], bool] | None = None,
+        outage: Callable[[str, str], str | None] | None = None,
         account_of: Callable[[Any], Any] | None = None,
         account_name: Callable[[Any], str] | None = None,
         strategy_name: Callable[[Any], str] | None = None,
@@ -106,7 +107,7 @@ class RiskGate:
             rates=OrderRates(),
             states=self.states,
             venue_now_ns=now_ns,
-            opening_allowed=opening_allowed or (lambda _account_id: True),
+            outage=outage or (lambda _account, _strategy: None),
         )
         self.denied: Counter[Code] = Counter()
         """Orders and modifications denied, by code."""

@@ -83,7 +83,7 @@ class Judge:
         rates: OrderRates,
         states: States,
         venue_now_ns: Callable[[], int],
-        opening_allowed: Callable[[Any], bool],
+        outage: Callable[[str, str], str | None],
     ) -> None:
         self.limits = limits
         self._cache = cache
@@ -92,7 +92,7 @@ class Judge:
         self._rates = rates
         self._states = states
         self._venue_now_ns = venue_now_ns
-        self._opening_allowed = opening_allowed
+        self._outage = outage
 
     def candidate(self, order: Any) -> Candidate:
         """The order as it was made."""
@@ -209,11 +209,8 @@ class Judge:
                 Code.NO_ACCOUNT,
                 f"the account {subject.account or '(unknown)'} is not known yet, so nothing can be opened",
             )
-        if not self._opening_allowed(subject.account_id):
-            return Denial(
-                Code.STREAM_DOWN,
-                f"the trade updates of account {subject.account} are not arriving, so nothing can be opened",
-            )
+        if (outage := self._outage(subject.account, subject.strategy)) is not None:
+            return Denial(Code.STREAM_DOWN, f"{outage}, so nothing can be opened")
         return None
 
     def _order_size(

@@ -387,8 +387,8 @@ def test_an_account_whose_updates_do_not_arrive_opens_nothing_but_closes(bench):
         s.market(BUY, 1)
         s.market(SELL, 100)
 
-    ours, _, engine = bench.run(lambda s: s.market(BUY, 100), down, opening_allowed=lambda _account: up[0])
-    assert ours.codes() == ["STREAM_DOWN"]
+    ours, _, engine = bench.run(lambda s: s.market(BUY, 100), down, outage=lambda account, strategy: None if up[0] else f"{account} hears nothing")
+    assert ours.denials() == ["STREAM_DOWN: ALPACA hears nothing, so nothing can be opened"]
     assert engine.portfolio.net_position(IBM) == 0
 
 
@@ -398,10 +398,10 @@ def test_an_order_without_an_account_is_denied(bench):
 
 
 def test_a_fault_in_the_gate_denies_and_never_raises(bench):
-    def broken(_account: Any) -> bool:
+    def broken(_account: str, _strategy: str) -> str | None:
         raise RuntimeError("a bug")
 
-    ours, gate, _ = bench.run(lambda s: s.market(BUY, 1), opening_allowed=broken)
+    ours, gate, _ = bench.run(lambda s: s.market(BUY, 1), outage=broken)
     assert ours.denials() == ["GATE_ERROR: the gate could not judge it (RuntimeError: a bug)"]
     assert gate.errors == 1
 
