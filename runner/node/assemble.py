@@ -52,7 +52,7 @@ def assemble(
 ) -> Assembled:
     """Raises NodeError where the run must not begin: live trading half asked for, an account in use."""
     watchdog = WatchdogHook(trading_url)
-    telemetry = TelemetryHook(config.metrics.host, config.metrics.port, watchdog.healthy)
+    telemetry = TelemetryHook(config.metrics.host, config.metrics.port, watchdog.healthy, any_port=exchange is not None)
     result = SummaryHook()
     hooks: list[Hook] = [watchdog, telemetry, result]
     locks: list[AccountLock] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +15,26 @@ from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.guard import Fault
 from runner.node.node import BaseHook, Node
 
+log = logging.getLogger("runner.node")
+
 
 class TelemetryHook(BaseHook):
-    """`host` None counts without serving. `healthy` is asked from the server's thread."""
+    """`host` None counts without serving. `healthy` is asked from the server's thread.
 
-    def __init__(self, host: str | None, port: int | None, healthy: Callable[[], tuple[bool, str]]) -> None:
+    With `any_port` a port that is taken gives way to a free one: simulated runs stand side by side with the node
+    whose file they try out, while a real node's scraper would look in vain.
+    """
+
+    def __init__(
+        self,
+        host: str | None,
+        port: int | None,
+        healthy: Callable[[], tuple[bool, str]],
+        *,
+        any_port: bool = False,
+    ) -> None:
         self._address = (host, port)
+        self._any_port = any_port
         self._healthy = healthy
         self._task: asyncio.Task[None] | None = None
         self._node: Node | None = None
@@ -58,11 +73,22 @@ class TelemetryHook(BaseHook):
         metrics.set_up(True)
         host, port = self._address
         if host is not None and port is not None:
-            self.server = MetricsServer(host, port, metrics, self._healthy, self.ready)
-            try:
-                self.server.start()
-            except ListenError as error:
+            self.server = self._serve(host, port, metrics)
+
+    def _serve(self, host: str, port: int, metrics: Metrics) -> MetricsServer:
+        server = MetricsServer(host, port, metrics, self._healthy, self.ready)
+        try:
+            server.start()
+        except ListenError as error:
+            if not self._any_port:
                 raise NodeError(ExitCode.CONFIG, str(error)) from error
+            server = MetricsServer(host, 0, metrics, self._healthy, self.ready)
+            try:
+                server.start()
+            except ListenError:
+                raise NodeError(ExitCode.CONFIG, str(error)) from error
+            log.warning("metrics: port %d is taken, so they are at %s/metrics", port, server.url)
+        return server
 
     async def connected(self, node: Node) -> None:
         parts, metrics = node.parts, self.metrics
