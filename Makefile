@@ -25,7 +25,7 @@ $(VENV)/.built: $(VENV)/.installed Makefile pyproject.toml $(ENGINE_SOURCES)
 	@touch $@
 
 run: setup ## trade a simulated day from configs/paper.yaml, no keys and no network needed
-	$(BIN)/runner configs/paper.yaml --sim --speed 300
+	$(BIN)/runner configs/paper.yaml --sim --start 09:00 --speed 600
 
 test: setup ## every test, Python and Rust
 	cargo test --workspace --locked --quiet
