@@ -12,7 +12,7 @@ from nautilus_trader.model.objects import AccountBalance, MarginBalance, Money
 
 from runner._engine import EngineError
 from runner.alpaca.constants import NANOS, USD
-from runner.alpaca.models import Account, WireError
+from runner.alpaca.models import Account, Position, WireError
 
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
@@ -24,13 +24,17 @@ OPENING_TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class BrokerSnapshot:
-    """Cash and equity (USD) and signed positions (shares), with the newest FILL activity that they include."""
+    """Cash and equity (USD) and signed positions (shares), with the newest FILL activity that they include.
+
+    `marks` are the broker's own prices of the positions, where it has any: equity is made of them.
+    """
 
     cash: Decimal
     equity: Decimal
     positions: dict[str, Decimal] = field(default_factory=dict)
     last_fill_id: str | None = None
     ts_ns: int = 0
+    marks: dict[str, Decimal] = field(default_factory=dict)
 
 
 def usd(value: Decimal | None) -> Money:
@@ -52,7 +56,7 @@ class AccountBook:
         account, _ = await rest.account()
         positions = await rest.positions()
         last = await rest.last_fill_id()
-        return self._made(account, {row.symbol: row.signed_qty for row in positions}, last)
+        return self._made(account, positions, last)
 
     async def opening(self) -> BrokerSnapshot:
         """A snapshot into which no fill came while it was read. Raises as `snapshot` does, or RuntimeError."""
@@ -66,14 +70,21 @@ class AccountBook:
             if before == await rest.last_fill_id():
                 self._client.gaps.before, self._client.gaps.newest = recent, before
                 self.tell(account, body)
-                return self._made(account, {row.symbol: row.signed_qty for row in positions}, before)
+                return self._made(account, positions, before)
         raise RuntimeError(
             f"the account kept trading while its opening balance was read ({OPENING_TRIES} tries); "
             "stop what else trades it"
         )
 
-    def _made(self, account: Account, positions: dict[str, Decimal], last: str | None) -> BrokerSnapshot:
-        return BrokerSnapshot(account.cash, account.equity, positions, last, self._client.venue_clock.now_ns())
+    def _made(self, account: Account, positions: list[Position], last: str | None) -> BrokerSnapshot:
+        return BrokerSnapshot(
+            account.cash,
+            account.equity,
+            {row.symbol: row.signed_qty for row in positions},
+            last,
+            self._client.venue_clock.now_ns(),
+            {row.symbol: row.current_price for row in positions if row.current_price is not None},
+        )
 
     def tell(self, account: Account, body: bytes) -> None:
         """Send Nautilus the account: total is cash, margins are the account's, `info` has every field as text."""

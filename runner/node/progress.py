@@ -53,9 +53,9 @@ class ReplayBar:
             self._task = self._progress.add_task(self._label, total=max(total, 1), clock="--:--:--")
             self._progress.start()
 
-    def update(self, venue_ns: int, sent: int, total: int) -> None:
+    def update(self, venue_ns: int, done: int, total: int) -> None:
         if self._task is not None:
-            self._progress.update(self._task, completed=sent, total=max(total, 1), clock=venue_time(venue_ns))
+            self._progress.update(self._task, completed=done, total=max(total, 1), clock=venue_time(venue_ns))
 
     def stop(self) -> None:
         if self._task is not None:

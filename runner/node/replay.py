@@ -73,6 +73,7 @@ class ReplayHook(BaseHook):
         self._bar = bar
         self._control: Control | None = None
         self._node: Node | None = None
+        self._first_ns: int | None = None
 
     async def connected(self, node: Node) -> None:
         self._node = node
@@ -108,7 +109,13 @@ class ReplayHook(BaseHook):
             await self._control.close()
 
     def _on_progress(self, progress: Progress) -> None:
-        self._bar.update(progress.venue_ns, progress.sent, progress.total)
+        hello = self._control.hello if self._control is not None else None
+        if self._lockstep or hello is None:
+            self._bar.update(progress.venue_ns, progress.sent, progress.total)
+        else:
+            # At a given speed it is venue time that passes evenly, not the messages, which crowd at the open.
+            first = self._first_ns = self._first_ns or progress.venue_ns
+            self._bar.update(progress.venue_ns, progress.venue_ns - first, hello.end_ns - first)
 
     def _on_end(self, problem: str | None) -> None:
         assert self._node is not None

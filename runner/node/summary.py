@@ -57,13 +57,13 @@ def _account(node: Node, name: str, client: Any) -> dict[str, str | None]:
     unrealized = None
     if closing is not None:
         # By the broker's own marks, so that it explains the broker's equity.
-        cost = sum((p.signed_decimal_qty() * Decimal(str(p.avg_px_open)) for p in positions if p.is_open), Decimal(0))
+        cost = sum((p.signed_decimal_qty() * _price(p.avg_px_open) for p in positions if p.is_open), Decimal(0))
         unrealized = closing.equity - closing.cash - cost
     return {
         "cash": str(closing.cash) if closing is not None else None,
         "equity": str(closing.equity) if closing is not None else None,
-        "realized_pnl": str(realized),
-        "unrealized_pnl": None if unrealized is None else str(unrealized),
+        "realized_pnl": _plain(realized),
+        "unrealized_pnl": None if unrealized is None else _plain(unrealized),
     }
 
 
@@ -78,27 +78,43 @@ def _of_account(node: Node, client: Any) -> list[Any]:
 def _positions(node: Node, name: str, client: Any) -> list[dict[str, Any]]:
     assert node.parts is not None
     rows = []
+    marks = getattr(node.closing.get(name), "marks", {})
     for position in node.parts.kernel.cache.positions_open():
         if position.account_id != client.account_id:
             continue
-        unrealized = _unrealized(node, position)
+        mark = marks.get(str(position.instrument_id.symbol))
+        unrealized = _unrealized(node, position, mark)
         rows.append(
             {
                 "account": name,
                 "strategy": node.parts.names.get(position.strategy_id.value, position.strategy_id.value),
                 "symbol": str(position.instrument_id.symbol),
-                "quantity": f"{position.signed_decimal_qty().normalize():f}",
-                "avg_price": str(Decimal(str(position.avg_px_open))),
-                "unrealized_pnl": None if unrealized is None else str(unrealized),
+                "quantity": _plain(position.signed_decimal_qty()),
+                "avg_price": _plain(_price(position.avg_px_open)),
+                "unrealized_pnl": None if unrealized is None else _plain(unrealized),
             }
         )
     return rows
 
 
-def _unrealized(node: Node, position: Any) -> Decimal | None:
-    """At the last quote's closing side, else the last trade; None where there was neither."""
+def _price(average: float) -> Decimal:
+    """Nautilus keeps average prices as floats: what lies beyond the ninth decimal is noise of their making."""
+    return Decimal(average).quantize(Decimal("1e-9")).normalize()
+
+
+def _plain(value: Decimal) -> str:
+    """Without exponent and needless zeros."""
+    return f"{value.normalize():f}"
+
+
+def _unrealized(node: Node, position: Any, mark: Decimal | None) -> Decimal | None:
+    """At the broker's own price, else the last quote's closing side, else the last trade; None where there is none."""
     if position.is_closed:
         return Decimal(0)
+    if mark is not None:
+        multiplier: Decimal = position.multiplier.as_decimal()
+        quantity: Decimal = position.signed_decimal_qty()
+        return quantity * multiplier * (mark - _price(position.avg_px_open))
     assert node.parts is not None
     cache = node.parts.kernel.cache
     quote = cache.quote_tick(position.instrument_id)

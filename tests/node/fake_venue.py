@@ -67,6 +67,7 @@ class Behaviour:
     connected: asyncio.Event = field(default_factory=asyncio.Event)
     cash: Decimal = Decimal(100000)
     cancels: list[str] = field(default_factory=list)
+    marks: dict[str, Decimal] = field(default_factory=dict)
 
 
 async def act(behaviour: Any) -> None:
@@ -102,6 +103,7 @@ class FakeSnapshot:
     equity: Decimal
     positions: dict[str, Decimal]
     ts_ns: int = 0
+    marks: dict[str, Decimal] = field(default_factory=dict)
 
 
 class FakeData(LiveMarketDataClient):
@@ -192,7 +194,7 @@ class FakeExec(LiveExecutionClient):
 
     async def broker_snapshot(self) -> FakeSnapshot:
         await act(self.behaviour.snapshot)
-        return FakeSnapshot(self.cash, self.cash, dict(self.held))
+        return FakeSnapshot(self.cash, self.cash, dict(self.held), marks=dict(self.behaviour.marks))
 
     async def non_trade_activities(self, since: Any) -> list[Any]:
         return []

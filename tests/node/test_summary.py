@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from decimal import Decimal
 
 from rich.console import Console
 
@@ -12,6 +13,7 @@ from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
 
 async def test_the_object_has_what_it_promises_and_money_is_text(behaviour: Behaviour) -> None:
     hook = SummaryHook()
+    behaviour.marks["IBM"] = Decimal("101.5")
     async with Run(make_plan({"a": Quiet}), behaviour, hooks=(hook,)) as run:
         run.strategy("a").market()
         await run.until(lambda: run.exec.held)
@@ -30,7 +32,8 @@ async def test_the_object_has_what_it_promises_and_money_is_text(behaviour: Beha
     assert summary["fills"] == 1
     assert summary["ticks"] == {"quotes": 3, "trades": 2, "bars": 1}
     assert summary["accounts"]["main"]["cash"] == "99000.00"
-    assert [(p["symbol"], p["quantity"]) for p in summary["positions"]] == [("IBM", "10")]
+    shown = [(p["symbol"], p["quantity"], p["avg_price"], p["unrealized_pnl"]) for p in summary["positions"]]
+    assert shown == [("IBM", "10", "100", "15")], "at the broker's mark, without needless zeros"
     assert summary["books_agree"] is False
     assert summary["books"]["main"]["differences"] == [{"what": "BAC", "ours": "0", "broker": "10"}]
     out = io.StringIO()
