@@ -120,15 +120,20 @@ def _what(error: BaseException) -> str:
 def config_class(strategy: type) -> type:
     """The class of a strategy's `config`: by its __init__'s annotation, or `<Class>Config` beside it.
 
-    Raises ClassProblem.
+    One without either has its parent's. Raises ClassProblem.
     """
     from nautilus_trader.config import StrategyConfig
+    from nautilus_trader.trading.strategy import Strategy
 
-    beside = getattr(sys.modules.get(strategy.__module__), f"{strategy.__name__}Config", None)
     annotated = _annotation(strategy)
-    for found in (annotated, beside):
-        if _is(found, StrategyConfig):
-            return typing.cast("type", found)
+    if _is(annotated, StrategyConfig) and "__init__" in vars(strategy):
+        return typing.cast("type", annotated)
+    for ancestor in strategy.__mro__[: strategy.__mro__.index(Strategy)]:
+        beside = getattr(sys.modules.get(ancestor.__module__), f"{ancestor.__name__}Config", None)
+        if _is(beside, StrategyConfig):
+            return typing.cast("type", beside)
+        if "__init__" in vars(ancestor) and _is(annotated, StrategyConfig):
+            return typing.cast("type", annotated)
     if annotated is None or annotated is StrategyConfig:
         return typing.cast("type", StrategyConfig)
     raise ClassProblem(

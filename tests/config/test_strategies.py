@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.config.classes import config_class
 from runner.config.errors import ConfigErrors
 from runner.config.load import load
 from runner.config.strategies import StrategyPlan, resolve
@@ -186,3 +188,22 @@ def test_texts_that_would_abort_the_process_are_refused(tmp_path: Path, text: st
         f"  s: {{class: mine.strats:Typed, account: main, feed: stocks, params: {{side: BUY, trader: '{text}'}}}}",
     )
     assert told.startswith(f"strategies.s.params.trader: `{text}` is ")
+
+
+def test_a_subclass_has_the_config_of_its_parent_or_one_of_its_own_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "family.py").write_text(
+        "from nautilus_trader.config import StrategyConfig\n"
+        "from nautilus_trader.trading.strategy import Strategy\n"
+        "class ParentConfig(StrategyConfig, frozen=True):\n    size: int\n"
+        "class Parent(Strategy):\n    def __init__(self, config):\n        super().__init__(config)\n"
+        "class Child(Parent):\n    def on_start(self): ...\n"
+        "class GrownConfig(ParentConfig, frozen=True):\n    more: int\n"
+        "class Grown(Parent):\n    def on_start(self): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    family = importlib.import_module("family")
+    assert config_class(family.Parent) is family.ParentConfig
+    assert config_class(family.Child) is family.ParentConfig
+    assert config_class(family.Grown) is family.GrownConfig
