@@ -69,8 +69,9 @@ class VenueRest:
             asset = self._market.asset(symbol)
             assert asset is not None
             body = asset.to_json()
-            wanted = {"status": body["status"], "asset_class": body["class"], "exchange": body["exchange"]}
-            if any(query.get(name) not in (None, "", value) for name, value in wanted.items()):
+            if body["class"] != (query.get("asset_class") or "us_equity"):
+                continue
+            if any(query.get(name) not in (None, "", body[name]) for name in ("status", "exchange")):
                 continue
             if attributes and attributes.isdisjoint(body["attributes"]):
                 continue
