@@ -15,7 +15,6 @@ class ExitCode(IntEnum):
     STRATEGY = 70
     RECONCILE = 71
     HUNG = 72
-    HALTED = 73
     CONFIG = 78
 
 

@@ -74,6 +74,7 @@ class TelemetryHook(BaseHook):
         host, port = self._address
         if host is not None and port is not None:
             self.server = self._serve(host, port, metrics)
+            log.info("metrics at %s/metrics", self.server.url)
 
     def _serve(self, host: str, port: int, metrics: Metrics) -> MetricsServer:
         server = MetricsServer(host, port, metrics, self._healthy, self.ready)
@@ -87,7 +88,7 @@ class TelemetryHook(BaseHook):
                 server.start()
             except ListenError:
                 raise NodeError(ExitCode.CONFIG, str(error)) from error
-            log.warning("metrics: port %d is taken, so they are at %s/metrics", port, server.url)
+            log.warning("metrics: port %d is taken, so they are served elsewhere", port)
         return server
 
     async def connected(self, node: Node) -> None:
