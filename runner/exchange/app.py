@@ -18,9 +18,10 @@ from runner.exchange.broker import Broker
 from runner.exchange.broker.quota import Quota
 from runner.exchange.control import Control
 from runner.exchange.data_rest import DataRest
-from runner.exchange.data_stream import FEEDS, DataStream
+from runner.exchange.data_stream import DataStream
 from runner.exchange.errors import AlpacaError, alpaca_error_handler
 from runner.exchange.faults import FaultMiddleware, Faults, fault_routes
+from runner.exchange.feeds import FEEDS
 from runner.exchange.generator import SyntheticDay
 from runner.exchange.history import History
 from runner.exchange.hub import Hub
@@ -107,14 +108,14 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
         if settings.wait and not made.control.engaged:
             made.replay.start()
 
-    stream = DataStream(settings, parts.hub, parts.faults, begin)
+    stream = DataStream(settings, parts.hub, parts.history, parts.faults, begin)
     quota = settings.requests_per_min
     data = DataRest(settings, parts.market, parts.history, Quota(quota))
     venue = VenueRest(parts.market, Quota(quota))
     routes = [
         *fault_routes(parts.faults),
         WebSocketRoute("/control", parts.control.serve),
-        *(WebSocketRoute(f"/v2/{feed}", stream.endpoint(feed)) for feed in FEEDS),
+        *(WebSocketRoute(feed.path, stream.endpoint(feed)) for feed in FEEDS),
         *data.routes(),
         *venue.routes(),
         *parts.broker.routes(),

@@ -2,7 +2,8 @@
 
 Which prints count follows the consolidated tapes' rules (CTS and UTP specifications, sale-condition tables): an odd lot
 moves the volume and not the price. A day's open, high, low and close come from the core session, its volume from the
-whole day.
+whole day. A crypto pair's day is that of UTC, all its prints count, and a minute without prints has a bar without
+volume made of the middles of its quotes (docs.alpaca.markets "Crypto bars").
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from runner.exchange.assets import AssetClass, asset_class_of
 from runner.exchange.calendar import NS, Calendar, new_york, to_ns
 from runner.exchange.wire import stamp
 
 MINUTE_NS: Final = 60 * NS
+DAY_NS: Final = 24 * 60 * MINUTE_NS
 _SIX_PLACES: Final = Decimal("0.000001")
 # Prints that leave open, high, low and close alone, and prints that don't count at all.
 NO_PRICE: Final = frozenset(("I", "W", "4", "7", "V", "C", "N", "R", "H", "P", "U", "Z"))
@@ -43,6 +46,14 @@ class Bar:
         self.volume += other.volume
         self.count += other.count
         self.notional += other.notional
+
+    def price(self, price: Decimal) -> None:
+        """Take in a price, without volume."""
+        self.close = price
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
 
     def to_json(self) -> dict[str, Any]:
         """As Alpaca shows it; numbers are Decimal or int."""
@@ -83,11 +94,12 @@ def bar_from_json(fields: dict[str, Any], ts_ns: int) -> Bar:
 class _Building:
     """A bar in the making: prints that only add volume may come before the first with a price."""
 
-    __slots__ = ("bar", "count", "notional", "ts_ns", "volume")
+    __slots__ = ("bar", "count", "notional", "quoted", "ts_ns", "volume")
 
     def __init__(self, ts_ns: int) -> None:
         self.ts_ns = ts_ns
         self.bar: Bar | None = None
+        self.quoted: Bar | None = None
         self.volume = Decimal(0)
         self.count = 0
         self.notional = Decimal(0)
@@ -103,11 +115,13 @@ class _Building:
             zero = Decimal(0)
             self.bar = Bar(self.ts_ns, price, price, price, price, zero, 0, zero)
             return
-        bar.close = price
-        if price > bar.high:
-            bar.high = price
-        elif price < bar.low:
-            bar.low = price
+        bar.price(price)
+
+    def quote(self, middle: Decimal) -> None:
+        if self.quoted is None:
+            self.quoted = Bar(self.ts_ns, middle, middle, middle, middle, Decimal(0), 0, Decimal(0))
+        else:
+            self.quoted.price(middle)
 
     def whole(self, bar: Bar, *, prices: bool) -> None:
         self.volume += bar.volume
@@ -121,10 +135,10 @@ class _Building:
             self.bar.add(bar)
 
     def done(self) -> Bar | None:
-        """The bar as it stands, None while no print set a price."""
+        """The bar as it stands, None while nothing set a price."""
         if self.bar is not None:
             self.bar.volume, self.bar.count, self.bar.notional = self.volume, self.count, self.notional
-        return self.bar
+        return self.bar or self.quoted
 
 
 class BarBuilder:
@@ -136,6 +150,7 @@ class BarBuilder:
         self._minutes: dict[str, _Building] = {}
         self._days: dict[str, _Building] = {}
         self._touched: set[str] = set()
+        self._classes: dict[str, AssetClass] = {}
         self._minute_ns = -1
         self._day_ns = -1
         self._day_end_ns = -1
@@ -150,20 +165,27 @@ class BarBuilder:
         """Take in a print. The minute before must have been ended."""
         if symbol in self._given:
             return
-        prices = NO_PRICE.isdisjoint(conditions)
-        if not NO_VOLUME.isdisjoint(conditions):
+        kind = self._class_of(symbol)
+        prices = True
+        if kind == "us_equity":  # the conditions of options and crypto have other meanings
+            prices = NO_PRICE.isdisjoint(conditions)
+            if not NO_VOLUME.isdisjoint(conditions):
+                return
+        self._enter(ts_ns)
+        self._minute(symbol).trade(price, size, prices=prices)
+        self._day(symbol).trade(price, size, prices=prices and (self._core or kind == "crypto"))
+
+    def quote(self, symbol: str, bid: Decimal, ask: Decimal, ts_ns: int) -> None:
+        """Take in a quote: of a crypto pair, the others' leave no mark."""
+        if bid <= 0 or ask <= 0 or symbol in self._given or self._class_of(symbol) != "crypto":
             return
         self._enter(ts_ns)
-        minute = self._minutes.get(symbol)
-        if minute is None:
-            minute = self._minutes[symbol] = _Building(self._minute_ns)
-        minute.trade(price, size, prices=prices)
-        self._day(symbol).trade(price, size, prices=prices and self._core)
+        self._minute(symbol).quote((bid + ask) / 2)
 
     def bar(self, symbol: str, bar: Bar) -> None:
         """Take a given minute bar into the day."""
         self._enter(bar.ts_ns)
-        self._day(symbol).whole(bar, prices=self._core)
+        self._day(symbol).whole(bar, prices=self._core or self._class_of(symbol) == "crypto")
 
     def minutes(self) -> list[tuple[str, Bar]]:
         """End the minute: its bars, by symbol."""
@@ -177,12 +199,26 @@ class BarBuilder:
         self._touched.clear()
         return done
 
+    def _minute(self, symbol: str) -> _Building:
+        minute = self._minutes.get(symbol)
+        if minute is None:
+            minute = self._minutes[symbol] = _Building(self._minute_ns)
+        return minute
+
     def _day(self, symbol: str) -> _Building:
+        utc = self._class_of(symbol) == "crypto"
+        day_ns = self._minute_ns - self._minute_ns % DAY_NS if utc else self._day_ns
         day = self._days.get(symbol)
-        if day is None or day.ts_ns != self._day_ns:
-            day = self._days[symbol] = _Building(self._day_ns)
+        if day is None or day.ts_ns != day_ns:
+            day = self._days[symbol] = _Building(day_ns)
         self._touched.add(symbol)
         return day
+
+    def _class_of(self, symbol: str) -> AssetClass:
+        found = self._classes.get(symbol)
+        if found is None:
+            found = self._classes[symbol] = asset_class_of(symbol)
+        return found
 
     def _enter(self, ts_ns: int) -> None:
         minute_ns = ts_ns - ts_ns % MINUTE_NS
@@ -195,6 +231,8 @@ class BarBuilder:
         self._core = self._calendar.session(minute_ns) == "core"
 
 
-def day_start(ns: int) -> int:
-    """Midnight in New York of the day that `ns` is in: what a daily bar is stamped with."""
+def day_start(ns: int, *, utc: bool = False) -> int:
+    """Midnight of the day that `ns` is in, what a daily bar is stamped with: New York's, or that of UTC."""
+    if utc:
+        return ns - ns % DAY_NS
     return to_ns(new_york(ns).replace(hour=0, minute=0, second=0, microsecond=0, fold=0))

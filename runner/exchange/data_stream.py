@@ -1,4 +1,4 @@
-"""The market-data streams `/v2/{iex,sip,delayed_sip,test}`: hand-shake, subscriptions, errors.
+"""The market-data streams of stocks, crypto, options and news: hand-shake, subscriptions, errors.
 
 Source: docs.alpaca.markets "WebSocket stream" (streaming-market-data), error table included.
 """
@@ -17,10 +17,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from runner.exchange.auth import accepts, credentials
 from runner.exchange.faults import Faults
+from runner.exchange.feeds import ALL_CHANNELS, Feed
+from runner.exchange.history import History
 from runner.exchange.hub import DataSocket, Hub
 from runner.exchange.settings import Settings
 
-FEEDS: Final = ("iex", "sip", "delayed_sip", "test")
 ERRORS: Final = {
     400: "invalid syntax",
     401: "not authenticated",
@@ -32,29 +33,32 @@ ERRORS: Final = {
     407: "slow client",
     409: "insufficient subscription",
     410: "invalid subscribe action for this feed",
+    412: "option messages are only available in MsgPack format",
+    413: "star subscription is not allowed for option quotes",
     500: "internal error",
 }
-# In the order in which the acknowledgement lists them.
-STOCK_CHANNELS: Final = ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds", "imbalances")
-# Channels of other streams, and those that only a consolidated feed has.
-_ELSEWHERE: Final = frozenset({"orderbooks", "news"})
-_CONSOLIDATED: Final = frozenset({"lulds", "imbalances"})
 
 
 class DataStream:
     """Serves every data socket from upgrade to close."""
 
     def __init__(
-        self, settings: Settings, hub: Hub, faults: Faults, on_subscribed: Callable[[], None] | None = None
+        self,
+        settings: Settings,
+        hub: Hub,
+        history: History,
+        faults: Faults,
+        on_subscribed: Callable[[], None] | None = None,
     ) -> None:
         """`on_subscribed` is called after the acknowledgement of a subscription to the replayed market."""
         self._settings = settings
         self._hub = hub
+        self._history = history
         self._faults = faults
         self._on_subscribed = on_subscribed
         self._taken: dict[tuple[str, str], DataSocket | float] = {}
 
-    def endpoint(self, feed: str) -> Callable[[WebSocket], Awaitable[None]]:
+    def endpoint(self, feed: Feed) -> Callable[[WebSocket], Awaitable[None]]:
         """The endpoint of one feed."""
 
         async def endpoint(websocket: WebSocket) -> None:
@@ -62,7 +66,7 @@ class DataStream:
 
         return endpoint
 
-    async def serve(self, websocket: WebSocket, feed: str) -> None:
+    async def serve(self, websocket: WebSocket, feed: Feed) -> None:
         """One connection from upgrade to close."""
         if self._faults.take_refusal("data"):
             await websocket.send_denial_response(JSONResponse({"message": "too many requests."}, 429))
@@ -135,21 +139,24 @@ class DataStream:
         if not accepts(key, secret):
             self._error(socket, 402)
             return
-        if self._settings.plan == "basic" and socket.feed in ("sip", "delayed_sip"):
+        if socket.feed.msgpack_only and not socket.msgpack:
+            self._error(socket, 412)
+            return
+        if self._settings.plan == "basic" and socket.feed.plus_only:
             self._error(socket, 409)
             return
-        owner = self._taken.get((socket.feed, key))
+        owner = self._taken.get((socket.feed.name, key))
         if isinstance(owner, DataSocket) or (owner is not None and owner > asyncio.get_running_loop().time()):
             self._error(socket, 406)
             return
-        self._taken[socket.feed, key] = socket
+        self._taken[socket.feed.name, key] = socket
         socket.key = key
         socket.control({"T": "success", "msg": "authenticated"})
 
     def _release(self, socket: DataSocket) -> None:
         if socket.key is None:
             return
-        slot = (socket.feed, socket.key)
+        slot = (socket.feed.name, socket.key)
         if self._settings.reap_delay_s > 0:
             self._taken[slot] = asyncio.get_running_loop().time() + self._settings.reap_delay_s
         else:
@@ -164,8 +171,8 @@ class DataStream:
                 have = after.setdefault(channel, set())
                 after[channel] = have | set(symbols) if add else have - set(symbols)
             after = {channel: symbols for channel, symbols in after.items() if symbols}
-            limit = self._settings.stream_symbol_limit
-            if add and limit is not None and sum(len(after.get(name, ())) for name in ("trades", "quotes")) > limit:
+            limit = self._limit(socket.feed)
+            if add and limit is not None and sum(len(after.get(name, ())) for name in socket.feed.limited) > limit:
                 code = 405
         if code is not None:
             self._error(socket, code)
@@ -173,18 +180,34 @@ class DataStream:
         socket.channels = after
         self._hub.changed()
         socket.control(_state(socket))
-        if after and socket.feed != "test" and self._on_subscribed is not None:
+        if add and "orderbooks" in wanted:
+            self._send_books(socket, wanted["orderbooks"])
+        if after and socket.feed.kind != "test" and self._on_subscribed is not None:
             self._on_subscribed()
+
+    def _limit(self, feed: Feed) -> int | None:
+        if self._settings.symbol_limit is not None:
+            return self._settings.symbol_limit
+        return feed.basic_limit if self._settings.plan == "basic" else feed.plus_limit
+
+    def _send_books(self, socket: DataSocket, symbols: list[str]) -> None:
+        """The whole book of each pair first: what follows are changes of it."""
+        for symbol in sorted(self._history.books):
+            if symbol in symbols or "*" in symbols:
+                self._hub.publish_to(socket, self._history.books[symbol].message(symbol))
+        self._hub.flush()
 
     def _refusal(self, socket: DataSocket, wanted: dict[str, Any]) -> int | None:
         """The error code of a subscription that makes no sense here; None where it does."""
         if not wanted:
             return 400
         for channel, symbols in wanted.items():
-            if channel in _ELSEWHERE or (channel in _CONSOLIDATED and socket.feed not in ("sip", "delayed_sip")):
+            if channel in ALL_CHANNELS and channel not in socket.feed.channels:
                 return 410
-            if channel not in STOCK_CHANNELS or not isinstance(symbols, list) or not symbols:
+            if channel not in ALL_CHANNELS or not isinstance(symbols, list) or not symbols:
                 return 400
+            if socket.feed.kind == "options" and channel == "quotes" and "*" in symbols:
+                return 413
             if not all(isinstance(symbol, str) and symbol for symbol in symbols):
                 return 400
         return None
@@ -196,11 +219,12 @@ class DataStream:
 def _state(socket: DataSocket) -> dict[str, Any]:
     """The acknowledgement: every channel with all its symbols; corrections and cancels ride with the trades."""
     state: dict[str, Any] = {"T": "subscription"}
-    for channel in STOCK_CHANNELS[:-1]:
+    for channel in socket.feed.acknowledged:
         state[channel] = sorted(socket.channels.get(channel, ()))
     if "imbalances" in socket.channels:
         state["imbalances"] = sorted(socket.channels["imbalances"])
-    state["corrections"] = state["cancelErrors"] = state["trades"]
+    if "statuses" in state:  # a stream of stocks
+        state["corrections"] = state["cancelErrors"] = state["trades"]
     return state
 
 

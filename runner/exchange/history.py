@@ -6,12 +6,14 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import Final, Literal, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, NamedTuple
 
+from runner.exchange.assets import asset_class_of
 from runner.exchange.bars import MINUTE_NS, Bar, day_start
-from runner.exchange.calendar import new_york, to_ns
-from runner.exchange.wire import dumps, row
+from runner.exchange.books import OrderBook
+from runner.exchange.calendar import NS, new_york, to_ns
+from runner.exchange.wire import dumps, fields_of, row
 
 Kind = Literal["trades", "quotes", "bars"]
 
@@ -36,8 +38,8 @@ def parse_timeframe(text: str) -> Timeframe | None:
     return Timeframe(count, unit) if count in _ALLOWED[unit] else None
 
 
-def bucket(timeframe: Timeframe) -> Callable[[int], int]:
-    """A function from a minute to the start of the bar that it belongs to, both in ns."""
+def bucket(timeframe: Timeframe, *, utc: bool = False) -> Callable[[int], int]:
+    """A function from a minute to the start of the bar that it belongs to, both in ns; days are New York's or UTC's."""
     count, unit = timeframe
     if unit == "T" and 60 % count == 0:
         return lambda ns: ns - ns % (count * MINUTE_NS)
@@ -45,15 +47,16 @@ def bucket(timeframe: Timeframe) -> Callable[[int], int]:
         span = count * (MINUTE_NS if unit == "T" else 60 * MINUTE_NS)
 
         def within_day(ns: int) -> int:
-            start = day_start(ns)
+            start = day_start(ns, utc=utc)
             return start + (ns - start) // span * span
 
         return within_day
     if unit == "D":
-        return day_start
+        return lambda ns: day_start(ns, utc=utc)
 
     def longer(ns: int) -> int:
-        midnight = new_york(ns).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        local = datetime.fromtimestamp(ns // NS, UTC) if utc else new_york(ns)
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         if unit == "W":
             return to_ns(midnight - timedelta(days=midnight.weekday()))
         return to_ns(midnight.replace(day=1, month=(midnight.month - 1) // count * count + 1))
@@ -74,6 +77,10 @@ class History:
         self._rows: dict[tuple[Kind, str], _Rows] = {}
         self._bars: dict[str, list[Bar]] = {}
         self._days: dict[str, list[Bar]] = {}
+        self.books: dict[str, OrderBook] = {}
+        """Order books of pairs that have shown one."""
+        self.news: list[tuple[int, bytes]] = []
+        """Articles: when they were published, and their stream message."""
 
     def add(self, kind: Kind, symbol: str, ts_ns: int, raw: bytes) -> None:
         """Keep a trade or a quote; `raw` is its stream message."""
@@ -82,6 +89,21 @@ class History:
             rows = self._rows[kind, symbol] = _Rows()
         rows.times.append(ts_ns)
         rows.texts.append(raw)
+
+    def amend(self, symbol: str, venue: str, trade_id: int, update: str) -> int | None:
+        """Mark a trade as canceled, incorrect or corrected; return its time, or None where there is no such trade.
+
+        Ids are a venue's own, and may come again: the newest of that id is meant.
+        """
+        rows = self._rows.get(("trades", symbol))
+        found = re.compile(rb'(?=.*"i":%d[,}])(?=.*"x":"%b")' % (trade_id, re.escape(venue.encode()))).match
+        for at in range(len(rows.texts) - 1 if rows else -1, -1, -1):
+            assert rows is not None
+            text = rows.texts[at]
+            if found(text):
+                rows.texts[at] = text[:-1] + b',"u":"%b"}' % update.encode()
+                return rows.times[at]
+        return None
 
     def add_bar(self, symbol: str, bar: Bar) -> None:
         """Keep a finished minute bar, in place of an earlier one of that minute."""
@@ -105,10 +127,10 @@ class History:
 
     def bars(self, symbol: str, timeframe: Timeframe, start_ns: int, end_ns: int) -> Window:
         """The bars of `symbol` that start from `start_ns` to `end_ns`, both included; the last may be unfinished."""
-        days = timeframe.unit in "DWM"
+        days, utc = timeframe.unit in "DWM", asset_class_of(symbol) == "crypto"
         bars = (self._days if days else self._bars).get(symbol, [])
         if timeframe not in ((1, "T"), (1, "D")):
-            bars = _merged(bars, timeframe, start_ns, end_ns)
+            bars = _merged(bars, bucket(timeframe, utc=utc), start_ns, end_ns)
         times = [bar.ts_ns for bar in bars]
         low, high = bisect_left(times, start_ns), bisect_right(times, end_ns)
         return Window(times, lambda at: dumps(bars[at].to_json()).encode(), low, high)
@@ -123,6 +145,20 @@ class History:
         rows = self._rows.get((kind, symbol))
         at = bisect_right(rows.times, until_ns) if rows else 0
         return row(rows.texts[at - 1], symbol) if rows and at else None
+
+    def trades_of_minute(self, symbol: str, minute_ns: int) -> list[tuple[int, dict[str, Any]]]:
+        """The trades of a minute that stand: their times and members, canceled and incorrect ones left out."""
+        rows = self._rows.get(("trades", symbol)) or _Rows()
+        low, high = bisect_left(rows.times, minute_ns), bisect_left(rows.times, minute_ns + MINUTE_NS)
+        found = [(rows.times[at], fields_of(rows.texts[at])) for at in range(low, high)]
+        return [(ts_ns, fields) for ts_ns, fields in found if fields.get("u") not in ("canceled", "incorrect")]
+
+    def insert(self, symbol: str, ts_ns: int, raw: bytes) -> None:
+        """Keep a trade that belongs before later ones: a correction, at the time of what it corrects."""
+        rows = self._rows.setdefault(("trades", symbol), _Rows())
+        at = bisect_right(rows.times, ts_ns)
+        rows.times.insert(at, ts_ns)
+        rows.texts.insert(at, raw)
 
     def days(self, symbol: str) -> tuple[bytes | None, bytes | None]:
         """The day so far and the one before it."""
@@ -140,8 +176,7 @@ class Window(NamedTuple):
     high: int
 
 
-def _merged(bars: list[Bar], timeframe: Timeframe, start_ns: int, end_ns: int) -> list[Bar]:
-    start_of = bucket(timeframe)
+def _merged(bars: list[Bar], start_of: Callable[[int], int], start_ns: int, end_ns: int) -> list[Bar]:
     merged: list[Bar] = []
     for at in range(bisect_left(bars, start_of(start_ns), key=_start), len(bars)):
         begins_ns = start_of(bars[at].ts_ns)

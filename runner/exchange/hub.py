@@ -6,36 +6,24 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runner.exchange.faults import Faults
+from runner.exchange.feeds import CHANNELS, Feed, kind_of
 from runner.exchange.settings import Settings
-from runner.exchange.wire import NS, Message, msgpack_array, to_msgpack
+from runner.exchange.wire import NS, Message, fields_of, msgpack_array, to_msgpack
 
-CHANNELS: Final = {
-    "t": "trades",
-    "q": "quotes",
-    "b": "bars",
-    "u": "updatedBars",
-    "d": "dailyBars",
-    "s": "statuses",
-    "l": "lulds",
-    "i": "imbalances",
-    # Corrections and cancels come with the trades, unasked.
-    "c": "trades",
-    "x": "trades",
-}
+type Source = Literal["live", "delayed", "test"]
+
 DELAY_NS: Final = 15 * 60 * NS
-# Feeds of the replayed market; /v2/test has its own, and the delayed one follows later.
-LIVE_FEEDS: Final = frozenset({"iex", "sip"})
 
 
 class DataSocket:
     """One client of a data stream. Messages gather in `pending` until the hub makes frames of them."""
 
-    def __init__(self, websocket: WebSocket, feed: str) -> None:
+    def __init__(self, websocket: WebSocket, feed: Feed) -> None:
         self.feed = feed
         self.key: str | None = None
         self.channels: dict[str, set[str]] = {}
@@ -54,6 +42,11 @@ class DataSocket:
         """Whether it has subscribed to that."""
         symbols = self.channels.get(channel)
         return symbols is not None and (symbol in symbols or "*" in symbols)
+
+    def wants_any(self, channel: str, symbols: Iterable[str]) -> bool:
+        """Whether it has subscribed to one of those."""
+        wanted = self.channels.get(channel)
+        return wanted is not None and ("*" in wanted or not wanted.isdisjoint(symbols))
 
     def control(self, message: dict[str, Any]) -> None:
         """Queue a control message: always alone in its array."""
@@ -122,7 +115,7 @@ class Hub:
         self._faults = faults or Faults()
         self.sockets: set[DataSocket] = set()
         """Open connections."""
-        self._targets: dict[tuple[str, str], list[DataSocket]] = {}
+        self._targets: dict[tuple[Source, str], list[DataSocket]] = {}
         self._waiting: set[DataSocket] = set()
         self._delayed: deque[tuple[int, Message]] = deque()
         self._has_delayed = False
@@ -144,14 +137,14 @@ class Hub:
         self.sockets.discard(socket)
         self._waiting.discard(socket)
         lost = socket.drop(all_of_it=True)
-        if socket.feed != "test":
+        if socket.feed.kind != "test":
             self._sent -= lost
         self.changed()
 
     def changed(self) -> None:
         """Somebody's subscriptions are different now."""
         self._targets.clear()
-        self._has_delayed = any(socket.feed == "delayed_sip" and socket.channels for socket in self.sockets)
+        self._has_delayed = any(socket.feed.delayed and socket.channels for socket in self.sockets)
         if not self._has_delayed:
             self._delayed.clear()
 
@@ -159,11 +152,16 @@ class Hub:
         """Hand a message of the replayed market to whoever wants it; `flush` sends it."""
         if self.silent:
             return
-        if self._has_delayed:
+        if self._has_delayed and kind_of(message.kind, message.symbol) == "stocks":
             while self._delayed and self._delayed[0][0] <= message.ts_ns:
-                self._hand_out(self._delayed.popleft()[1], "delayed_sip")
+                self._hand_out(self._delayed.popleft()[1], "delayed")
             self._delayed.append((message.ts_ns + DELAY_NS, message))
         self._hand_out(message, "live")
+
+    def publish_to(self, socket: DataSocket, message: Message) -> None:
+        """Hand a message to one socket, whatever it has subscribed to."""
+        socket.pending.append(to_msgpack(message.raw) if socket.msgpack else message.raw)
+        self._waiting.add(socket)
 
     def publish_test(self, message: Message) -> None:
         """Hand a message of the test feed to whoever wants it."""
@@ -171,7 +169,7 @@ class Hub:
 
     def wants_test(self) -> bool:
         """Whether anybody listens to the test feed."""
-        return any(socket.feed == "test" and socket.channels for socket in self.sockets)
+        return any(socket.feed.kind == "test" and socket.channels for socket in self.sockets)
 
     def flush(self) -> None:
         """Make frames of what has been published. A client too slow for a paced replay gets 407 and is closed."""
@@ -181,7 +179,7 @@ class Hub:
                 continue
             for at in range(0, len(socket.pending), self._settings.frame_messages):
                 socket.frame(socket.pending[at : at + self._settings.frame_messages])
-            if socket.feed != "test":
+            if socket.feed.kind != "test":
                 self._sent += len(socket.pending)
             socket.pending.clear()
             if socket.unsent > self._settings.slow_client_messages:
@@ -195,17 +193,17 @@ class Hub:
 
     def _give_up(self, socket: DataSocket) -> None:
         lost = socket.drop()
-        if socket.feed != "test":
+        if socket.feed.kind != "test":
             self._sent -= lost
         socket.channels = {}
         self.changed()
         socket.control({"T": "error", "code": 407, "msg": "slow client"})
         asyncio.get_running_loop().call_later(self._settings.slow_client_grace_s, socket.closing.set)
 
-    def _hand_out(self, message: Message, feed: str) -> None:
-        sockets = self._targets.get((feed, message.kind + message.symbol))
+    def _hand_out(self, message: Message, source: Source) -> None:
+        sockets = self._targets.get((source, message.kind + message.symbol))
         if sockets is None:
-            sockets = self._find(message, feed)
+            sockets = self._find(message, source)
         packed: bytes | None = None
         for socket in sockets:
             if socket.msgpack:
@@ -215,9 +213,13 @@ class Hub:
                 socket.pending.append(message.raw)
             self._waiting.add(socket)
 
-    def _find(self, message: Message, feed: str) -> list[DataSocket]:
+    def _find(self, message: Message, source: Source) -> list[DataSocket]:
         channel = CHANNELS.get(message.kind, "")
-        feeds: Iterable[str] = LIVE_FEEDS if feed == "live" else (feed,)
-        found = [s for s in self.sockets if s.feed in feeds and s.wants(channel, message.symbol)]
-        self._targets[feed, message.kind + message.symbol] = found
+        kind = "test" if source == "test" else kind_of(message.kind, message.symbol)
+        feeds = [s for s in self.sockets if s.feed.kind == kind and s.feed.delayed == (source == "delayed")]
+        if kind == "news":  # it belongs to several symbols, and comes seldom
+            symbols = fields_of(message.raw)["symbols"]
+            return [s for s in feeds if s.wants_any(channel, symbols)]
+        found = [s for s in feeds if s.wants(channel, message.symbol)]
+        self._targets[source, message.kind + message.symbol] = found
         return found

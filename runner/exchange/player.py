@@ -7,16 +7,20 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from runner.exchange.bars import MINUTE_NS, Bar, BarBuilder, bar_from_json
+from runner.exchange.books import OrderBook
 from runner.exchange.history import History
 from runner.exchange.market import Market, Quote, Trade
 from runner.exchange.tape import TapeInfo
-from runner.exchange.wire import Message, canonical, fields_of, parse_ns
+from runner.exchange.wire import Message, canonical, fields_of, parse_ns, stamp
 
 type Publish = Callable[[Message], None]
 
 # Minutes of silence after which the clock jumps instead of ticking: a night or a long weekend still ticks.
 _LONG_GAP_NS: Final = 4 * 24 * 60 * MINUTE_NS
 FOREVER_NS: Final = 1 << 62
+# Status codes of both tapes (CTS and UTP specifications); a quotation resumption (Q) is no resumption of trading.
+_HALTS: Final = frozenset({"2", "H", "P"})
+_RESUMPTIONS: Final = frozenset({"3", "T"})
 
 
 class Source(Protocol):
@@ -104,12 +108,17 @@ class Player:
     def _send(self, kind: str, symbol: str, bar: Bar) -> None:
         self._publish(Message(self._market.now_ns, kind, symbol, canonical(kind, symbol, bar.to_json())))
 
+    def inject(self, message: Message) -> None:
+        """A message that is not in the data happens now."""
+        self._apply(message._replace(ts_ns=self._market.now_ns))
+
     def _apply(self, message: Message) -> None:
         ts_ns, kind, symbol, raw = message
         if kind == "q":
-            fields = fields_of(raw)
+            quote = _quote(symbol, fields_of(raw), ts_ns)
             self._history.add("quotes", symbol, ts_ns, raw)
-            self._market.set_quote(_quote(symbol, fields, ts_ns))
+            self._builder.quote(symbol, quote.bid, quote.ask, ts_ns)
+            self._market.set_quote(quote)
         elif kind == "t":
             fields = fields_of(raw)
             trade = Trade(symbol, Decimal(fields["p"]), Decimal(fields["s"]), ts_ns, fields)
@@ -122,17 +131,52 @@ class Player:
             self._history.add_bar(symbol, bar)
             if kind == "b":
                 self._builder.bar(symbol, bar)
+        elif kind == "o":
+            self._history.books.setdefault(symbol, OrderBook()).apply(fields_of(raw), ts_ns)
+        elif kind == "n":
+            self._history.news.append((ts_ns, raw))
+        elif kind == "s":
+            _set_status(self._market, symbol, fields_of(raw))
         self._publish(message)
         if kind == "b":
             self._days()
+        elif kind in ("c", "x"):
+            self._amend(symbol, fields_of(raw), corrected=kind == "c")
+
+    def _amend(self, symbol: str, fields: dict[str, Any], *, corrected: bool) -> None:
+        """A trade was cancelled or corrected: history says so, and the bar of its minute comes again, updated."""
+        venue = str(fields.get("x", ""))
+        trade_id = int(fields["oi"] if corrected else fields["i"])
+        ts_ns = self._history.amend(symbol, venue, trade_id, "incorrect" if corrected else "canceled")
+        if ts_ns is None:
+            return
+        if corrected:
+            right = {"i": fields["ci"], "x": venue, "p": fields["cp"], "s": fields["cs"], "c": fields.get("cc", [])}
+            right |= {"z": fields.get("z", ""), "t": stamp(ts_ns), "u": "corrected"}
+            self._history.insert(symbol, ts_ns, canonical("t", symbol, right))
+        minute_ns = ts_ns - ts_ns % MINUTE_NS
+        if symbol in self.info.with_bars or minute_ns + MINUTE_NS > self._market.now_ns:
+            return
+        again = BarBuilder(self._market.calendar)
+        for at_ns, trade in self._history.trades_of_minute(symbol, minute_ns):
+            again.trade(symbol, Decimal(trade["p"]), Decimal(trade["s"]), at_ns, trade.get("c") or ())
+        for _, bar in again.minutes():
+            self._history.add_bar(symbol, bar)
+            self._send("u", symbol, bar)
+
+
+def _set_status(market: Market, symbol: str, fields: dict[str, Any]) -> None:
+    code = fields.get("sc")
+    if code in _HALTS or code in _RESUMPTIONS:
+        market.set_halted(symbol, halted=code in _HALTS)
 
 
 def _quote(symbol: str, fields: dict[str, Any], ts_ns: int) -> Quote:
     return Quote(
         symbol,
         Decimal(fields.get("bp", 0)),
-        int(fields.get("bs", 0)),
+        fields.get("bs", 0),
         Decimal(fields.get("ap", 0)),
-        int(fields.get("as", 0)),
+        fields.get("as", 0),
         ts_ns,
     )

@@ -44,7 +44,7 @@ class Settings:
     plan: Literal["basic", "plus"] = "plus"
     """basic: the iex feed alone, with at most 30 symbols over trades and quotes."""
     symbol_limit: int | None = None
-    """Symbols over trades and quotes of one data socket; None: 30 on the basic plan, otherwise no limit."""
+    """Symbols over trades and quotes of one data socket; None: what the plan has for the feed (see `feeds`)."""
     auth_timeout_s: float = 10.0
     reap_delay_s: float = 0.0
     """How long the slot of a closed data socket stays taken (406): the real venue takes its time to notice."""
@@ -94,11 +94,6 @@ class Settings:
         if math.isinf(self.speed):
             return REQUESTS_PER_MIN_AT_MAX
         return int(REQUESTS_PER_MIN * max(1.0, self.speed))
-
-    @property
-    def stream_symbol_limit(self) -> int | None:
-        """The limit that a data socket is held to."""
-        return 30 if self.symbol_limit is None and self.plan == "basic" else self.symbol_limit
 
 
 def parse_speed(text: str) -> float:

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from runner.exchange.assets import asset_class_of
+from runner.exchange.contracts import contract_of
 from runner.exchange.wire import NS, Message, canonical, head, loads, parse_ns
 
 log = logging.getLogger(__name__)
 
 MINUTE_NS: Final = 60 * NS
-DATA_KINDS: Final = frozenset("tqbudslcxi")
+DATA_KINDS: Final = frozenset("tqbudslcxion")
 _CONTROL: Final = frozenset({"success", "error", "subscription"})
 _STAMP_KEY: Final = b'"t":"'
+_NEWS_STAMP_KEY: Final = b'"created_at":"'
 
 
 class TapeError(Exception):
@@ -48,6 +51,7 @@ class Tape:
         """
         self._paths = tuple(paths)
         self._only = frozenset(symbols)
+        self._wanted: dict[str, bool] = {}
         for path in self._paths:
             if not path.is_file():
                 raise TapeError(f"{path}: no such file; a replay file has one Alpaca stream message a line")
@@ -66,7 +70,7 @@ class Tape:
                     if message is None:
                         continue
                     found = message[0], message[1]
-                if found[0] not in DATA_KINDS or (self._only and found[1] not in self._only):
+                if found[0] not in DATA_KINDS or not self._wants(found[1]):
                     continue
                 kinds.add(found)
                 total += 1
@@ -85,7 +89,7 @@ class Tape:
             start_ns=start_ns,
             end_ns=end_ns,
             total=total,
-            symbols=tuple(sorted({symbol for _, symbol in kinds})),
+            symbols=tuple(sorted({symbol for _, symbol in kinds if symbol})),
             with_bars=frozenset(symbol for kind, symbol in kinds if kind == "b"),
             with_days=frozenset(symbol for kind, symbol in kinds if kind == "d"),
         )
@@ -94,6 +98,18 @@ class Tape:
         """Every message, in time order; files later in the list come later where times are equal."""
         readers = [self._read(path) for path in self._paths]
         return readers[0] if len(readers) == 1 else heapq.merge(*readers, key=_time)
+
+    def _wants(self, symbol: str) -> bool:
+        """Whether it is to be replayed: an option is where its underlying is, and news is always."""
+        if not self._only or not symbol:
+            return True
+        found = self._wanted.get(symbol)
+        if found is None:
+            found = symbol in self._only
+            if not found and asset_class_of(symbol) == "us_option":
+                found = contract_of(symbol).underlying_symbol in self._only
+            self._wanted[symbol] = found
+        return found
 
     def _read(self, path: Path) -> Iterator[Message]:
         now_ns, late = 0, 0
@@ -108,9 +124,9 @@ class Tape:
                 kind, symbol, raw = parsed
             else:
                 kind, symbol = found
-            if kind not in DATA_KINDS or (self._only and symbol not in self._only):
+            if kind not in DATA_KINDS or not self._wants(symbol):
                 continue
-            ts_ns = _stamp_of(path, number, raw)
+            ts_ns = _stamp_of(path, number, raw, _STAMP_KEY if kind != "n" else _NEWS_STAMP_KEY)
             if kind == "b":
                 heapq.heappush(held, (ts_ns + MINUTE_NS, number, Message(ts_ns + MINUTE_NS, kind, symbol, raw)))
                 continue
@@ -162,25 +178,31 @@ def _parse(path: Path, number: int, line: bytes) -> tuple[str, str, bytes] | Non
         raise TapeError(f"{path}:{number}: not an Alpaca stream message: an object with T is wanted")
     if fields["T"] in _CONTROL:
         return None
+    if fields["T"] == "n":
+        symbols = fields.get("symbols")
+        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+            raise TapeError(f"{path}:{number}: news without a list of symbols")
+        return "n", "", canonical("n", "", fields)
     if not isinstance(fields.get("S"), str) or not fields["S"]:
         raise TapeError(f"{path}:{number}: a message of type {fields['T']!r} without a symbol S")
     return fields["T"], fields["S"], canonical(fields["T"], fields["S"], fields)
 
 
-def _stamp_of(path: Path, number: int, raw: bytes) -> int:
-    at = raw.rfind(_STAMP_KEY)
-    end = raw.find(b'"', at + 5)
+def _stamp_of(path: Path, number: int, raw: bytes, key: bytes) -> int:
+    at = raw.rfind(key)
+    start = at + len(key)
+    end = raw.find(b'"', start)
     try:
         if at < 0 or end < 0:
             raise ValueError("the message has no time t")
-        return parse_ns(raw[at + 5 : end].decode())
+        return parse_ns(raw[start:end].decode())
     except ValueError as error:
         raise TapeError(f"{path}:{number}: {error}") from error
 
 
 def _due(path: Path, fields: dict[str, Any]) -> int:
     try:
-        ts_ns = parse_ns(fields["t"])
+        ts_ns = parse_ns(fields["created_at" if fields["T"] == "n" else "t"])
     except (KeyError, TypeError, ValueError) as error:
         raise TapeError(f"{path}: the first or last message has no usable time t: {error}") from error
     return ts_ns + MINUTE_NS if fields["T"] == "b" else ts_ns

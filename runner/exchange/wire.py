@@ -16,6 +16,7 @@ import msgpack
 
 NS: Final = 1_000_000_000
 _EXACT: Final = json.JSONDecoder(parse_float=Decimal)
+_TIMES: Final = ("t", "created_at", "updated_at")
 _PACKER: Final = msgpack.Packer()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD: Final = re.compile(rb'\{"T":"([a-z]+)","S":"([^"\\]+)",')
@@ -92,7 +93,8 @@ def head(raw: bytes) -> tuple[str, str] | None:
 def canonical(kind: str, symbol: str, fields: dict[str, Any]) -> bytes:
     """The JSON text of a message, `T` and `S` first."""
     rest = {key: value for key, value in fields.items() if key not in ("T", "S")}
-    return dumps({"T": kind, "S": symbol, **rest}).encode()
+    first = {"T": kind, "S": symbol} if symbol else {"T": kind}  # news has symbols of its own
+    return dumps({**first, **rest}).encode()
 
 
 def row(raw: bytes, symbol: str) -> bytes:
@@ -103,8 +105,9 @@ def row(raw: bytes, symbol: str) -> bytes:
 def to_msgpack(raw: bytes) -> bytes:
     """The message in msgpack: numbers as Alpaca has them (floats), times as the Timestamp extension."""
     fields = json.loads(raw)
-    if "t" in fields:
-        fields["t"] = msgpack.Timestamp(*divmod(parse_ns(fields["t"]), NS))
+    for name in _TIMES:
+        if name in fields:
+            fields[name] = msgpack.Timestamp(*divmod(parse_ns(fields[name]), NS))
     packed: bytes = _PACKER.pack(fields)
     return packed
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+from runner.exchange.feeds import FEEDS
 from runner.exchange.hub import DataSocket, Hub
 from runner.exchange.settings import Settings
 from runner.exchange.wire import Message
@@ -32,7 +33,7 @@ def message(number: int) -> Message:
 async def test_a_client_that_does_not_read_is_told_407_and_let_go() -> None:
     hub = Hub(Settings(slow_client_messages=10, frame_messages=4, slow_client_grace_s=0.01))
     websocket = StuckWebSocket()
-    socket = DataSocket(websocket, "iex")  # type: ignore[arg-type]
+    socket = DataSocket(websocket, FEEDS[0])  # type: ignore[arg-type]
     socket.channels = {"quotes": {"*"}}
     hub.add(socket)
     hub.changed()
@@ -55,7 +56,7 @@ async def test_a_client_that_does_not_read_is_told_407_and_let_go() -> None:
 async def test_messages_lost_with_their_socket_do_not_count_as_sent() -> None:
     hub = Hub(Settings(frame_messages=2))
     websocket = StuckWebSocket()
-    socket = DataSocket(websocket, "iex")  # type: ignore[arg-type]
+    socket = DataSocket(websocket, FEEDS[0])  # type: ignore[arg-type]
     socket.channels = {"quotes": {"IBM"}}
     hub.add(socket)
     hub.changed()
