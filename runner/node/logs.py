@@ -7,6 +7,7 @@ logging. It runs on while the event loop is stuck, which is when the lines matte
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -15,10 +16,12 @@ import sys
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import IO, Any
 
 from runner.config.secrets import RedactFilter
+from runner.node.exit_codes import ExitCode, NodeError
 
 log = logging.getLogger("runner")
 _NAUTILUS = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[(\w+)\] [^. ]+\.([^:]+): (.*)", re.DOTALL)
@@ -88,13 +91,58 @@ class TerminalHandler(logging.Handler):
             self.handleError(record)
 
 
+class LogFileHandler(WatchedFileHandler):
+    """A log file that may be moved away (logrotate) and whose disk may be full.
+
+    What can't be written is lost there, and said once on the terminal, until writing works again.
+    """
+
+    def __init__(self, path: Path, terminal: logging.Handler) -> None:
+        super().__init__(path, encoding="utf-8")
+        self._terminal = terminal
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        before = self._lost
+        try:
+            super().emit(record)
+        except OSError:  # from closing the old file, after it was moved away
+            self.handleError(record)
+        if self._lost and self._lost == before:
+            self._say(logging.INFO, f"the log file {self.baseFilename} is written again, {before} lines are missing")
+            self._lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._lost += 1
+        why = sys.exc_info()[1]
+        # What could not be written stays in the stream's buffer, and would be tried first for ever: open it anew.
+        with contextlib.suppress(OSError):
+            if self.stream is not None:
+                self.stream.close()
+        self.stream = None
+        if self._lost == 1:
+            reason = why.strerror if isinstance(why, OSError) and why.strerror else repr(why)
+            self._say(
+                logging.ERROR,
+                f"the log file {self.baseFilename} can't be written ({reason}): make room, or lines go on being lost "
+                "there; they all stand here",
+            )
+
+    def _say(self, level: int, text: str) -> None:
+        # Not through a logger: that would come back here.
+        self._terminal.handle(logging.LogRecord(log.name, level, __file__, 0, text, None, None))
+
+
 def _to_stderr(text: str, level: int) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def set_up(level: str, folder: Path | None, file_format: str, name: str) -> TerminalHandler:
-    """Log to the terminal, and to `folder`/`name`.log (.jsonl) if there is a folder. Replaces earlier handlers."""
+    """Log to the terminal, and to `folder`/`name`.log (.jsonl) if there is a folder. Replaces earlier handlers.
+
+    Raises NodeError (configuration) where that folder can't be written to.
+    """
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -102,9 +150,16 @@ def set_up(level: str, folder: Path | None, file_format: str, name: str) -> Term
     terminal.setFormatter(LineFormatter())
     handlers: list[logging.Handler] = [terminal]
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         suffix = "jsonl" if file_format == "json" else "log"
-        to_file = logging.FileHandler(folder / f"{name}.{suffix}", encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            to_file = LogFileHandler(folder / f"{name}.{suffix}", terminal)
+        except OSError as error:
+            raise NodeError(
+                ExitCode.CONFIG,
+                f"log.file: no log can be written in {folder}: {error.strerror or error}",
+                "name a folder that can be written to, or leave log.file out",
+            ) from error
         to_file.setFormatter(JsonFormatter() if file_format == "json" else LineFormatter())
         handlers.append(to_file)
     for handler in handlers:

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,12 @@ def run(options: RunOptions, environ: dict[str, str] | None = None) -> int:
     config = loaded.config
     tap = StdoutTap()
     bar = ReplayBar(config.name)
-    terminal = set_up(config.log.level, config.log.file, config.log.format, config.name)
+    try:
+        terminal = set_up(config.log.level, config.log.file, config.log.format, config.name)
+    except NodeError as error:
+        tap.close()
+        sys.stderr.write(f"{error.text()}\n")
+        return int(error.code)
     terminal.write = bar.write
     exchange = Exchange(sim) if sim is not None else None
     ending = _Ending(config.node.stop_timeout.total_seconds())
@@ -195,7 +201,10 @@ class _Ending:
 
     def install(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            # A terminal that closes sends SIGHUP; under nohup that is ignored already, and stays so.
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                if signal.getsignal(number) == signal.SIG_IGN:
+                    continue
                 self._old[number] = signal.signal(number, self._on_signal)
 
     def uninstall(self) -> None:

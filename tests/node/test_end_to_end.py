@@ -71,10 +71,11 @@ def test_lock_step_gives_the_same_fills_twice_and_fees_only_cost_cash(tmp_path: 
     assert cash[0] - cash[1] == shares * Decimal("0.01")
 
 
-def test_sigterm_mid_run_flattens_and_ends_with_0_and_a_summary(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["sigterm", "a closed terminal"])
+def test_a_signal_mid_run_flattens_and_ends_with_0_and_a_summary(tmp_path: Path, number: signal.Signals) -> None:
     with running(config(tmp_path, TWO), "--sim", "--speed", "60", "--start", "12:00", "--json") as node:
         node.until(" one buys ")
-        node.signal()
+        node.signal(number)
         code, summary, err = node.summary()
     assert code == 0, err
     assert summary["books_agree"] is True

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from runner.config.secrets import remember
+from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.logs import StdoutTap, set_up
 
 
@@ -64,6 +65,30 @@ def test_a_file_takes_json_with_secrets_masked(tmp_path: Path) -> None:
     assert entry["level"] == "error"
     assert "ValueError" in entry["traceback"]
     assert "hunter2" not in line
+
+
+def test_a_full_disk_is_said_once_and_so_is_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    file.symlink_to("/dev/full")
+    said: list[str] = []
+    set_up("info", tmp_path, "text", "node").write = lambda text, level: said.append(text)
+    log = logging.getLogger("runner.node")
+    log.info("one")
+    log.info("two")
+    file.unlink()
+    log.info("three")
+    complaints = [line for line in said if "the log file" in line]
+    assert len(complaints) == 2
+    assert "can't be written (No space left on device): make room" in complaints[0]
+    assert "is written again, 2 lines are missing" in complaints[1]
+    assert file.read_text().endswith("three\n")
+
+
+def test_a_folder_that_can_not_be_written_to_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(NodeError, match=r"no log can be written in .*taken: ") as caught:
+        set_up("info", tmp_path / "taken", "text", "node")
+    assert caught.value.code is ExitCode.CONFIG
 
 
 def test_what_is_printed_goes_to_stderr_and_stdout_is_for_the_summary_alone() -> None:
