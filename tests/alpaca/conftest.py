@@ -45,6 +45,9 @@ TEN_O_CLOCK = int(datetime(2026, 1, 12, 10, 0, tzinfo=NEW_YORK).timestamp()) * 1
 IBM = InstrumentId.from_str("IBM.ALPACA")
 BAC = InstrumentId.from_str("BAC.ALPACA")
 DEADLINE_S = 15.0
+VENUE: dict[str, Any] = {"wait": True, "symbols": ("IBM", "BAC")}
+#: A market that the test moves: hardly anything is generated.
+STILL: dict[str, Any] = {"activity": 0.001}
 #: Everything a hundred times faster than in earnest.
 QUICK: dict[str, Any] = {
     "http_timeout_s": 2.0,
@@ -201,7 +204,7 @@ async def _running(
     """A connected node. The market stands still at ten o'clock, IBM at 180.00 to 180.02, BAC at 14.00 to 14.01."""
     number = next(_ids)
     key = f"PKTEST{number}"
-    async with ExchangeServer(Settings(**({"wait": True, "symbols": ("IBM", "BAC")} | (settings or {})))) as exchange:
+    async with ExchangeServer(Settings(**(VENUE | (settings or STILL)))) as exchange:
         urls = {"trading_url": exchange.url, "data_url": exchange.url, "stream_url": exchange.ws_url}
         common = {
             "api_key": key,

@@ -1,0 +1,179 @@
+"""The commands that Nautilus gives an execution client: each finds its order, and hands it to `Commands`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from nautilus_trader.live.execution_client import LiveExecutionClient
+
+from runner.alpaca.account import AccountBook
+from runner.alpaca.tracking import Part, Tracked, Tracker
+
+
+class CommandsMixin:
+    """The command coroutines of AlpacaExecutionClient. The base class runs each as a task and logs one that fails."""
+
+    config: Any
+    commands: Any
+    emitter: Any
+    tracker: Tracker
+    fills: Any
+    book: AccountBook
+    rest: Any
+    gaps: Any
+    _log: Any
+    _cache: Any
+    _gate_check: Callable[[Any], bool] | None
+    _arrivals: dict[str, asyncio.Event]
+
+    def now_ns(self) -> int:
+        """The node's clock, UNIX nanoseconds."""
+        raise NotImplementedError
+
+    def _approved(self, command: Any) -> bool:
+        return self._gate_check is None or self._gate_check(command)
+
+    async def _submit_order(self, command: Any) -> None:
+        order = command.order
+        if order.is_closed:
+            self._log.warning(f"{order.client_order_id} has ended already and is not sent")
+            return
+        if not self._approved(command):
+            self.emitter.denied(order, "GATE_BYPASSED: this order did not pass the risk gate")
+            return
+        prepared = self.commands.prepare(order, command.params)
+        self._arrived(order)
+        if isinstance(prepared, str):
+            self.emitter.denied(order, prepared)
+        else:
+            await self.commands.submit(prepared)
+
+    async def _submit_order_list(self, command: Any) -> None:
+        orders = command.order_list.orders
+        reason = None if self._approved(command) else "GATE_BYPASSED: this list did not pass the risk gate"
+        prepared: list[Tracked] = []
+        for order in orders:
+            if reason is not None:
+                break
+            made = self.commands.prepare(order, command.params)
+            if isinstance(made, str):
+                reason = f"{made} (order {order.client_order_id} of the list {command.order_list.id})"
+            else:
+                prepared.append(made)
+        if reason is not None:
+            for tracked in prepared:
+                self.tracker.forget(tracked)
+            for order in orders:
+                self.emitter.denied(order, reason)
+            return
+        for order in orders:
+            self._arrived(order)
+        await asyncio.gather(*(self.commands.submit(tracked) for tracked in prepared))
+
+    async def _modify_order(self, command: Any) -> None:
+        tracked = self._tracked(command)
+        reason = None
+        if not self._approved(command):
+            reason = "GATE_BYPASSED: this modification did not pass the risk gate"
+        elif tracked is None:
+            reason = "the venue has no such order of ours"
+        if reason is not None or tracked is None:
+            self.generate_order_modify_rejected(  # type: ignore[attr-defined]
+                command.strategy_id,
+                command.instrument_id,
+                command.client_order_id,
+                command.venue_order_id,
+                reason or "",
+                self.now_ns(),
+            )
+            return
+        await self.commands.modify(tracked, command.quantity, command.price, command.trigger_price)
+
+    async def _cancel_order(self, command: Any) -> None:
+        tracked = self._tracked(command) or await self._arrival(command.client_order_id)
+        if tracked is None:
+            order = self._cache.order(command.client_order_id)
+            if order is not None and order.is_closed:
+                return
+            self.generate_order_cancel_rejected(  # type: ignore[attr-defined]
+                command.strategy_id,
+                command.instrument_id,
+                command.client_order_id,
+                command.venue_order_id,
+                "the venue has no such order of ours",
+                self.now_ns(),
+            )
+            return
+        await self.commands.cancel(tracked)
+
+    async def _cancel_all_orders(self, command: Any) -> None:
+        """Each order of this instrument, strategy and side by itself: never the whole account."""
+        chosen = [
+            tracked
+            for tracked in self.tracker.of(command.instrument_id, command.strategy_id)
+            if not command.order_side or tracked.order.side == command.order_side
+        ]
+        for order in self._cache.orders_open(instrument_id=command.instrument_id, strategy_id=command.strategy_id):
+            adopted = self._adopt(order) if self.tracker.get(order.client_order_id.value) is None else None
+            chosen += [adopted] if adopted is not None else []
+        await asyncio.gather(*(self.commands.cancel(tracked) for tracked in chosen))
+
+    async def _batch_cancel_orders(self, command: Any) -> None:
+        await asyncio.gather(*(self._cancel_order(cancel) for cancel in command.cancels))
+
+    async def _query_account(self, command: Any) -> None:
+        await self.book.refresh()
+
+    async def _query_order(self, command: Any) -> None:
+        tracked = self.tracker.get(command.client_order_id.value) if command.client_order_id else None
+        if tracked is None:
+            await LiveExecutionClient._query_order(self, command)
+            return
+        for part in list(tracked.parts):
+            order = await self.rest.order(part.order_id) if part.order_id else None
+            order = order or await self.rest.order_by_client_id(part.client_order_id)
+            if order is not None:
+                await self.gaps.apply(order)
+
+    def _tracked(self, command: Any) -> Tracked | None:
+        found = self.tracker.get(command.client_order_id.value)
+        if found is None and (order := self._cache.order(command.client_order_id)) is not None:
+            return self._adopt(order)
+        return found
+
+    async def _arrival(self, client_order_id: Any) -> Tracked | None:
+        """An order of ours whose submit is still in Nautilus's queues, as cancels pass by the risk engine."""
+        order = self._cache.order(client_order_id)
+        if order is None or order.is_closed or order.venue_order_id is not None:
+            return None
+        arrival = self._arrivals.setdefault(client_order_id.value, asyncio.Event())
+        try:
+            async with asyncio.timeout(self.config.settle_timeout_s):
+                await arrival.wait()
+        except TimeoutError:
+            self._log.warning(f"{client_order_id} was canceled, and never came here to be submitted")
+        return self.tracker.get(client_order_id.value)
+
+    def _arrived(self, order: Any) -> None:
+        arrival = self._arrivals.pop(order.client_order_id.value, None)
+        if arrival is not None:
+            arrival.set()
+
+    def _adopt(self, order: Any) -> Tracked | None:
+        """Track an order of an earlier life, or of somebody else, that a strategy now commands."""
+        if order.venue_order_id is None or order.is_closed:
+            return None
+        tracked = Tracked(order)
+        tracked.accepted, tracked.venue_order_id = True, order.venue_order_id
+        tracked.filled = order.filled_qty.as_decimal()
+        part = Part(tracked.id, tracked.qty, sent=True)
+        part.settled.set()
+        tracked.known.set()
+        self.tracker.add(tracked)
+        self.tracker.add_part(tracked, part)
+        self.tracker.add_order_id(tracked, part, order.venue_order_id.value)
+        if not self.fills.booked_qty(order.venue_order_id.value):
+            self.fills.seed(order.venue_order_id.value, tracked.filled)
+        return tracked
