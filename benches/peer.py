@@ -45,6 +45,7 @@ def main() -> None:
             began = time.perf_counter()
         elif seen == wanted:
             say(seconds=time.perf_counter() - began)
+            seen = 0
 
     async def react(_quote: Any) -> None:
         trading.submit_order(order)

@@ -141,6 +141,8 @@ class Venue:
             return json.dumps(ACCOUNT).encode()
         if url.path == "/v2/clock":
             return json.dumps(CLOCK).encode()
+        if url.path.startswith("/v2/stocks/"):
+            return b'{"trades": {}, "bars": {}, "quotes": {}, "next_page_token": null}'
         return b"[]"
 
     def order(self, asked: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,14 @@ def assemble(
         accounts, feeds = real(config, live=live)
         adapter = AlpacaAdapter()
         locks = lock_accounts(accounts)
-    plan = NodePlan(config, plans, accounts, feeds, serial=sim is not None and sim.lockstep)
+    plan = NodePlan(
+        config,
+        plans,
+        accounts,
+        feeds,
+        serial=sim is not None and sim.lockstep,
+        real_time=sim is None or sim.speed == "1",
+    )
     node = Node(plan, adapter, hooks=tuple(hooks), install_gate=install_gate)
     return Assembled(node, watchdog, telemetry, result, locks)
 

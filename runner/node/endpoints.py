@@ -33,10 +33,12 @@ def real(config: RunnerConfig, *, live: bool) -> tuple[dict[str, Endpoint], dict
             "live trading needs both: `environment: live` in the file, and --live",
         )
     paper = config.environment != "live"
+    # An account asks for prices too (of what it holds), and the same host is right for that.
+    data_url = next((feed.data_url for feed in config.feeds.values() if feed.data_url is not None), None)
     accounts = {}
     for name, account in config.accounts.items():
         key, secret = account.key.value.get_secret_value(), account.secret.value.get_secret_value()
-        accounts[name] = Endpoint(key, secret, paper, trading_url=account.url)
+        accounts[name] = Endpoint(key, secret, paper, trading_url=account.url, data_url=data_url)
     feeds = {}
     for name, feed in config.feeds.items():
         key_ref, secret_ref = config.feed_credentials(name)
