@@ -59,16 +59,22 @@ class AccountBook:
         return self._made(account, positions, last)
 
     async def opening(self) -> BrokerSnapshot:
-        """A snapshot into which no fill came while it was read. Raises as `snapshot` does, or RuntimeError."""
+        """A snapshot into which no fill came while it was read. The ledger begins with the orders of that moment.
+
+        Raises as `snapshot` does, or RuntimeError.
+        """
         rest = self._client.rest
-        after_ns = self._client.venue_clock.now_ns() - int(self._client.config.overlap_s * NANOS)
+        after_ns = self._client.opened_ns - int(self._client.config.overlap_s * NANOS)
         for _ in range(OPENING_TRIES):
             before = await rest.last_fill_id()
             account, body = await rest.account()
             positions = await rest.positions()
+            orders = [*await rest.orders("open"), *await rest.orders("closed", after_ns=after_ns)]
             recent = {row.id for row in await rest.fills(after_ns=after_ns)}
             if before == await rest.last_fill_id():
                 self._client.gaps.before, self._client.gaps.newest = recent, before
+                for order in orders:
+                    self._client.fills.seed(order.id, order.filled_qty, order.filled_avg_price)
                 self.tell(account, body)
                 return self._made(account, positions, before)
         raise RuntimeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,6 @@ class Commands:
         async with self.lanes.lane(tracked.symbol):
             if tracked.closed or part.done:
                 return
-            part.sent = True
             body = submit_body(
                 tracked.order,
                 tracked.symbol,
@@ -90,6 +90,7 @@ class Commands:
                 client_order_id=part.client_order_id,
                 extended_hours=bool(tracked.params.get("extended_hours")),
             )
+            part.sent = True
             outcome = await self._client.http.post("/v2/orders", body)
             self._on_submitted(tracked, part, outcome)
         self._client.touched(account=False)
@@ -151,11 +152,20 @@ class Commands:
             order_id = part.order_id
             outcome = await self._client.http.delete(f"/v2/orders/{order_id}")
         self._client.touched(account=False)
+        await self.on_canceled(tracked, part, order_id, outcome)
+
+    async def on_canceled(self, tracked: Tracked, part: Part, order_id: str, outcome: Outcome) -> None:
+        """What came of a DELETE of `order_id`."""
         if isinstance(outcome, Unknown):
-            part.cancel_unknown = True
-            self._client.settler.watch_cancel(tracked, part)
-        elif isinstance(outcome, Rejected):
+            if not part.cancel_unknown:
+                part.cancel_unknown = True
+                self._client.settler.watch_cancel(tracked, part)
+            return
+        part.cancel_unknown = False
+        if isinstance(outcome, Rejected):
             await self._cancel_refused(tracked, part, order_id, outcome)
+        else:
+            part.canceling_since = asyncio.get_running_loop().time()
 
     async def _cancel_refused(self, tracked: Tracked, part: Part, order_id: str, outcome: Rejected) -> None:
         try:
@@ -170,8 +180,21 @@ class Commands:
         if part.order_id != order_id:
             await self.cancel_part(tracked, part)  # It was replaced meanwhile.
         elif order is None or order.status != "pending_cancel":
-            tracked.cancel_requested = False
-            self._emit.cancel_rejected(tracked, refusal_text(outcome))
+            self._client.updates.cancel_refused(tracked, part, refusal_text(outcome))
+        else:
+            part.canceling_since = asyncio.get_running_loop().time()
+
+    def stop_stray(self, tracked: Tracked, part: Part, order_id: str) -> None:
+        """An order that was given up as never arrived works at the venue after all: nobody owns it, so it is ended."""
+        part.abandoned = False
+        self._client.log.error(f"{tracked.id} was rejected as never arrived, and works now as {order_id}: canceling it")
+        self._client.create_task(self._stop_stray(order_id), log_msg=f"cancel_order: {order_id}")
+
+    async def _stop_stray(self, order_id: str) -> None:
+        delay = self._client.config.lookup_delay_min_s
+        while isinstance(await self._client.http.delete(f"/v2/orders/{order_id}"), Unknown):
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, self._client.config.lookup_delay_max_s)
 
     # -- modify ---------------------------------------------------------------------------------------
 
@@ -220,8 +243,10 @@ class Commands:
                 self._tracker.note_order_id(tracked, part, order.id)
                 return
         elif isinstance(outcome, Rejected):
-            self._client.updates.replace_refused(tracked, part, refusal_text(outcome))
-            return
+            if BURNT_ID not in outcome.message:
+                self._client.updates.replace_refused(tracked, part, refusal_text(outcome))
+                return
+            why = f"the venue says that it has {wanted.client_order_id}"
         elif outcome.sent:
             why = outcome.reason
         else:

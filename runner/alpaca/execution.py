@@ -9,7 +9,7 @@ from typing import Any
 from nautilus_trader.common.enums import LogColor
 from nautilus_trader.live.execution_client import LiveExecutionClient
 from nautilus_trader.model.enums import AccountType, OmsType
-from nautilus_trader.model.identifiers import AccountId, ClientId
+from nautilus_trader.model.identifiers import AccountId, ClientId, VenueOrderId
 
 from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, EngineError
 from runner.alpaca.account import AccountBook, BrokerSnapshot
@@ -68,6 +68,8 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.config = config
         self.provider = provider
         self.opening: BrokerSnapshot | None = None
+        #: The venue's time when this client connected.
+        self.opened_ns = 0
         self.updates_seen = 0
         self.fills = FillLedger()
         self.tracker = Tracker(self.fills)
@@ -173,21 +175,37 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
             self._drain_all()
             for tracked in self.tracker.unsettled():
                 for part in tracked.parts:
-                    if part.unknown and (order := await self.rest.order_by_client_id(part.client_order_id)) is not None:
-                        await self.gaps.apply(order)
+                    if part.unknown:
+                        await self.settler.look_up(tracked, part)
             await self.gaps.repaired()
             if check and (self._dirty or any(True for _ in self.tracker)):
-                self._dirty = False
-                await self.gaps.run()
+                await self._catch_up()
             await self.book.refresh_if_stale()
             self._drain_all()
+
+    async def _catch_up(self) -> None:
+        self._dirty = False
+        try:
+            await self.gaps.run()
+        except BaseException:
+            self._dirty = True  # Whatever made it necessary is still to be looked at.
+            raise
 
     # -- what the parts call --------------------------------------------------------------------------
 
     def find(self, order: Order) -> tuple[Tracked, Part] | None:
-        """The order of ours that an order at the venue belongs to, replacements followed."""
-        found = self.tracker.find(order.client_order_id, order.id)
-        return found if found or order.replaces is None else self.tracker.find("", order.replaces)
+        """The order of ours that an order at the venue belongs to, replacements followed.
+
+        An order that is older than this connection and bears a client order id of ours is of an earlier life.
+        """
+        found = self.find_id(order.id) or (self.find_id(order.replaces) if order.replaces is not None else None)
+        if found is None and order.submitted_ns >= self.opened_ns:
+            found = self.tracker.find(order.client_order_id, "")
+        return found
+
+    def cached_id(self, order_id: str) -> Any:
+        """The client order id by which Nautilus knows an order of the venue's; None where it does not."""
+        return self._cache.client_order_id(VenueOrderId(order_id))
 
     def find_id(self, order_id: str) -> tuple[Tracked, Part] | None:
         """The same by the venue's id alone."""
@@ -227,14 +245,13 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
     async def _connect(self) -> None:
         self._shared.open(self._loop)
         self._opened = True
-        self.venue_clock.set_from_clock(await self.rest.clock_ns())
+        self.opened_ns = await self.rest.clock_ns()
+        self.venue_clock.set_from_clock(self.opened_ns)
         await self.provider.initialize()
         await self._start_stream()
-        self.gaps.synced_ns = self.venue_clock.now_ns()
+        self.gaps.synced_ns = self.opened_ns
         self.opening = await self.book.opening()
         self.crossings.positions = dict(self.opening.positions)
-        for order in await self.rest.orders("open"):
-            self.fills.seed(order.id, order.filled_qty, order.filled_avg_price)
         await self.provider.ensure(self.opening.positions)
         for instrument in self.provider.list_all():
             self._cache.add_instrument(instrument)
@@ -302,7 +319,10 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
             try:
                 await self.gaps.run()
                 break
-            except (EngineError, WireError) as error:
+            except Exception as error:
+                # Whatever it is, opening orders wait for this to succeed.
+                if not isinstance(error, (EngineError, WireError)):
+                    self._log.exception("The gap fill failed", error)
                 self._log.warning(f"What the stream missed can't be read yet: {error}; trying again")
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, self.config.lookup_delay_max_s)

@@ -38,13 +38,17 @@ class External:
         booked = self._ledger.book(fill, cum_qty=cum_qty, execution_id=execution_id)
         if booked is not None:
             self._client.touched()
-            self._report_fill(booked, trade_id_text(execution_id, fill.order_id, cum_qty))
+            self._report_fill(booked, trade_id_text(fill.order_id, cum_qty))
             self._client.crossings.release(fill.symbol)
 
     def on_snapshot(self, order: Order) -> None:
         """An order that is not ours as REST shows it; what its activities did not tell is inferred."""
         if not order.symbol:
             return  # A multi-leg parent: its legs are orders of their own.
+        if not self._client.updates.is_of_this_life(order):
+            self._ledger.seed(order.id, order.filled_qty, order.filled_avg_price)
+        if self._client.updates.carries(order):
+            self._ledger.seed(order.id, order.filled_qty, order.filled_avg_price)
         if order.filled_qty > 0 and not self._ledger.is_complete(order.id, order.filled_qty):
             price = order.filled_avg_price or Decimal(0)
             fill = self._fill(order, order.filled_qty, price, order.last_ns)
@@ -52,7 +56,7 @@ class External:
             if booked is not None:
                 self._client.log.error(f"A fill of another's order had to be inferred: {booked}")
                 self._client.touched()
-                self._report_fill(booked, trade_id_text(None, order.id, order.filled_qty))
+                self._report_fill(booked, trade_id_text(order.id, order.filled_qty, inferred=True))
         self._report_order(order)
 
     def _fill(self, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> Fill:
@@ -60,8 +64,8 @@ class External:
         return Fill(order.symbol, side, qty, price, order.id, order.client_order_id, ts_ns, True, False)
 
     def _report_order(self, order: Order, *, filled_before: bool = False) -> None:
-        if order.status == "replaced":
-            return  # The order that stands in its place is reported.
+        if order.status == "replaced" and self._client.cached_id(order.id) is None:
+            return  # The order that stands in its place is reported; Nautilus has never heard of this one.
         told = (order.status, order.filled_qty, order.limit_price, order.qty)
         if self._told.get(order.id) == told:
             return

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-MAX_TRADE_ID = 36
-
 
 @dataclass(frozen=True, slots=True)
 class Fill:
@@ -109,6 +107,10 @@ class FillLedger:
             covered.notional += (filled_qty - covered.overlap(Decimal(0), filled_qty)) * (avg_price or Decimal(0))
             covered.add(Decimal(0), filled_qty)
 
+    def knows(self, order_id: str) -> bool:
+        """Whether anything was ever booked or seeded for this order, nothing filled included."""
+        return order_id in self._orders
+
     def booked_qty(self, order_id: str) -> Decimal:
         """Shares of this order that are booked, seeded ones included."""
         covered = self._orders.get(order_id)
@@ -116,7 +118,8 @@ class FillLedger:
 
     def is_complete(self, order_id: str, filled_qty: Decimal) -> bool:
         """Whether everything up to a cumulative quantity is booked."""
-        return not self._orders.setdefault(order_id, _Covered([])).gaps(filled_qty)
+        covered = self._orders.get(order_id)
+        return filled_qty <= 0 if covered is None else not covered.gaps(filled_qty)
 
     def book(self, fill: Fill, *, cum_qty: Decimal, execution_id: str | None = None) -> Fill | None:
         """Book a fill that brought its order to `cum_qty`. None where it, or all of it, is booked already.
@@ -188,9 +191,10 @@ class FillLedger:
         return booked
 
 
-def trade_id_text(execution_id: str | None, order_id: str, cum_qty: Decimal) -> str:
-    """Text for a Nautilus trade id (at most 36 ASCII characters): the execution's own, else made of its order."""
-    if execution_id and len(execution_id) <= MAX_TRADE_ID and execution_id.isascii():
-        return execution_id
-    seed = execution_id or f"{order_id}:{cum_qty.normalize():f}"
+def trade_id_text(order_id: str, cum_qty: Decimal, *, inferred: bool = False) -> str:
+    """Text for a Nautilus trade id (at most 36 ASCII characters), the same from whichever source a fill is known.
+
+    A streamed update has an execution id, a FILL activity has none; order and cumulative quantity are in both.
+    """
+    seed = f"{order_id}:{cum_qty.normalize():f}{':inferred' if inferred else ''}"
     return "X-" + hashlib.sha256(seed.encode()).hexdigest()[:32]

@@ -14,6 +14,9 @@ from runner.alpaca.tracking import ZERO
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
 
+#: How often an order's FILL activities are read before what they lack is inferred: they may come a little later.
+ACTIVITY_TRIES = 3
+
 
 class GapFill:
     """Brings orders, fills and positions up to what the venue's REST says; every difference becomes an event."""
@@ -21,8 +24,10 @@ class GapFill:
     def __init__(self, client: AlpacaExecutionClient) -> None:
         self._client = client
         self._rest = client.rest
+        self._ledger = client.fills
         self._lock = asyncio.Lock()
         self._repairing: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
         #: FILL activities of before the connect: part of the opening balance, not fills of this life.
         self.before: set[str] = set()
         #: The newest FILL activity seen.
@@ -39,17 +44,19 @@ class GapFill:
         Raises what the reads raise; then nothing but what was applied has changed, and it can be run again.
         """
         async with self._lock:
-            seen, started_ns = self._client.updates_seen, self._client.venue_clock.now_ns()
+            clock = self._client.venue_clock
+            # A local clock may be set meanwhile; a replay's is made of what was seen, and so never ahead.
+            started_ns = clock.now_ns() if clock.is_replay else await self._rest.clock_ns()
+            seen, asked_at = self._client.updates_seen, asyncio.get_running_loop().time()
             since_ns = self.synced_ns - int(self._client.config.overlap_s * NANOS)
             orders = {order.id: order for order in await self._rest.orders("open")}
             orders |= {order.id: order for order in await self._rest.orders("closed", after_ns=since_ns)}
             orders |= {order.id: order for order in await self._missing(orders)}
-            fills = await self._rest.fills(after_ns=since_ns)
+            fills = [row for row in await self._rest.fills(after_ns=since_ns) if row.id not in self.before]
+            orders |= {order.id: order for order in await self._named(fills, orders)}
             positions = await self._rest.positions()
             await self._client.provider.ensure({order.symbol for order in orders.values()} - {""})
-            self._book(fills)
-            for order in sorted(orders.values(), key=lambda order: order.submitted_ns):
-                self._client.updates.on_snapshot(order)
+            await self._apply_all(orders, fills, asked_at)
             if self._differences(positions):
                 newest = await self._rest.last_fill_id()
                 self.newest = fills[-1].id if fills else self.newest
@@ -73,10 +80,40 @@ class GapFill:
                     found.append(order)
         return found
 
+    async def _named(self, fills: list[Activity], listed: dict[str, Order]) -> list[Order]:
+        """Orders that fills name and that nobody here knows: only they say whose those fills are."""
+        ids = {fill.order_id for fill in fills if fill.order_id not in listed}
+        strange = {order_id for order_id in ids if not self._ledger.knows(order_id)}
+        unknown = sorted(order_id for order_id in strange if self._client.find_id(order_id) is None)
+        return [order for order_id in unknown if (order := await self._rest.order(order_id)) is not None]
+
+    async def _apply_all(self, orders: dict[str, Order], fills: list[Activity], asked_at: float) -> None:
+        oldest_first = sorted(orders.values(), key=lambda order: order.submitted_ns)
+        for order in oldest_first:
+            self._client.updates.learn(order)
+        self._book(fills)
+        for order in oldest_first:
+            await self._apply_one(order, asked_at)
+
     def _book(self, fills: list[Activity]) -> None:
         for activity in fills:
             if activity.id not in self.before:
                 self._client.updates.on_activity(activity)
+
+    async def _apply_one(self, order: Order, asked_at: float) -> None:
+        """An order as it was read at `asked_at` (loop time). Its activities come first, so that nothing is guessed."""
+        updates = self._client.updates
+        updates.learn(order)
+        for attempt in range(ACTIVITY_TRIES):
+            if self._ledger.is_complete(order.id, order.filled_qty) or not updates.is_of_this_life(order):
+                break
+            if attempt:
+                await asyncio.sleep(self._client.config.lookup_delay_min_s)
+            after_ns = order.submitted_ns - int(self._client.config.overlap_s * NANOS)
+            self._book(await self._rest.fills(after_ns=after_ns, order_id=order.id))
+            if updates.carries(order):
+                break
+        updates.on_snapshot(order, asked_at)
 
     def _differences(self, positions: list[Position]) -> dict[str, tuple[Decimal, Decimal]]:
         book = self._client.crossings.positions
@@ -93,24 +130,47 @@ class GapFill:
                 f"The position of {symbol} is {theirs} at the venue and {ours} by its fills; taking the venue's"
             )
             self._client.crossings.positions[symbol] = theirs
+            self._client.crossings.release(symbol)
 
-    async def apply(self, order: Order) -> None:
-        """Apply one order that REST showed, its fills first."""
-        if not self._client.fills.is_complete(order.id, order.filled_qty):
-            after_ns = order.submitted_ns - int(self._client.config.overlap_s * NANOS)
-            self._book(await self._rest.fills(after_ns=after_ns, order_id=order.id))
-        self._client.updates.on_snapshot(order)
+    async def apply(self, order: Order, asked_at: float = 0.0) -> None:
+        """Apply one order that REST has shown when asked at `asked_at` (loop time; 0: long ago).
+
+        What it replaced comes first, and what replaced it after.
+        """
+        for replaced in await self._replaced(order):
+            await self._apply_one(replaced, asked_at)
+        await self._apply_one(order, asked_at)
+        found = self._client.find(order)
+        if order.status == "replaced" and order.replaced_by and found and order.replaced_by not in found[1].order_ids:
+            newer = await self._rest.order(order.replaced_by)
+            if newer is not None:
+                await self.apply(newer, asked_at)
+
+    async def _replaced(self, order: Order) -> list[Order]:
+        """Orders of ours that this one replaced and whose end was not told yet, oldest first."""
+        chain: list[Order] = []
+        found = self._client.find(order)
+        while found and order.replaces is not None and order.replaces not in found[1].replaced_ids:
+            older = await self._rest.order(order.replaces)
+            if older is None or older.id in {row.id for row in chain}:
+                break
+            chain.insert(0, older)
+            order = older
+        return chain
 
     async def refresh(self, order_id: str) -> Order | None:
         """Read one order and apply it; None where the venue has none. Raises what the reads raise."""
+        asked_at = asyncio.get_running_loop().time()
         order: Order | None = await self._rest.order(order_id)
         if order is not None:
-            await self.apply(order)
+            await self.apply(order, asked_at)
         return order
 
     def repair(self, order_id: str, why: str) -> None:
         """Fetch what is missing of an order, in the background, until it is here."""
         if order_id in self._repairing:
+            # What it has read already may be older than what brought us here.
+            self._again.add(order_id)
             return
         self.repairs += 1
         self._client.log.warning(f"Asking the venue again: {why}")
@@ -121,6 +181,7 @@ class GapFill:
     async def _repair(self, order_id: str) -> None:
         delay = self._client.config.lookup_delay_min_s
         while True:
+            self._again.discard(order_id)
             try:
                 await self.refresh(order_id)
             except (EngineError, WireError) as error:
@@ -128,7 +189,8 @@ class GapFill:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, self._client.config.lookup_delay_max_s)
             else:
-                return
+                if order_id not in self._again:
+                    return
 
     async def repaired(self) -> None:
         """Wait for the repairs under way."""

@@ -143,7 +143,7 @@ class Reports:
             not found,
             False,
         )
-        return self.fill_report(fill, trade_id_text(None, activity.order_id, activity.cum_qty))
+        return self.fill_report(fill, trade_id_text(activity.order_id, activity.cum_qty))
 
     def position_report(self, position: Position) -> PositionStatusReport | None:
         """A position."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from runner._engine import EngineError, Unknown
-from runner.alpaca.models import Order, WireError
+from runner.alpaca.models import WireError
 from runner.alpaca.tracking import Part, Replacement, Tracked
 
 if TYPE_CHECKING:
@@ -39,23 +39,48 @@ class Settler:
         def is_over() -> bool:
             return part.settled.is_set() or tracked.closed
 
-        absent = await self._look(
-            lambda: self._client.rest.order_by_client_id(part.client_order_id), is_over, part.settled
-        )
+        absent = await self._look(lambda: self.look_up(tracked, part), is_over, part.settled)
         if absent and not is_over():
+            part.abandoned = True
             self._client.updates.refused(
                 tracked,
                 part,
                 f"UNKNOWN_OUTCOME: the venue was without it for {self._config.unknown_timeout_s:g} s after it left",
             )
 
+    async def look_up(self, tracked: Tracked, part: Part) -> bool:
+        """Ask for a part by its client order id; whether the venue has an order of that id. Raises as the read does."""
+        order = await self._client.rest.order_by_client_id(part.client_order_id)
+        if order is None:
+            return False
+        if self._client.find(order) is not None:
+            await self._client.gaps.apply(order)
+        elif not (part.settled.is_set() or tracked.closed):
+            self._client.updates.refused(
+                tracked,
+                part,
+                f"DUPLICATE_ID: the venue has had an order {part.client_order_id} since {order.submitted_at}, "
+                "before this start; ids are unique for ever",
+            )
+        return True
+
+    async def _look_up_replacement(self, tracked: Tracked, part: Part, wanted: Replacement) -> bool:
+        order = await self._client.rest.order_by_client_id(wanted.client_order_id)
+        if order is None:
+            return False
+        if order.replaces in part.order_ids:
+            await self._client.gaps.apply(order)
+        elif part.replacement is wanted:
+            self._client.updates.replace_refused(
+                tracked, part, f"DUPLICATE_ID: the venue has another order {wanted.client_order_id}"
+            )
+        return True
+
     async def _settle_replacement(self, tracked: Tracked, part: Part, wanted: Replacement) -> None:
         def is_over() -> bool:
             return part.replacement is not wanted or tracked.closed
 
-        absent = await self._look(
-            lambda: self._client.rest.order_by_client_id(wanted.client_order_id), is_over, asyncio.Event()
-        )
+        absent = await self._look(lambda: self._look_up_replacement(tracked, part, wanted), is_over, asyncio.Event())
         if absent and not is_over():
             self._client.updates.replace_refused(
                 tracked,
@@ -63,10 +88,8 @@ class Settler:
                 f"UNKNOWN_OUTCOME: the venue was without it for {self._config.unknown_timeout_s:g} s after it left",
             )
 
-    async def _look(
-        self, ask: Callable[[], Awaitable[Order | None]], is_over: Callable[[], bool], wake: asyncio.Event
-    ) -> bool:
-        """Ask until the order is there (False) or has been absent long enough (True)."""
+    async def _look(self, ask: Callable[[], Awaitable[bool]], is_over: Callable[[], bool], wake: asyncio.Event) -> bool:
+        """Ask until it is over (False) or the order has been absent long enough (True)."""
         loop = asyncio.get_running_loop()
         delay = self._config.lookup_delay_min_s
         absent_since: float | None = None
@@ -77,10 +100,9 @@ class Settler:
             if is_over():
                 break
             try:
-                order = await ask()
-                if order is not None:
-                    await self._client.gaps.apply(order)
-                    return False
+                if await ask():
+                    absent_since = None  # It is there; where that decides nothing yet, it is asked for again.
+                    continue
             except (EngineError, WireError) as error:
                 self._client.log.warning(f"A look-up got no answer and will be repeated: {error}")
                 continue
@@ -108,19 +130,19 @@ class Settler:
                 self._client.log.warning(f"A look-up of {tracked.id} got no answer and will be repeated: {error}")
                 continue
             if order is not None and order.status == "pending_cancel":
-                part.cancel_unknown = False
+                part.cancel_unknown, part.canceling_since = False, loop.time()
                 return
             if loop.time() >= give_up_at and not self._over(tracked, part):
-                part.cancel_unknown = tracked.cancel_requested = False
-                self._client.emitter.cancel_rejected(
-                    tracked, "UNKNOWN_OUTCOME: the order still works, cancels did not take"
+                self._client.updates.cancel_refused(
+                    tracked, part, "UNKNOWN_OUTCOME: the order still works, cancels did not take"
                 )
                 return
             if self._over(tracked, part):
                 return
-            outcome = await self._client.http.delete(f"/v2/orders/{part.order_id}")
+            order_id = part.order_id or order_id
+            outcome = await self._client.http.delete(f"/v2/orders/{order_id}")
             if not isinstance(outcome, Unknown):
-                part.cancel_unknown = False
+                await self._client.commands.on_canceled(tracked, part, order_id, outcome)
                 self._client.repair(order_id, f"the cancel of {tracked.id} was not sure")
 
     @staticmethod

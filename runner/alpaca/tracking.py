@@ -44,6 +44,12 @@ class Part:
     replacement: Replacement | None = None
     replacements: int = 0
     cancel_unknown: bool = False
+    #: Ids of which the venue has said that another took their place.
+    replaced_ids: set[str] = field(default_factory=set)
+    #: When (loop time) the venue took a cancel; its event must follow.
+    canceling_since: float | None = None
+    #: Given up as never arrived.
+    abandoned: bool = False
     #: Shares that a replacing order repeats from the one it replaced.
     carried: Decimal = ZERO
 

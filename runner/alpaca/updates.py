@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 FILLS = frozenset({"fill", "partial_fill"})
 #: Events after which a replacing order stands in the place of the old one.
 STANDS = frozenset({"new", "fill", "partial_fill", "canceled", "expired", "done_for_day"})
+#: Statuses that say the same. One that is accepted or pending may still be rejected, and the old order work on.
+STANDING = frozenset(
+    {
+        "new",
+        "partially_filled",
+        "filled",
+        "canceled",
+        "expired",
+        "done_for_day",
+        "replaced",
+        "pending_cancel",
+        "pending_replace",
+    }
+)
+#: Statuses of an order that nobody is canceling.
+WORKING = frozenset({"new", "partially_filled", "accepted", "done_for_day"})
 #: Events that tell of an order at the venue and change nothing that Nautilus knows of.
 QUIET = frozenset(
     {
@@ -71,8 +87,7 @@ class Updates:
         elif update.event == "order_replace_rejected":
             self.replace_refused(tracked, part, "the venue refused the replacement", update.ts_ns)
         elif update.event == "order_cancel_rejected":
-            tracked.cancel_requested = part.cancel_unknown = False
-            self._emit.cancel_rejected(tracked, "the venue refused the cancellation", update.ts_ns)
+            self.cancel_refused(tracked, part, "the venue refused the cancellation", update.ts_ns)
         elif update.event not in QUIET:
             self.unknown_events += 1
             self._client.log.warning(f"Unknown event {update.event!r} of {tracked.id}: its order is {order.status!r}")
@@ -80,6 +95,8 @@ class Updates:
     def known(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
         """The venue has this part: its id is kept, and acceptance told once."""
         self._known(tracked, part, order.id)
+        if part.abandoned and not order.is_terminal:
+            self._client.commands.stop_stray(tracked, part, order.id)
         if not tracked.closed and order.status != "rejected" and part is tracked.part and order.id == part.order_id:
             self._emit.accepted(tracked, order.id, ts_ns)
 
@@ -100,7 +117,10 @@ class Updates:
         if not self._ledger.is_complete(order.id, order.filled_qty):
             self._client.repair(order.id, f"{tracked.id} has filled {order.filled_qty}, of which a part was not told")
         elif order.status == "filled":
-            self._finish(tracked, part)
+            if order.id == part.order_id:
+                self._finish(tracked, part)
+            else:
+                self._client.repair(order.id, f"{order.id} filled, which is not the one that stands for {tracked.id}")
 
     def on_activity(self, activity: Activity) -> None:
         """Book a FILL activity, of whosever order."""
@@ -129,7 +149,7 @@ class Updates:
         booked = self._ledger.book(fill, cum_qty=cum_qty, execution_id=execution_id)
         if booked is None:
             return False
-        self._emit.filled(tracked, booked, trade_id_text(execution_id, fill.order_id, cum_qty))
+        self._emit.filled(tracked, booked, trade_id_text(fill.order_id, cum_qty))
         self._client.touched()
         return True
 
@@ -176,32 +196,66 @@ class Updates:
         if not part.done:
             self._finish(tracked, part, "rejected", 0, reason)
 
+    def cancel_refused(self, tracked: Tracked, part: Part, reason: str, ts_ns: int = 0) -> None:
+        """A cancel came to nothing, and the order works on. Told once for what was asked once."""
+        part.cancel_unknown, part.canceling_since = False, None
+        if tracked.cancel_requested and not tracked.closed:
+            tracked.cancel_requested = False
+            self._emit.cancel_rejected(tracked, reason, ts_ns)
+
+    def learn(self, order: Order) -> None:
+        """An order was read: if it is one of ours whose reply was lost, its id is kept, and its fills find it."""
+        found = self._client.find(order)
+        if found is not None and found[1].order_id is None and order.replaces is None:
+            self._known(found[0], found[1], order.id)
+
+    def is_of_this_life(self, order: Order) -> bool:
+        """False for another's order that had ended before this connection: its fills are in the opening balance."""
+        return (
+            order.submitted_ns >= self._client.opened_ns
+            or self._ledger.knows(order.id)
+            or self._client.find(order) is not None
+        )
+
     # -- replacements -------------------------------------------------------------------------------
 
     def _is_replacement(self, part: Part, order: Order) -> bool:
         return bool(part.order_ids) and order.id not in part.order_ids and order.replaces in part.order_ids
 
     def _on_replacement(self, update: TradeUpdate, tracked: Tracked, part: Part) -> None:
-        order = update.order
-        self._tracker.note_order_id(tracked, part, order.id)
-        if part.replacement is not None:
-            part.replacement.order_id = order.id
-            part.replacement.unknown = False
+        order, replaced_id = update.order, part.order_id
+        self._note_replacement(tracked, part, order)
         if update.event == "rejected":
-            self.replace_refused(tracked, part, "the venue rejected the replacing order", update.ts_ns)
+            self._replacement_rejected(tracked, part, order, update.ts_ns)
         elif update.event in STANDS:
             self.switch(tracked, part, order, update.ts_ns)
+            if update.event == "new" and order.filled_qty > 0:
+                self.carry(part, order)  # Nothing has filled under this id yet: it repeats the old one's figures.
+            if replaced_id is not None and replaced_id not in part.replaced_ids:
+                self._client.repair(replaced_id, f"{tracked.id} stands anew, and how the old order ended was not told")
             self.on_update(update)
+
+    def _note_replacement(self, tracked: Tracked, part: Part, order: Order) -> None:
+        self._tracker.note_order_id(tracked, part, order.id)
+        wanted = part.replacement
+        if wanted is not None and wanted.client_order_id == order.client_order_id:
+            wanted.order_id, wanted.unknown = order.id, False
+
+    def _replacement_rejected(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
+        wanted = part.replacement
+        if wanted is not None and wanted.client_order_id == order.client_order_id:
+            self.replace_refused(tracked, part, "the venue rejected the replacing order", ts_ns)
 
     def _on_replaced(self, update: TradeUpdate, tracked: Tracked, part: Part) -> None:
         order = update.order
         new_id = order.replaced_by or (part.replacement.order_id if part.replacement else None)
-        if new_id is not None and new_id in part.order_ids:
-            return
+        part.replaced_ids.add(order.id)
         if not self._ledger.is_complete(order.id, order.filled_qty):
             self._client.repair(order.id, f"{tracked.id} was replaced with fills that were not told")
+        if new_id is not None and new_id in part.order_ids:
+            return
         wanted = part.replacement
-        if new_id is None or wanted is None:
+        if new_id is None or wanted is None or wanted.order_id not in (None, new_id):
             # Replaced by somebody else: only the venue knows how it stands now.
             self._client.follow(tracked, part, new_id)
             return
@@ -211,10 +265,14 @@ class Updates:
     def switch(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
         """The replacing `order` stands now, as it is written there."""
         instrument = self._client.instrument(tracked.instrument_id)
-        carried = self._ledger.booked_qty(part.order_id or "") if order.filled_qty > 0 else Decimal(0)
-        self._stand(tracked, part, order.id, order.client_order_id, order.qty or part.qty)
-        if carried and order.filled_qty == carried:
-            self.carry(part, order)
+        wanted = part.replacement
+        if wanted is not None and wanted.client_order_id == order.client_order_id:
+            qty = wanted.qty
+        else:
+            # Somebody else's doing. Where it repeats what had filled, its quantity is the whole, else what is left.
+            filled = part.filled(self._ledger)
+            qty = (order.qty or part.qty) + (Decimal(0) if order.filled_qty >= filled else filled)
+        self._stand(tracked, part, order.id, order.client_order_id, qty)
         precision = instrument.price_precision if instrument else 2
         limit, stop = order.limit_price, order.stop_price
         self._emit.updated(
@@ -234,6 +292,8 @@ class Updates:
     def _stand(self, tracked: Tracked, part: Part, order_id: str, client_order_id: str, qty: Decimal) -> None:
         self._tracker.add_order_id(tracked, part, order_id)
         self._tracker.add_client_id(tracked, part, client_order_id)
+        if part.replacement is not None and part.replacement.client_order_id != client_order_id:
+            self.replace_refused(tracked, part, "another replacement came first")
         part.client_order_id, part.replacement = client_order_id, None
         if len(tracked.parts) == 1 and tracked.held == 0 and qty != part.qty:
             instrument = self._client.instrument(tracked.instrument_id)
@@ -251,8 +311,8 @@ class Updates:
 
     # -- orders read by REST ------------------------------------------------------------------------
 
-    def on_snapshot(self, order: Order) -> None:
-        """Apply an order as REST shows it. Its FILL activities must have been booked before.
+    def on_snapshot(self, order: Order, asked_at: float = 0.0) -> None:
+        """Apply an order as REST showed it at `asked_at` (loop time). Its FILL activities must have been booked before.
 
         What its cumulative quantity says beyond them is inferred, and counted.
         """
@@ -262,16 +322,21 @@ class Updates:
             return
         tracked, part = found
         if self._is_replacement(part, order):
+            self._note_replacement(tracked, part, order)
             if order.status == "rejected":
-                self.replace_refused(tracked, part, "the venue rejected the replacing order", order.last_ns)
+                self._replacement_rejected(tracked, part, order, order.last_ns)
                 return
+            if order.status not in STANDING and order.replaces not in part.replaced_ids:
+                return  # The venue has not decided yet: the old order may fill first.
             self.switch(tracked, part, order, order.last_ns)
         if order.status == "rejected":
             self._known(tracked, part, order.id)
         else:
             self.known(tracked, part, order, order.submitted_ns)
         self._infer(tracked, part, order)
+        self._look_at_cancel(tracked, part, order, asked_at)
         if order.status == "replaced":
+            part.replaced_ids.add(order.id)
             if order.id == part.order_id:
                 self._client.follow(tracked, part, order.replaced_by)
         elif order.status == "filled" and order.id == part.order_id:
@@ -279,11 +344,22 @@ class Updates:
         elif order.status in ENDS:
             self.end(tracked, part, order, order.status, order.last_ns)
 
+    def _look_at_cancel(self, tracked: Tracked, part: Part, order: Order, asked_at: float) -> None:
+        since = part.canceling_since
+        if since is None or order.id != part.order_id or order.status not in WORKING:
+            return
+        if asked_at > since + self._client.config.lookup_delay_max_s:
+            self.cancel_refused(tracked, part, "the venue took the cancellation, and the order works on")
+
+    def carries(self, order: Order) -> bool:
+        """Whether what is missing of an order is just what the one that it replaced had filled."""
+        before = self._ledger.booked_qty(order.replaces) if order.replaces else Decimal(0)
+        return before > 0 and self._ledger.booked_qty(order.id) + before == order.filled_qty
+
     def _infer(self, tracked: Tracked, part: Part, order: Order) -> None:
         if self._ledger.is_complete(order.id, order.filled_qty):
             return
-        previous = self._ledger.booked_qty(order.replaces) if order.replaces else Decimal(0)
-        if previous and self._ledger.booked_qty(order.id) + previous == order.filled_qty:
+        if self.carries(order):
             self.carry(part, order)
             return
         price = order.filled_avg_price or order.limit_price or Decimal(0)
@@ -291,7 +367,7 @@ class Updates:
         booked = self._ledger.infer(fill, filled_qty=order.filled_qty, avg_price=order.filled_avg_price)
         if booked is not None:
             self._client.log.error(f"A fill of {tracked.id} had to be inferred from its order: {booked}")
-            self._emit.filled(tracked, booked, trade_id_text(None, order.id, order.filled_qty))
+            self._emit.filled(tracked, booked, trade_id_text(order.id, order.filled_qty, inferred=True))
             self._client.touched()
 
     def _fill(self, order: Order, qty: Decimal, price: Decimal, ts_ns: int, *, external: bool) -> Fill:

@@ -1,0 +1,302 @@
+"""Random schedules of orders and faults, each from a seed. Whatever happens, no order is lost or doubled.
+
+RUNNER_CHAOS_SCHEDULES sets how many are played (40), RUNNER_CHAOS_SEED the first one's seed (0): a failure names its
+own, and that variable with it and a count of 1 plays it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OrderStatus, TimeInForce
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
+from nautilus_trader.model.objects import Price, Quantity
+
+IBM = InstrumentId.from_str("IBM.ALPACA")
+BAC = InstrumentId.from_str("BAC.ALPACA")
+START = {IBM: Decimal("180.00"), BAC: Decimal("14.00")}
+COUNT = int(os.environ.get("RUNNER_CHAOS_SCHEDULES", "40"))
+FIRST = int(os.environ.get("RUNNER_CHAOS_SEED", "0"))
+STEPS = 40
+CENT = Decimal("0.01")
+NEVER_SENT = (OrderStatus.DENIED, OrderStatus.REJECTED)
+TIMES = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)
+METHODS = (("POST", "/v2/orders"), ("PATCH", "/v2/orders"), ("DELETE", "/v2/orders"), ("GET", "/v2"))
+
+
+class Schedule:
+    """One seed's life: what it does is written to `script`, so that a failure can be read."""
+
+    def __init__(self, rig: Any, seed: int) -> None:
+        self.rig = rig
+        self.random = random.Random(seed)  # noqa: S311  # reproducible, not secret
+        self.script: list[str] = []
+        self.orders: list[Any] = []
+        self.middle = dict(START)
+
+    def note(self, text: str) -> None:
+        self.script.append(text)
+
+    # -- what can happen ----------------------------------------------------------------------------------------------
+
+    def submit(self) -> None:
+        rng = self.random
+        instrument_id = rng.choice((IBM, BAC))
+        kind = rng.choice(("market", "market", "limit", "limit", "limit", "stop_market", "stop_limit"))
+        side, qty, tif = rng.choice(("buy", "sell")), rng.randint(1, 60), rng.choice(TIMES)
+        kw: dict[str, Any] = {"time_in_force": tif}
+        if kind.startswith("stop"):
+            kw["time_in_force"] = rng.choice((TimeInForce.DAY, TimeInForce.GTC))
+            kw["trigger_price"] = self.price(instrument_id, 1 if side == "buy" else -1)
+        if kind in ("limit", "stop_limit"):
+            kw["price"] = self.price(instrument_id, rng.choice((1, -1)))
+        order = self.rig.send(kind, side, qty, instrument_id, **kw)
+        self.orders.append(order)
+        self.note(f"{order.client_order_id.value}: {order.info()}")
+
+    def reverse(self) -> None:
+        """What Nautilus's EMA cross does: close all and open the other way in one handler."""
+        instrument_id, side = self.random.choice((IBM, BAC)), self.random.choice(("buy", "sell"))
+        known = {order.client_order_id for order in self.rig.node.kernel.cache.orders()}
+        self.rig.strategy.close_all_positions(instrument_id)
+        self.orders += [row for row in self.rig.node.kernel.cache.orders() if row.client_order_id not in known]
+        order = self.rig.market(side, self.random.randint(1, 60), instrument_id)
+        self.orders.append(order)
+        self.note(f"close and reverse: {order.info()}")
+
+    def modify(self) -> None:
+        if (order := self.pick(lambda row: row.is_open and hasattr(row, "price"))) is None:
+            return
+        qty = Quantity.from_str(f"{self.random.randint(1, 80)}.000000000") if self.random.random() < 0.5 else None
+        price = self.price(order.instrument_id, self.random.choice((1, -1)))
+        self.note(f"modify {order.client_order_id.value} to {qty} at {price}")
+        self.rig.strategy.modify_order(order, quantity=qty, price=price)
+
+    def cancel(self) -> None:
+        if (order := self.pick(lambda row: not row.is_closed)) is not None:
+            self.note(f"cancel {order.client_order_id.value}, {order.status.name}")
+            self.rig.strategy.cancel_order(order)
+
+    def cancel_all(self) -> None:
+        instrument_id = self.random.choice((IBM, BAC))
+        self.note(f"cancel all {instrument_id}")
+        self.rig.strategy.cancel_all_orders(instrument_id)
+
+    def quote(self) -> None:
+        instrument_id = self.random.choice((IBM, BAC))
+        self.middle[instrument_id] += self.random.randint(-60, 60) * CENT
+        self.show(instrument_id)
+        self.note(f"quote {instrument_id} {self.middle[instrument_id]}")
+
+    def show(self, instrument_id: InstrumentId) -> None:
+        bid = self.middle[instrument_id]
+        self.rig.quote(instrument_id.symbol.value, str(bid), str(bid + 2 * CENT))
+
+    def cut(self) -> None:
+        refusals = self.random.randint(0, 2)
+        self.arm({"refuse": {"trading": refusals}, "cut": "trading"})
+
+    def mute(self) -> None:
+        self.arm({"mute": "trading" if not self.rig.faults.is_muted("trading") else None})
+
+    def fail_requests(self) -> None:
+        rng = self.random
+        method, path = rng.choice(METHODS)
+        rule: dict[str, Any] = {"method": method, "path": path, "count": rng.randint(1, 2)}
+        if rng.random() < 0.8:
+            rule |= {"status": rng.choice((500, 429, 504, 0)), "after": rng.random() < 0.5}
+        if rng.random() < 0.5:
+            rule["delay_s"] = rng.choice((0.01, 0.05))
+        self.arm({"next": [rule]})
+
+    def race(self) -> None:
+        self.arm({"races": {self.random.choice(("cancel", "replace")): 1}})
+
+    def updates(self) -> None:
+        fault = self.random.choice(("duplicate", "drop", "swap"))
+        self.arm({"updates": {fault: self.random.randint(1, 2)}})
+
+    def somebody_else(self) -> None:
+        """Another program trades the same account, or cancels our order."""
+        desk, account = self.rig.exchange.broker.desk, self.rig.account
+        working = [row for row in account.orders.values() if row.status in ("new", "partially_filled")]
+        try:
+            if working and self.random.random() < 0.4:
+                row = self.random.choice(working)
+                self.note(f"somebody else cancels {row.client_order_id}")
+                desk.cancel(account, row)
+            else:
+                side, qty = self.random.choice(("buy", "sell")), self.random.randint(1, 20)
+                body = {"symbol": "IBM", "side": side, "type": "market", "time_in_force": "day", "qty": str(qty)}
+                self.note(f"somebody else: {side} {qty} IBM")
+                desk.submit(account, body)
+        except Exception as error:  # noqa: BLE001  # the venue refuses them as it refuses us
+            self.note(f"... refused: {error}")
+
+    def arm(self, document: dict[str, Any]) -> None:
+        self.note(f"fault {document}")
+        self.rig.faults.arm(document)
+
+    async def breathe(self) -> None:
+        for _ in range(self.random.choice((0, 1, 5, 50))):
+            await asyncio.sleep(0)
+
+    async def rest(self) -> None:
+        """Wait for what is under way, unless it takes a stream that is down."""
+        if self.rig.client.ready and not self.rig.faults.is_muted("trading"):
+            self.note("rest")
+            await self.rig.until(
+                lambda: self.rig.client.in_flight == 0 or not self.rig.client.ready, "commands under way"
+            )
+
+    # -- helpers ------------------------------------------------------------------------------------------------------
+
+    def price(self, instrument_id: InstrumentId, sign: int) -> Price:
+        return Price.from_str(str(self.middle[instrument_id] + sign * self.random.randint(3, 60) * CENT))
+
+    def pick(self, wanted: Any) -> Any:
+        rows = [order for order in self.orders if wanted(order)]
+        return self.random.choice(rows) if rows else None
+
+    async def play(self) -> None:
+        actions = (
+            [(self.submit, 8), (self.reverse, 1), (self.modify, 5), (self.cancel, 4), (self.cancel_all, 1)]
+            + [(self.quote, 8), (self.cut, 1), (self.mute, 1), (self.fail_requests, 5), (self.race, 2)]
+            + [(self.updates, 3), (self.somebody_else, 1)]
+        )  # fmt: skip
+        choices, weights = zip(*actions, strict=True)
+        for _ in range(STEPS):
+            self.random.choices(choices, weights)[0]()
+            await (self.rest() if self.random.random() < 0.25 else self.breathe())
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    async def calm(self) -> None:
+        """The venue behaves again, and everything unknown is settled."""
+        rig = self.rig
+        self.note("calm")
+        rig.faults.arm({"reset": True})
+        rig.exchange.broker.desk.book._portions.rate = 0.0
+        await rig.until(lambda: rig.client.ready, "the stream's return")
+        for instrument_id in START:
+            self.show(instrument_id)  # Decides what a race left open.
+        await rig.until(lambda: rig.client.in_flight == 0, "commands under way")
+        await rig.client.settle()
+        await rig.until(lambda: rig.client.in_flight == 0, "commands that the settling sent")
+        await rig.client.settle()
+        await rig.until(lambda: rig.node.kernel.exec_engine.evt_qsize() == 0)
+
+    def rows(self, order: Any) -> list[Any]:
+        """The venue's orders of one of ours: itself, its second half, all replacements."""
+        name = order.client_order_id.value
+        return [
+            row
+            for row in self.rig.account.orders.values()
+            if row.client_order_id == name or row.client_order_id.startswith(f"{name}-")
+        ]
+
+    def check_orders(self) -> None:
+        """Each order of ours and what the venue has of it say the same."""
+        client = self.rig.client
+        for order in self.orders:
+            name, rows = order.client_order_id.value, self.rows(order)
+            tracked = client.tracker.get(name)
+            first = [row for row in rows if row.replaces is None]
+            working = [row for row in rows if row.open]
+            said = f"{name} is {order.status.name}, filled {order.filled_qty}; the venue: " + ", ".join(
+                f"{row.client_order_id} {row.status} {row.filled_qty}/{row.qty}" for row in rows
+            )
+            filled = sum((row.filled_qty for row in rows), Decimal(0))
+            if self.carries:
+                filled -= sum((row.filled_qty for row in rows if row.status == "replaced"), Decimal(0))
+            assert order.filled_qty.as_decimal() == filled, f"fills: {said}"
+            assert order.status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_UPDATE), f"hangs: {said}"
+            assert not (order.is_closed and working), f"still works: {said}"
+            assert len(working) <= 1, f"works twice: {said}"
+            assert len(first) <= 2, f"sent twice: {said}"
+            assert sum((row.qty for row in first), Decimal(0)) <= max(
+                [order.init_event.quantity.as_decimal()] + [tracked.qty if tracked else Decimal(0)]
+            ), f"sent too much: {said}"
+            if order.status in NEVER_SENT:
+                assert not rows or all(row.status == "rejected" for row in first), f"lost: {said}"
+            elif not order.is_closed:
+                held = tracked is not None and tracked.held > 0
+                assert working or held, f"works here alone: {said}"
+                for row in working:
+                    assert order.venue_order_id.value == row.id or len(first) == 2 or held, f"other id: {said}"
+                    if hasattr(order, "price"):
+                        assert order.price.as_decimal() == row.limit_price, f"other price: {said}"
+                    if not held and len(first) == 1:
+                        assert order.leaves_qty.as_decimal() == row.leaves, f"other quantity: {said}"
+
+    def check_books(self) -> None:
+        """Fills, positions and cash."""
+        rig = self.rig
+        stats = rig.client.stream_stats()
+        assert stats["lost_fills"] == 0
+        assert stats["inferred_fills"] == 0
+        assert stats["position_differences"] == 0
+        assert stats["handler_errors"] == 0
+        at_venue: dict[str, Decimal] = {}
+        for row in rig.account.activities._rows if hasattr(rig.account.activities, "_rows") else []:
+            at_venue[row.id] = row
+        ours = {order.client_order_id.value for order in self.orders}
+        for fill in rig.client.fills:
+            assert fill.external != any(
+                fill.client_order_id == name or fill.client_order_id.startswith(f"{name}-") for name in ours
+            ), fill
+
+    @property
+    def carries(self) -> bool:
+        return bool(self.rig.exchange.broker.desk._settings.replace_carries_fills)
+
+    async def finish(self) -> None:
+        await self.calm()
+        self.check_orders()
+        self.check_books()
+        await self.rig.agree()
+        for order in self.orders:
+            if not order.is_closed:
+                self.rig.strategy.cancel_order(order)
+        await self.rig.until(lambda: all(order.is_closed for order in self.orders), "the end of all orders")
+        await self.calm()
+        assert not self.rig.client.unsettled()
+        assert not list(self.rig.client.tracker)
+        self.check_orders()
+        await self.rig.agree()
+        others = [row for row in self.rig.account.orders.values() if row.open]
+        assert not others, others
+
+
+def arrange(rig: Any, seed: int) -> Schedule:
+    """A schedule, and the venue's character, from the seed."""
+    schedule = Schedule(rig, seed)
+    rng, desk = schedule.random, rig.exchange.broker.desk
+    object.__setattr__(desk._settings, "replace_carries_fills", rng.random() < 0.3)
+    desk.book._portions.rate = rng.choice((0.0, 0.3, 0.8))
+    document: dict[str, Any] = {"events_first": rng.random() < 0.3}
+    if rng.random() < 0.5:
+        document["updates"] = {f"{name}_rate": rng.choice((0, 0, 0.1, 0.3)) for name in ("duplicate", "drop", "swap")}
+    schedule.arm(document)
+    return schedule
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
+def test_no_order_is_lost_or_doubled_whatever_the_venue_does(play: Any, running: Any, seed: int) -> None:
+    async def scenario() -> None:
+        async with running(exec_config={"unknown_timeout_s": 0.3}) as rig:
+            schedule = arrange(rig, seed)
+            try:
+                await schedule.play()
+                await schedule.finish()
+            except (AssertionError, TimeoutError) as error:
+                script = "\n  ".join(schedule.script)
+                raise AssertionError(f"RUNNER_CHAOS_SEED={seed}: {error}\n  {script}") from error
+
+    play(scenario())
