@@ -129,10 +129,14 @@ class Control:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
         turns = quiet = 0
+        counts = (-1, -1)
         while quiet < _QUIET_TURNS:
-            idle = gauge.data_delivered() >= data and gauge.trading_delivered() >= trading and not gauge.busy()
-            # What a delivery started (tasks, queued commands) shows only after the loop has turned.
-            quiet = quiet + 1 if idle else 0
+            seen = (gauge.trading_delivered(), gauge.requests_answered())
+            idle = gauge.data_delivered() >= data and seen[0] >= trading and not gauge.busy()
+            # What a delivery started (tasks, queued commands) shows only after the loop has turned: an update that
+            # comes in between starts the count anew, and none is confirmed before its consequences were looked for.
+            quiet = quiet + 1 if idle and seen == counts else 0
+            counts = seen
             if idle:
                 await asyncio.sleep(0)
                 continue
@@ -155,8 +159,8 @@ class Control:
             {
                 "type": "idle",
                 "step": step["step"],
-                "trading": gauge.trading_delivered(),
-                "requests": gauge.requests_answered(),
+                "trading": counts[0],
+                "requests": counts[1],
             }
         )
 

@@ -104,6 +104,38 @@ async def test_idle_waits_for_data_trade_updates_and_replies() -> None:
     assert control.hello.synthetic
 
 
+@pytest.mark.parametrize("look", range(1, 8))
+async def test_an_update_that_comes_late_is_not_confirmed_before_its_consequences(look: int) -> None:
+    """It may start an order: confirmed at once, the venue would go on before that order is sent."""
+
+    class Late(Counts):
+        came_at = 0
+
+        def data_delivered(self) -> int:
+            delivered = super().data_delivered()
+            if self.looks == look:
+                asyncio.get_running_loop().call_soon(self.come)
+            return delivered
+
+        def come(self) -> None:
+            self.trading, self.came_at = 3, self.looks
+
+    counts, answers = Late(), []
+    counts.trading = 2
+
+    async def script(say: Any, hear: Any) -> None:
+        await hear()
+        await hear()
+        await say(type="step", step=1, venue_ns=2, data=0, trading=2)
+        answers.append(await hear())
+        await say(type="end", venue_ns=9)
+
+    problem, _ = await run(script, counts)
+    assert problem is None
+    confirmed = answers[0]["trading"]
+    assert confirmed == 2 or counts.looks >= counts.came_at + 4
+
+
 async def test_the_same_step_may_come_again() -> None:
     counts, answers = Counts(), []
 
