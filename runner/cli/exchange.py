@@ -33,6 +33,8 @@ def exchange(
     symbols: str = "",
     day: str | None = None,
     core_only: Annotated[bool, Parameter(negative="")] = False,
+    contracts: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    corporate_actions: Path | None = None,
     fee_per_share: str = "0",
     plan: Literal["basic", "plus"] = "plus",
     wait: Annotated[bool, Parameter(negative="")] = False,
@@ -57,11 +59,16 @@ def exchange(
     seed
         Seed of the synthetic day and of everything else that is random.
     symbols
-        Comma-separated symbols to generate, or to pick out of the files.
+        Comma-separated symbols to generate, or to pick out of the files: IBM, or BTC/USD for a crypto pair.
     day
         YYYY-MM-DD, the trading day to generate.
     core_only
         Generate 09:30 to 16:00 only.
+    contracts
+        File of option contracts, a JSON list of what Alpaca's API shows. Contracts that only the market data names are
+        taken to be standard ones. May be given several times.
+    corporate_actions
+        File of corporate actions as Alpaca's API shows them (JSON).
     fee_per_share
         Dollars that each executed share costs.
     plan
@@ -90,6 +97,8 @@ def exchange(
             symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
             day=_parsed("day", day, date.fromisoformat, "2026-01-12") if day else DEFAULT_DAY,
             extended_hours=not core_only,
+            contracts=tuple(contracts or ()),
+            corporate_actions=corporate_actions,
             fee_per_share=_parsed("fee-per-share", fee_per_share, Decimal, "0.005"),
             plan=plan,
         )

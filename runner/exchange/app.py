@@ -14,9 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Scope
 
+from runner.exchange.actions import CorporateActions
 from runner.exchange.broker import Broker
 from runner.exchange.broker.quota import Quota
+from runner.exchange.contract_rest import ContractRest
+from runner.exchange.contracts import read_contracts
 from runner.exchange.control import Control
+from runner.exchange.crypto_rest import CryptoRest
 from runner.exchange.data_rest import DataRest
 from runner.exchange.data_stream import DataStream
 from runner.exchange.errors import AlpacaError, alpaca_error_handler
@@ -26,6 +30,8 @@ from runner.exchange.generator import SyntheticDay
 from runner.exchange.history import History
 from runner.exchange.hub import Hub
 from runner.exchange.market import Market
+from runner.exchange.news_rest import NewsRest
+from runner.exchange.option_rest import OptionRest
 from runner.exchange.player import Player, Source
 from runner.exchange.replay import Replay
 from runner.exchange.settings import DEFAULT_SYMBOLS, Settings
@@ -52,6 +58,7 @@ class Parts:
     traffic: Traffic
     faults: Faults
     synthetic: bool
+    actions: CorporateActions
     drop: Callable[[Scope], None] | None = None
     """Breaks the connection of a request; whoever runs the server sets it."""
 
@@ -73,11 +80,13 @@ def source_of(settings: Settings) -> tuple[Source, bool]:
 
 def build(settings: Settings) -> Parts:
     """Make all parts; the replay stands at its start. Raises TapeError or ValueError for unusable data."""
+    actions = CorporateActions(settings.corporate_actions)
     source, synthetic = source_of(settings)
     market, history, faults = Market(), History(), Faults(settings.seed)
     hub = Hub(settings, faults)
     player = Player(source, market, history, hub.publish)
     market.add_symbols(player.info.symbols)
+    market.add_contracts(contract for path in settings.contracts for contract in read_contracts(path))
     broker = Broker(
         market,
         fee_per_share=settings.fee_per_share,
@@ -88,7 +97,7 @@ def build(settings: Settings) -> Parts:
     replay = Replay(settings, player, market, hub)
     traffic = Traffic()
     control = Control(replay, broker, traffic, synthetic=synthetic)
-    return Parts(settings, market, history, broker, hub, replay, control, traffic, faults, synthetic)
+    return Parts(settings, market, history, broker, hub, replay, control, traffic, faults, synthetic, actions)
 
 
 def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
@@ -110,14 +119,24 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
 
     stream = DataStream(settings, parts.hub, parts.history, parts.faults, begin)
     quota = settings.requests_per_min
-    data = DataRest(settings, parts.market, parts.history, Quota(quota))
-    venue = VenueRest(parts.market, Quota(quota))
+    data_quota = Quota(quota)
+    data = DataRest(settings, parts.market, parts.history, parts.actions, data_quota)
+    options = OptionRest(settings, parts.market, parts.history, data_quota)
+    crypto = CryptoRest(parts.market, parts.history, data_quota)
+    news = NewsRest(parts.market, parts.history, data_quota)
+    venue_quota = Quota(quota)
+    venue, contracts = VenueRest(parts.market, venue_quota), ContractRest(parts.market, venue_quota)
     routes = [
         *fault_routes(parts.faults),
         WebSocketRoute("/control", parts.control.serve),
         *(WebSocketRoute(feed.path, stream.endpoint(feed)) for feed in FEEDS),
         *data.routes(),
+        *options.routes(),
+        *crypto.routes(),
+        *news.routes(),
+        *parts.actions.routes(data_quota, lambda: made.market.now_ns),
         *venue.routes(),
+        *contracts.routes(),
         *parts.broker.routes(),
     ]
     app = Starlette(

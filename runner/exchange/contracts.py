@@ -24,7 +24,7 @@ STANDARD_SIZE: Final = 100
 _OCC: Final = re.compile(r"([A-Z][A-Z0-9]{0,5}?)(\d{6})([CP])(\d{8})")
 
 
-class ContractsError(Exception):
+class ContractsError(ValueError):
     """A file of contracts that can't be used. The text names the file and the contract."""
 
 

@@ -16,6 +16,7 @@ from runner.exchange.calendar import NS, new_york, to_ns
 from runner.exchange.wire import dumps, fields_of, row
 
 Kind = Literal["trades", "quotes", "bars"]
+type Adjust = Callable[[list[Bar]], list[Bar]]
 
 _TIMEFRAME: Final = re.compile(r"(\d{1,2})(Min|T|Hour|H|Day|D|Week|W|Month|M)$")
 _UNITS: Final = {"Min": "T", "Hour": "H", "Day": "D", "Week": "W", "Month": "M"}
@@ -125,23 +126,27 @@ class History:
         low, high = bisect_left(rows.times, start_ns), bisect_right(rows.times, end_ns)
         return Window(rows.times, lambda at: row(rows.texts[at], symbol), low, high)
 
-    def bars(self, symbol: str, timeframe: Timeframe, start_ns: int, end_ns: int) -> Window:
-        """The bars of `symbol` that start from `start_ns` to `end_ns`, both included; the last may be unfinished."""
+    def bars(
+        self, symbol: str, timeframe: Timeframe, start_ns: int, end_ns: int, *, adjust: Adjust | None = None
+    ) -> Window:
+        """The bars of `symbol` that start from `start_ns` to `end_ns`, both included; the last may be unfinished.
+
+        `adjust` is applied to the minutes or days that they are made of.
+        """
         days, utc = timeframe.unit in "DWM", asset_class_of(symbol) == "crypto"
         bars = (self._days if days else self._bars).get(symbol, [])
+        bars = adjust(bars) if adjust is not None else bars
         if timeframe not in ((1, "T"), (1, "D")):
             bars = _merged(bars, bucket(timeframe, utc=utc), start_ns, end_ns)
         times = [bar.ts_ns for bar in bars]
         low, high = bisect_left(times, start_ns), bisect_right(times, end_ns)
         return Window(times, lambda at: dumps(bars[at].to_json()).encode(), low, high)
 
-    def last_bar(self, symbol: str) -> bytes | None:
-        """The newest finished minute bar."""
-        bars = self._bars.get(symbol)
-        return dumps(bars[-1].to_json()).encode() if bars else None
-
     def last(self, kind: Kind, symbol: str, until_ns: int) -> bytes | None:
-        """The newest trade or quote that is not after `until_ns`."""
+        """The newest trade or quote that is not after `until_ns`, or the newest finished minute bar."""
+        if kind == "bars":
+            bars = self._bars.get(symbol)
+            return dumps(bars[-1].to_json()).encode() if bars else None
         rows = self._rows.get((kind, symbol))
         at = bisect_right(rows.times, until_ns) if rows else 0
         return row(rows.texts[at - 1], symbol) if rows and at else None
@@ -160,11 +165,21 @@ class History:
         rows.times.insert(at, ts_ns)
         rows.texts.insert(at, raw)
 
-    def days(self, symbol: str) -> tuple[bytes | None, bytes | None]:
-        """The day so far and the one before it."""
-        days = self._days.get(symbol, [])[-2:]
-        texts = [dumps(bar.to_json()).encode() for bar in reversed(days)]
-        return (texts[0] if texts else None), (texts[1] if len(texts) > 1 else None)
+    def day_bars(self, symbol: str) -> list[Bar]:
+        """The days so far, the last one unfinished."""
+        return self._days.get(symbol, [])
+
+    def snapshot(self, symbol: str, until_ns: int) -> dict[str, bytes]:
+        """The members of a snapshot that there are."""
+        days = [dumps(bar.to_json()).encode() for bar in reversed(self.day_bars(symbol)[-2:])]
+        parts = {
+            "latestTrade": self.last("trades", symbol, until_ns),
+            "latestQuote": self.last("quotes", symbol, until_ns),
+            "minuteBar": self.last("bars", symbol, until_ns),
+            "dailyBar": days[0] if days else None,
+            "prevDailyBar": days[1] if len(days) > 1 else None,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 class Window(NamedTuple):

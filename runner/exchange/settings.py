@@ -27,6 +27,10 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0
     replay: tuple[Path, ...] = ()
+    contracts: tuple[Path, ...] = ()
+    """Files of option contracts (JSON); contracts that only the market data names are standard ones."""
+    corporate_actions: Path | None = None
+    """A file of corporate actions as Alpaca lists them (JSON)."""
     speed: float = 1.0
     """Venue seconds per second of the wall clock; infinity is as fast as clients read."""
     start: time | None = None
@@ -41,6 +45,8 @@ class Settings:
     activity: float = 1.0
     """Scales how many quotes and trades the generator makes."""
     fee_per_share: Decimal = Decimal(0)
+    risk_free_rate: Decimal = Decimal(0)
+    """Interest of a year that implied volatilities and greeks are computed with."""
     plan: Literal["basic", "plus"] = "plus"
     """basic: the iex feed alone, with at most 30 symbols over trades and quotes."""
     symbol_limit: int | None = None

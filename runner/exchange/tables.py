@@ -1,4 +1,5 @@
-"""Codes of exchanges and of sale and quote conditions, as `/v2/stocks/meta` lists them (CTS and UTP specifications)."""
+"""Codes of exchanges and of sale and quote conditions, as the `meta` paths list them (CTS, UTP and OPRA
+specifications)."""
 
 from __future__ import annotations
 
@@ -50,4 +51,36 @@ CONDITIONS: Final = {
         "Z": "Sold (Out of Sequence)",
     },
     "quote": {"R": "Regular Market Maker Open", "A": "Slow Quote Offer Side", "B": "Slow Quote Bid Side"},
+}
+OPTION_EXCHANGES: Final = {
+    "A": "AMEX - NYSE American",
+    "B": "BOX - Boston Options Exchange",
+    "C": "CBOE - Cboe Options Exchange",
+    "D": "EMERALD - Miami International Stock Exchange",
+    "E": "EDGX - Cboe EDGX Options",
+    "H": "GEMX - Nasdaq GEMX",
+    "I": "ISE - Nasdaq ISE",
+    "J": "MRX - Nasdaq MRX",
+    "M": "MIAX - Miami International Stock Exchange",
+    "N": "ARCA - NYSE Arca",
+    "P": "PEARL - Miami International Stock Exchange",
+    "Q": "NOM - Nasdaq Options Market",
+    "S": "BATS - Cboe BZX Options",
+    "T": "BX - Nasdaq BX Options",
+    "U": "MEMX - Members Exchange",
+    "W": "C2 - Cboe C2 Options",
+    "X": "PHLX - Nasdaq PHLX",
+}
+OPTION_CONDITIONS: Final = {
+    "trade": {
+        "A": "CANC - Transaction previously reported, now to be cancelled",
+        "B": "OSEQ - Reported late and out of sequence",
+        "D": "LATE - Reported late, in sequence",
+        "I": "AUTO - Executed electronically",
+        "S": "ISOI - Intermarket sweep order",
+        "a": "SLAN - Single leg auction, not an intermarket sweep",
+        "f": "MLET - Multi-leg, executed electronically",
+        "g": "MLAT - Multi-leg auction",
+    },
+    "quote": {"A": "Electronic quote, eligible for automatic execution", "B": "Bid from a manual process", "F": "Firm"},
 }

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runner.exchange.auth import authenticate
+from runner.exchange.auth import authenticate, credentials
 from runner.exchange.broker.quota import Quota
 from runner.exchange.calendar import CORE_OPEN, FIRST_YEAR, LAST_YEAR, NS, PRE_OPEN, new_york
 from runner.exchange.errors import AlpacaError, invalid, not_found
@@ -19,14 +19,15 @@ from runner.exchange.market import Market
 type Handler = Callable[[Request], Awaitable[Response]]
 
 
-def with_quota(quota: Quota, handler: Handler, *, coded: bool = True) -> Handler:
+def with_quota(quota: Quota, handler: Handler, *, coded: bool = True, keyless: bool = False) -> Handler:
     """Authenticate, count the request against its key's quota, and put the quota's headers on every reply.
 
-    `coded`: whether a refusal carries a code, as the trading host's do and the data host's do not.
+    `coded`: whether a refusal carries a code, as the trading host's do and the data host's do not. `keyless`: whether a
+    request without any key is served; one with a bad key is not.
     """
 
     async def endpoint(request: Request) -> Response:
-        key = authenticate(request.headers)
+        key = "" if keyless and credentials(request.headers) is None else authenticate(request.headers)
         try:
             headers = quota.take(key)
         except AlpacaError as error:
