@@ -23,6 +23,7 @@ from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import SubmitOrder, SubmitOrderList
 from nautilus_trader.model.events import OrderDenied
 from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
+from nautilus_trader.risk.engine import RiskEngine
 from nautilus_trader.system.kernel import NautilusKernel
 
 from runner.config.models import FeedConfig, RunnerConfig
@@ -184,6 +185,7 @@ def _refuse_from_down(parts: Parts) -> None:
     kernel, bus = parts.kernel, parts.kernel.msgbus
     inner = kernel.risk_engine.execute
     bus.deregister("RiskEngine.execute", inner)
+    execute_now = direct(kernel.risk_engine, RiskEngine)
 
     def execute(command: Any) -> None:
         if isinstance(command, SubmitOrder | SubmitOrderList):
@@ -193,9 +195,26 @@ def _refuse_from_down(parts: Parts) -> None:
                 for order in orders:
                     _deny(kernel, order, f"STRATEGY_DOWN: {guard.name} ended with {guard.fault.error}")
                 return
-        inner(command)
+        execute_now(command)
 
     bus.register("RiskEngine.execute", execute)
+
+
+def direct(engine: Any, base: type) -> Callable[[Any], None]:
+    """The engine's `execute` without the queue that its live version puts commands into.
+
+    A queue costs each order a turn of the loop. Without it a command is carried out where it is given, as in a
+    backtest; what the engine answers still comes through its queue of events.
+    """
+
+    def execute(command: Any) -> None:
+        try:
+            base.execute(engine, command)  # type: ignore[attr-defined]
+        except Exception as error:
+            # A fault of the engine's is none of the strategy that happened to call: end as its queue would.
+            engine._handle_queue_exception(error, "command")
+
+    return execute
 
 
 def _deny(kernel: Any, order: Any, reason: str) -> None:

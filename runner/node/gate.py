@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nautilus_trader.execution.engine import ExecutionEngine
+
 from runner.config.models import RunnerConfig
-from runner.node.build import NodePlan, Parts
+from runner.node.build import NodePlan, Parts, direct
 from runner.risk.gate import RiskGate
 from runner.risk.limits import Limits, LimitsBook
 
@@ -37,7 +39,7 @@ def install_gate(plan: NodePlan, parts: Parts) -> RiskGate:
         account_name=account_name,
         strategy_name=lambda strategy_id: parts.names.get(strategy_id.value, strategy_id.value),
     )
-    gate.install(kernel.exec_engine)
+    gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
     for client in parts.exec_clients.values():
         client.set_gate_check(gate.approved)
     return gate

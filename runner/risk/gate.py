@@ -95,6 +95,7 @@ class RiskGate:
         self._approved: OrderedDict[Any, None] = OrderedDict()
         self._own_rejections: set[Any] = set()
         self._inner: Callable[[Any], None] | None = None
+        self._displaced: Callable[[Any], None] | None = None
 
         now_ns = venue_now_ns or clock.timestamp_ns
         self.states = States(now_ns, on_state)
@@ -119,15 +120,19 @@ class RiskGate:
 
     # -- its seat --------------------------------------------------------------------------------------------------
 
-    def install(self, exec_engine: Any) -> None:
-        """Take the seat. Raises RuntimeError where it is taken already."""
+    def install(self, exec_engine: Any, execute: Callable[[Any], None] | None = None) -> None:
+        """Take the seat. What passes goes to `execute`, by default the engine's own.
+
+        Raises RuntimeError where the seat is taken already.
+        """
         if self._inner is not None:
             raise RuntimeError("this gate is installed already: uninstall it first")
         inner = exec_engine.execute
         self._bus.deregister(EXECUTE, inner)
         self._bus.register(EXECUTE, self.execute)
         self._bus.subscribe("events.order.*", self._on_order_event, priority=PRIORITY)
-        self._inner = inner
+        self._inner = execute or inner
+        self._displaced = inner
 
     def uninstall(self) -> None:
         """Give the seat back. Does nothing where it was never taken."""
@@ -135,7 +140,7 @@ class RiskGate:
             return
         self._bus.unsubscribe("events.order.*", self._on_order_event)
         self._bus.deregister(EXECUTE, self.execute)
-        self._bus.register(EXECUTE, self._inner)
+        self._bus.register(EXECUTE, self._displaced)
         self._inner = None
 
     # -- states and the second lock --------------------------------------------------------------------------------
