@@ -206,6 +206,9 @@ class Commands:
             self._emit.modify_rejected(tracked, reason or "it has not been sent")
             return
         await part.settled.wait()
+        if quantity is not None and not await self._knows_quantity(part):
+            self._emit.modify_rejected(tracked, "the order's quantity at the venue can't be read; try again")
+            return
         part.replacements += 1
         wanted = Replacement(
             client_order_id=f"{tracked.id}-r{part.replacements}",
@@ -222,13 +225,23 @@ class Commands:
             self._tracker.add_client_id(tracked, part, wanted.client_order_id)
             body = replace_body(
                 client_order_id=wanted.client_order_id,
-                qty=wanted.qty if wanted.qty != part.qty else None,
+                # What filled under earlier ids is in our quantity, and may not be in the venue's.
+                qty=wanted.qty - (part.qty - (part.shown_qty or part.qty)) if wanted.qty != part.qty else None,
                 limit_price=price.as_decimal() if price is not None else None,
                 stop_price=trigger_price.as_decimal() if trigger_price is not None else None,
             )
             outcome = await self._client.http.patch(f"/v2/orders/{part.order_id}", body)
         self._client.touched(account=False)
         self._on_modified(tracked, part, wanted, outcome)
+
+    async def _knows_quantity(self, part: Part) -> bool:
+        """Whether the quantity that the standing order shows is known; asks for it where it is not."""
+        if part.shown_qty is None and part.order_id is not None:
+            try:
+                await self._client.gaps.refresh(part.order_id)
+            except (EngineError, WireError) as error:
+                self._client.log.warning(f"{part.client_order_id} can't be read: {error}")
+        return part.done or part.shown_qty is not None
 
     def _on_modified(self, tracked: Tracked, part: Part, wanted: Replacement, outcome: Outcome) -> None:
         if part.replacement is not wanted:
@@ -239,7 +252,7 @@ class Commands:
             except WireError as error:
                 why = str(error)
             else:
-                wanted.order_id = order.id
+                wanted.order_id, wanted.shown_qty = order.id, order.qty
                 self._tracker.note_order_id(tracked, part, order.id)
                 return
         elif isinstance(outcome, Rejected):

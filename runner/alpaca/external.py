@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ class External:
         self._ledger = client.fills
         #: Last report of each order: Nautilus need not be told the same twice.
         self._told: dict[str, tuple[str, Decimal, Decimal | None, Decimal | None]] = {}
+        self._fill_ns: dict[str, int] = {}
 
     def on_update(self, update: TradeUpdate) -> None:
         """A trade update of an order that is not ours."""
@@ -32,6 +34,11 @@ class External:
                 self._client.repair(order.id, f"another's order {order.id} filled more than was told")
             return
         self._report_order(order)
+
+    def announce(self, order: Order) -> None:
+        """An order that is not ours was read: Nautilus must know it before its fills, or it drops those."""
+        if order.symbol and not self._ledger.is_complete(order.id, order.filled_qty):
+            self._report_order(order, filled_before=True)
 
     def on_fill(self, fill: Fill, *, cum_qty: Decimal, execution_id: str | None) -> None:
         """A fill of an order that is not ours, from either source."""
@@ -77,6 +84,9 @@ class External:
             self._client._send_order_status_report(report)
 
     def _report_fill(self, fill: Fill, trade_id: str) -> None:
-        report = self._client.reports.fill_report(fill, trade_id)
+        # Nautilus drops a reported fill that is older than the first it was told: one found late bears that time.
+        ts_ns = max(fill.venue_ts_ns, self._fill_ns.get(fill.order_id, 0))
+        self._fill_ns[fill.order_id] = ts_ns
+        report = self._client.reports.fill_report(replace(fill, venue_ts_ns=ts_ns), trade_id)
         if report is not None:
             self._client._send_fill_report(report)

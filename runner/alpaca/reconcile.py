@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -88,22 +89,20 @@ class GapFill:
         return [order for order_id in unknown if (order := await self._rest.order(order_id)) is not None]
 
     async def _apply_all(self, orders: dict[str, Order], fills: list[Activity], asked_at: float) -> None:
-        oldest_first = sorted(orders.values(), key=lambda order: order.submitted_ns)
-        for order in oldest_first:
-            self._client.updates.learn(order)
-        self._book(fills)
-        for order in oldest_first:
-            await self._apply_one(order, asked_at)
+        for order in sorted(orders.values(), key=lambda order: order.submitted_ns):
+            await self.apply(order, asked_at, [fill for fill in fills if fill.order_id == order.id])
+        self._book([fill for fill in fills if fill.order_id not in orders])
 
-    def _book(self, fills: list[Activity]) -> None:
+    def _book(self, fills: Sequence[Activity]) -> None:
         for activity in fills:
             if activity.id not in self.before:
                 self._client.updates.on_activity(activity)
 
-    async def _apply_one(self, order: Order, asked_at: float) -> None:
+    async def _apply_one(self, order: Order, asked_at: float, fills: Sequence[Activity] = ()) -> None:
         """An order as it was read at `asked_at` (loop time). Its activities come first, so that nothing is guessed."""
         updates = self._client.updates
         updates.learn(order)
+        self._book(fills)
         for attempt in range(ACTIVITY_TRIES):
             if self._ledger.is_complete(order.id, order.filled_qty) or not updates.is_of_this_life(order):
                 break
@@ -132,14 +131,15 @@ class GapFill:
             self._client.crossings.positions[symbol] = theirs
             self._client.crossings.release(symbol)
 
-    async def apply(self, order: Order, asked_at: float = 0.0) -> None:
+    async def apply(self, order: Order, asked_at: float = 0.0, fills: Sequence[Activity] = ()) -> None:
         """Apply one order that REST has shown when asked at `asked_at` (loop time; 0: long ago).
 
-        What it replaced comes first, and what replaced it after.
+        `fills` are those of its activities that have been read; others are read where it shows more. What it replaced
+        comes first, and what replaced it after.
         """
         for replaced in await self._replaced(order):
             await self._apply_one(replaced, asked_at)
-        await self._apply_one(order, asked_at)
+        await self._apply_one(order, asked_at, fills)
         found = self._client.find(order)
         if order.status == "replaced" and order.replaced_by and found and order.replaced_by not in found[1].order_ids:
             newer = await self._rest.order(order.replaced_by)
@@ -191,6 +191,7 @@ class GapFill:
             else:
                 if order_id not in self._again:
                     return
+                await asyncio.sleep(delay)
 
     async def repaired(self) -> None:
         """Wait for the repairs under way."""

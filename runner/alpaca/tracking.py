@@ -26,6 +26,8 @@ class Replacement:
     qty: Decimal
     order_id: str | None = None
     unknown: bool = False
+    #: The quantity that the replacing order shows.
+    shown_qty: Decimal | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ class Part:
     replaced_ids: set[str] = field(default_factory=set)
     #: When (loop time) the venue took a cancel; its event must follow.
     canceling_since: float | None = None
+    #: The quantity that the standing order shows at the venue: after a replacement it may be what was left then.
+    shown_qty: Decimal | None = None
     #: Given up as never arrived.
     abandoned: bool = False
     #: Shares that a replacing order repeats from the one it replaced.

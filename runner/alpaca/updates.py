@@ -16,20 +16,8 @@ if TYPE_CHECKING:
 FILLS = frozenset({"fill", "partial_fill"})
 #: Events after which a replacing order stands in the place of the old one.
 STANDS = frozenset({"new", "fill", "partial_fill", "canceled", "expired", "done_for_day"})
-#: Statuses that say the same. One that is accepted or pending may still be rejected, and the old order work on.
-STANDING = frozenset(
-    {
-        "new",
-        "partially_filled",
-        "filled",
-        "canceled",
-        "expired",
-        "done_for_day",
-        "replaced",
-        "pending_cancel",
-        "pending_replace",
-    }
-)
+#: Statuses of a replacing order that may still be rejected, so that the old one works on.
+UNDECIDED = frozenset({"accepted", "pending_new", "accepted_for_bidding", "held", "pending_review"})
 #: Statuses of an order that nobody is canceling.
 WORKING = frozenset({"new", "partially_filled", "accepted", "done_for_day"})
 #: Events that tell of an order at the venue and change nothing that Nautilus knows of.
@@ -95,6 +83,8 @@ class Updates:
     def known(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
         """The venue has this part: its id is kept, and acceptance told once."""
         self._known(tracked, part, order.id)
+        if order.id == part.order_id and order.qty is not None:
+            part.shown_qty = order.qty
         if part.abandoned and not order.is_terminal:
             self._client.commands.stop_stray(tracked, part, order.id)
         if not tracked.closed and order.status != "rejected" and part is tracked.part and order.id == part.order_id:
@@ -127,6 +117,10 @@ class Updates:
         if activity.qty is None or activity.price is None or activity.cum_qty is None:
             return
         found = self._client.find_id(activity.order_id)
+        if found and found[1].order_ids and activity.order_id not in found[1].order_ids:
+            # Of a replacing order that does not stand here yet: Nautilus must know its quantity first.
+            self._client.repair(activity.order_id, f"a fill of {found[0].id} is of an order that was not told")
+            return
         client_order_id = found[0].id if found else ""
         fill = Fill(
             activity.symbol or "",
@@ -206,8 +200,21 @@ class Updates:
     def learn(self, order: Order) -> None:
         """An order was read: if it is one of ours whose reply was lost, its id is kept, and its fills find it."""
         found = self._client.find(order)
-        if found is not None and found[1].order_id is None and order.replaces is None:
+        if found is None:
+            if self.is_of_this_life(order):
+                self._client.external.announce(order)
+        elif self._is_replacement(found[1], order):
+            self._learn_replacement(found[0], found[1], order)
+        elif found[1].order_id is None and order.replaces is None:
             self._known(found[0], found[1], order.id)
+
+    def _learn_replacement(self, tracked: Tracked, part: Part, order: Order) -> None:
+        self._note_replacement(tracked, part, order)
+        if order.status == "rejected":
+            self._replacement_rejected(tracked, part, order, order.last_ns)
+        elif order.status not in UNDECIDED or order.replaces in part.replaced_ids:
+            self.switch(tracked, part, order, order.last_ns)
+        # Else the venue has not decided yet: the old order may fill first.
 
     def is_of_this_life(self, order: Order) -> bool:
         """False for another's order that had ended before this connection: its fills are in the opening balance."""
@@ -260,6 +267,7 @@ class Updates:
             self._client.follow(tracked, part, new_id)
             return
         self._stand(tracked, part, new_id, wanted.client_order_id, wanted.qty)
+        part.shown_qty = wanted.shown_qty
         self._emit.updated(tracked, new_id, update.ts_ns, price=wanted.price, trigger_price=wanted.trigger_price)
 
     def switch(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
@@ -322,13 +330,9 @@ class Updates:
             return
         tracked, part = found
         if self._is_replacement(part, order):
-            self._note_replacement(tracked, part, order)
-            if order.status == "rejected":
-                self._replacement_rejected(tracked, part, order, order.last_ns)
+            self._learn_replacement(tracked, part, order)
+            if order.id != part.order_id:
                 return
-            if order.status not in STANDING and order.replaces not in part.replaced_ids:
-                return  # The venue has not decided yet: the old order may fill first.
-            self.switch(tracked, part, order, order.last_ns)
         if order.status == "rejected":
             self._known(tracked, part, order.id)
         else:

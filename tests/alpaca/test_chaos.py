@@ -150,8 +150,9 @@ class Schedule:
         """Wait for what is under way, unless it takes a stream that is down."""
         if self.rig.client.ready and not self.rig.faults.is_muted("trading"):
             self.note("rest")
+            undecided = self.rig.exchange.broker.desk.book._undecided  # Till the next quote, which must come.
             await self.rig.until(
-                lambda: self.rig.client.in_flight == 0 or not self.rig.client.ready, "commands under way"
+                lambda: self.rig.client.in_flight == 0 or undecided or not self.rig.client.ready, "commands under way"
             )
 
     # -- helpers ------------------------------------------------------------------------------------------------------
@@ -211,16 +212,15 @@ class Schedule:
             said = f"{name} is {order.status.name}, filled {order.filled_qty}; the venue: " + ", ".join(
                 f"{row.client_order_id} {row.status} {row.filled_qty}/{row.qty}" for row in rows
             )
-            filled = sum((row.filled_qty for row in rows), Decimal(0))
-            if self.carries:
-                filled -= sum((row.filled_qty for row in rows if row.status == "replaced"), Decimal(0))
+            ids = {row.id for row in rows}
+            filled = sum((Decimal(row["qty"]) for row in self.fills() if row["order_id"] in ids), Decimal(0))
             assert order.filled_qty.as_decimal() == filled, f"fills: {said}"
             assert order.status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_UPDATE), f"hangs: {said}"
             assert not (order.is_closed and working), f"still works: {said}"
             assert len(working) <= 1, f"works twice: {said}"
             assert len(first) <= 2, f"sent twice: {said}"
             assert sum((row.qty for row in first), Decimal(0)) <= max(
-                [order.init_event.quantity.as_decimal()] + [tracked.qty if tracked else Decimal(0)]
+                order.init_event.quantity.as_decimal(), tracked.qty if tracked else Decimal(0)
             ), f"sent too much: {said}"
             if order.status in NEVER_SENT:
                 assert not rows or all(row.status == "rejected" for row in first), f"lost: {said}"
@@ -242,18 +242,17 @@ class Schedule:
         assert stats["inferred_fills"] == 0
         assert stats["position_differences"] == 0
         assert stats["handler_errors"] == 0
-        at_venue: dict[str, Decimal] = {}
-        for row in rig.account.activities._rows if hasattr(rig.account.activities, "_rows") else []:
-            at_venue[row.id] = row
+        at_venue = sorted((row["order_id"], Decimal(row["qty"]), Decimal(row["price"])) for row in self.fills())
+        assert sorted((fill.order_id, fill.qty, fill.price) for fill in rig.client.fills) == at_venue
         ours = {order.client_order_id.value for order in self.orders}
         for fill in rig.client.fills:
             assert fill.external != any(
                 fill.client_order_id == name or fill.client_order_id.startswith(f"{name}-") for name in ours
             ), fill
 
-    @property
-    def carries(self) -> bool:
-        return bool(self.rig.exchange.broker.desk._settings.replace_carries_fills)
+    def fills(self) -> list[dict[str, Any]]:
+        """The executions that the venue has on record."""
+        return [activity.row for activity in self.rig.account.activities.rows if activity.type == "FILL"]
 
     async def finish(self) -> None:
         await self.calm()
