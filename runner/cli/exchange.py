@@ -31,6 +31,7 @@ def exchange(
     start: str | None = None,
     seed: int = 0,
     symbols: str = "",
+    options: str = "",
     day: str | None = None,
     core_only: Annotated[bool, Parameter(negative="")] = False,
     contracts: Annotated[list[Path] | None, Parameter(negative="")] = None,
@@ -60,8 +61,10 @@ def exchange(
         Seed of the synthetic day and of everything else that is random.
     symbols
         Comma-separated symbols to generate, or to pick out of the files: IBM, or BTC/USD for a crypto pair.
+    options
+        Comma-separated stocks to generate together with an option chain.
     day
-        YYYY-MM-DD, the trading day to generate.
+        YYYY-MM-DD, the day to generate: a trading day, unless all symbols are crypto pairs.
     core_only
         Generate 09:30 to 16:00 only.
     contracts
@@ -95,6 +98,7 @@ def exchange(
             wait=wait,
             seed=seed,
             symbols=tuple(name.strip() for name in symbols.split(",") if name.strip()),
+            options=tuple(name.strip() for name in options.split(",") if name.strip()),
             day=_parsed("day", day, date.fromisoformat, "2026-01-12") if day else DEFAULT_DAY,
             extended_hours=not core_only,
             contracts=tuple(contracts or ()),

@@ -67,13 +67,15 @@ def source_of(settings: Settings) -> tuple[Source, bool]:
     """The market data, and whether it is made up. Raises TapeError or ValueError for what can't be had."""
     if settings.replay:
         return Tape(settings.replay, settings.symbols), False
-    symbols = settings.symbols or DEFAULT_SYMBOLS
+    symbols = settings.symbols or (() if settings.options else DEFAULT_SYMBOLS)
     day = SyntheticDay(
         symbols,
         settings.day,
         seed=settings.seed,
         extended_hours=settings.extended_hours,
         activity=settings.activity,
+        options=settings.options,
+        rate=float(settings.risk_free_rate),
     )
     return day, True
 
@@ -86,6 +88,7 @@ def build(settings: Settings) -> Parts:
     hub = Hub(settings, faults)
     player = Player(source, market, history, hub.publish)
     market.add_symbols(player.info.symbols)
+    market.add_contracts(source.contracts)
     market.add_contracts(contract for path in settings.contracts for contract in read_contracts(path))
     broker = Broker(
         market,

@@ -11,12 +11,18 @@ import heapq
 import math
 import random
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from typing import Final, Literal
 
-from runner.exchange.assets import make_asset
-from runner.exchange.calendar import NS, Calendar
+from runner.exchange.assets import asset_class_of, make_asset
+from runner.exchange.calendar import CORE_OPEN, NEW_YORK, NS, Calendar, to_ns
+from runner.exchange.contracts import OptionContract
+from runner.exchange.generator_crypto import Pair
+from runner.exchange.generator_news import ARTICLES_PER_SYMBOL, articles
+from runner.exchange.generator_options import Chain
+from runner.exchange.random_walk import poisson
 from runner.exchange.tape import TapeInfo
 from runner.exchange.wire import Message, stamp
 
@@ -64,8 +70,7 @@ class Stock:
     def __init__(self, symbol: str, seed: int, day: date) -> None:
         # Seeded by text: the same on every machine and with any hash seed.
         self._random = random.Random(f"{seed}/{symbol}/{day}")  # noqa: S311  # reproducible, not secret
-        digest = sha256(symbol.encode()).digest()
-        cents, sigma = _KNOWN.get(symbol, (1_000 + int.from_bytes(digest[:2]) % 29_000, 0.01 + digest[2] / 12_800))
+        cents, sigma = _character(symbol)
         self._fair = cents * math.exp(self._random.gauss(0, sigma))
         # Most of a day's variance falls into 23,400 core seconds whose mean multiplier is about 1.2.
         self._sigma_s = sigma / math.sqrt(23_400) / 1.2
@@ -93,7 +98,7 @@ class Stock:
             self._fair *= math.exp(rnd.gauss(0, sigma))
             expected = _QUOTES_PER_S * busy * activity * step
             # A quiet second still shows a quote when the market has moved away from the last one.
-            count = _poisson(rnd, expected)
+            count = poisson(rnd, expected)
             if second == core_open_s:
                 yield self._quote((second * 1_000 + 4) * 1_000_000, core_open_s, second)
                 yield self._print((second * 1_000 + 350 + rnd.randrange(400)) * 1_000_000, "opening")
@@ -170,15 +175,10 @@ class Stock:
         return (inside, "D") if self._bid * 100 <= inside <= self._ask * 100 else (touch, venue)
 
 
-def _poisson(rnd: random.Random, mean: float) -> int:
-    """Knuth's method: fine for the small means here."""
-    if mean > 30:
-        return max(0, round(rnd.gauss(mean, math.sqrt(mean))))
-    limit, count, product = math.exp(-mean), 0, rnd.random()
-    while product > limit:
-        count += 1
-        product *= rnd.random()
-    return count
+def _character(symbol: str) -> tuple[int, float]:
+    """The price to begin with, in cents, and the standard deviation of a day's return."""
+    digest = sha256(symbol.encode()).digest()
+    return _KNOWN.get(symbol, (1_000 + int.from_bytes(digest[:2]) % 29_000, 0.01 + digest[2] / 12_800))
 
 
 def _money(hundredths: int) -> str:
@@ -188,7 +188,9 @@ def _money(hundredths: int) -> str:
 
 
 class SyntheticDay:
-    """A made-up day for `symbols`, ready to be replayed. The same arguments give the same bytes."""
+    """A made-up day for stocks, crypto pairs and option chains, ready to be replayed. The same arguments give the same
+    bytes, and what a symbol does depends on no other.
+    """
 
     def __init__(
         self,
@@ -198,20 +200,52 @@ class SyntheticDay:
         seed: int = 0,
         extended_hours: bool = True,
         activity: float = 1.0,
+        options: Iterable[str] = (),
+        rate: float = 0.0,
         calendar: Calendar | None = None,
     ) -> None:
-        """Generate it. Raises ValueError where `day` is no trading day, or there are no symbols."""
+        """Generate it. `options` are the stocks that have a chain; `rate` is the interest that its prices assume.
+
+        Stocks trade from 04:00 to 20:00, pairs all day long, both of New York; without `extended_hours` all of them in
+        the core session. Raises ValueError where `day` is no trading day of the stocks, or there are no symbols.
+        """
         calendar = calendar or Calendar()
-        names = sorted(set(symbols))
+        chained = set(options)
+        names = sorted({*symbols, *chained})
         if not names:
             raise ValueError("a synthetic day needs at least one symbol")
-        core_open, core_close = calendar.open_ns(day) // NS, calendar.close_ns(day) // NS
-        start = calendar.session_open(day) // NS if extended_hours else core_open
-        end = calendar.session_close(day) // NS if extended_hours else core_close
-        streams = [Stock(name, seed, day).day(start, end, core_open, core_close, activity) for name in names]
-        streams = [_in_order(stream) for stream in streams]
+        pairs = [name for name in names if asset_class_of(name) == "crypto"]
+        stocks = [name for name in names if asset_class_of(name) == "us_equity"]
+        if chained - set(stocks):
+            raise ValueError(f"options are on stocks, not on {', '.join(sorted(chained - set(stocks)))}")
+        self.contracts: list[OptionContract] = []
+        """The contracts of all chains."""
+        streams: list[Iterable[Message]] = []
+        starts, ends = [], []
+        if stocks:
+            core_open, core_close = calendar.open_ns(day) // NS, calendar.close_ns(day) // NS
+            starts.append(calendar.session_open(day) // NS if extended_hours else core_open)
+            ends.append(calendar.session_close(day) // NS if extended_hours else core_close)
+            for name in stocks:
+                walk = Stock(name, seed, day).day(starts[0], ends[0], core_open, core_close, activity)
+                stream: Iterable[Message] = _in_order(walk)
+                if name in chained:
+                    stream = list(stream)
+                    chain = Chain(
+                        name, Decimal(_character(name)[0]) / 100, _character(name)[1], day, seed=seed, rate=rate
+                    )
+                    self.contracts += chain.contracts
+                    streams.append(chain.messages(stream, core_open * NS, core_close * NS, activity))
+                streams.append(stream)
+        if pairs:
+            first, last = (time(0), timedelta(days=1)) if extended_hours else (CORE_OPEN, timedelta(hours=6.5))
+            moment = datetime.combine(day, first, NEW_YORK)
+            starts.append(to_ns(moment) // NS)
+            ends.append(to_ns(moment + last) // NS)
+            streams += [Pair(name, seed, day).day(starts[-1], ends[-1], activity) for name in pairs]
+        streams.append(articles(names, day, min(starts) + 1, max(ends), seed))
         self._messages = list(heapq.merge(*streams, key=lambda message: message.ts_ns))
-        if not self._messages:
+        if len(self._messages) == len(names) * ARTICLES_PER_SYMBOL:
             raise ValueError("so little activity that the synthetic day is empty")
         self._symbols = tuple(names)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from runner.exchange.bars import MINUTE_NS, Bar, BarBuilder, bar_from_json
 from runner.exchange.books import OrderBook
+from runner.exchange.contracts import OptionContract
 from runner.exchange.history import History
 from runner.exchange.market import Market, Quote, Trade
 from runner.exchange.tape import TapeInfo
@@ -25,6 +26,10 @@ _RESUMPTIONS: Final = frozenset({"3", "T"})
 
 class Source(Protocol):
     """Where messages come from: files, or the generator."""
+
+    @property
+    def contracts(self) -> Sequence[OptionContract]:
+        """Option contracts of which more is known than their symbols."""
 
     def scan(self) -> TapeInfo:
         """What there is."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal
 
+from runner.exchange.assets import CRYPTO_SYMBOL
+
 MAX_SPEED: Final = math.inf
 DEFAULT_SYMBOLS: Final = ("IBM", "BAC")
 DEFAULT_DAY: Final = date(2026, 1, 12)
+_SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9]*([.-][A-Z0-9]+)*")
 REQUESTS_PER_MIN: Final = 200
 REQUESTS_PER_MIN_AT_MAX: Final = 1_000_000
 
@@ -39,6 +43,8 @@ class Settings:
     """Begin only when the first market-data subscription is acknowledged, or a control client says so."""
     seed: int = 0
     symbols: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """Stocks of the synthetic day that have an option chain."""
     day: date = DEFAULT_DAY
     extended_hours: bool = True
     """Generate 04:00 to 20:00, or the core session alone."""
@@ -90,9 +96,9 @@ class Settings:
             raise ValueError(f"step_ns must be above 0, not {self.step_ns}")
         if self.fee_per_share < 0:
             raise ValueError(f"fee_per_share must not be negative, not {self.fee_per_share}")
-        for symbol in self.symbols:
-            if not symbol or not symbol.isascii() or symbol != symbol.upper() or any(c in ' ",/*' for c in symbol):
-                raise ValueError(f"symbol {symbol!r} is not a stock symbol: write it as BRK.B or IBM")
+        for symbol in (*self.symbols, *self.options):
+            if not _SYMBOL.fullmatch(symbol) and not CRYPTO_SYMBOL.fullmatch(symbol):
+                raise ValueError(f"symbol {symbol!r} is neither a stock nor a pair: write it as IBM, BRK.B or BTC/USD")
 
     @property
     def requests_per_min(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from runner.exchange.assets import asset_class_of
-from runner.exchange.contracts import contract_of
+from runner.exchange.contracts import OptionContract, contract_of
 from runner.exchange.wire import NS, Message, canonical, head, loads, parse_ns
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,11 @@ class Tape:
         for path in self._paths:
             if not path.is_file():
                 raise TapeError(f"{path}: no such file; a replay file has one Alpaca stream message a line")
+
+    @property
+    def contracts(self) -> Sequence[OptionContract]:
+        """None: files of messages know contracts by their symbols only."""
+        return ()
 
     def scan(self) -> TapeInfo:
         """Go over all the files once. Raises TapeError for what can't be read, or has no messages."""

@@ -51,7 +51,7 @@ def test_it_says_one_line_when_ready_and_ends_on_sigterm(write: Callable[..., Pa
         (["--speed", "warp"], 2, "speed 'warp' is neither a number nor max"),
         (["--start", "noon"], 2, "--start 'noon' can't be read: write it like 09:30"),
         (["--fee-per-share", "-1"], 2, "fee_per_share must not be negative"),
-        (["--symbols", "ibm"], 2, "symbol 'ibm' is not a stock symbol"),
+        (["--symbols", "ibm"], 2, "symbol 'ibm' is neither a stock nor a pair"),
         (["--replay", "nowhere.jsonl"], 1, "nowhere.jsonl: no such file"),
         (["--day", "2026-01-11"], 1, "2026-01-11 is no trading day"),
         (["--core-only", "--start", "21:00"], 1, "is after the last message"),
