@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
+from nautilus_trader.common.enums import LogColor
 from nautilus_trader.live.execution_client import LiveExecutionClient
 
 from runner.alpaca.account import AccountBook
@@ -24,6 +26,9 @@ class CommandsMixin:
     rest: Any
     gaps: Any
     _log: Any
+    _loop: asyncio.AbstractEventLoop
+    _tasks: Any
+    _on_task_completed: Callable[..., None]
     _cache: Any
     _gate_check: Callable[[Any], bool] | None
     _arrivals: dict[str, asyncio.Event]
@@ -34,6 +39,17 @@ class CommandsMixin:
 
     def _approved(self, command: Any) -> bool:
         return self._gate_check is None or self._gate_check(command)
+
+    def submit_order(self, command: Any) -> None:
+        """Begin at once: the request is on its way when this returns, instead of a turn of the loop later."""
+        task = asyncio.Task(
+            self._submit_order(command),
+            loop=self._loop,
+            name=f"submit_order: {command.order.client_order_id}",
+            eager_start=True,
+        )
+        task.add_done_callback(functools.partial(self._on_task_completed, None, None, LogColor.NORMAL))
+        self._tasks.add(task)
 
     async def _submit_order(self, command: Any) -> None:
         order = command.order
