@@ -91,6 +91,7 @@ class Commands:
                 extended_hours=bool(tracked.params.get("extended_hours")),
             )
             part.sent = True
+            part.heard_at = asyncio.get_running_loop().time()
             outcome = await self._client.http.post("/v2/orders", body)
             self._on_submitted(tracked, part, outcome)
         self._client.touched(account=False)
@@ -165,7 +166,8 @@ class Commands:
         if isinstance(outcome, Rejected):
             await self._cancel_refused(tracked, part, order_id, outcome)
         else:
-            part.canceling_since = asyncio.get_running_loop().time()
+            part.canceling_since = part.heard_at = asyncio.get_running_loop().time()
+            part.looks = 0
 
     async def _cancel_refused(self, tracked: Tracked, part: Part, order_id: str, outcome: Rejected) -> None:
         try:
@@ -222,6 +224,7 @@ class Commands:
                 self._emit.modify_rejected(tracked, "it ended, or was modified, before this left")
                 return
             part.replacement = wanted
+            part.heard_at, part.looks = asyncio.get_running_loop().time(), 0
             self._tracker.add_client_id(tracked, part, wanted.client_order_id)
             body = replace_body(
                 client_order_id=wanted.client_order_id,

@@ -114,7 +114,8 @@ class AlpacaExecClientConfig(_Shared, LiveExecClientConfig, frozen=True):  # typ
 
     `unknown_timeout_s`: how long an order must stay absent, with the stream listening, before it is rejected.
     `when_down`: what happens to an opening order while the trade-updates stream is down: it waits (at most
-    `stream_wait_s`) or is denied. `serial`: one command in flight at a time, over all instruments.
+    `stream_wait_s`) or is denied. `check_interval_s`: when an order that should have moved is asked for though the
+    stream is silent (0: never, nor in lock-step). `serial`: one command in flight at a time, over all instruments.
     """
 
     api_key: str | None = None
@@ -127,6 +128,7 @@ class AlpacaExecClientConfig(_Shared, LiveExecClientConfig, frozen=True):  # typ
     when_down: Literal["wait", "deny"] = "wait"
     stream_wait_s: float = 30.0
     unknown_timeout_s: float = 30.0
+    check_interval_s: float = 5.0
     lookup_delay_min_s: float = 0.25
     lookup_delay_max_s: float = 5.0
     account_refresh_s: float = 0.5

@@ -23,6 +23,7 @@ from runner.alpaca.execution_reports import ReportsMixin
 from runner.alpaca.external import External
 from runner.alpaca.fills import FillLedger
 from runner.alpaca.models import Activity, Order, WireError, decode_update
+from runner.alpaca.patrol import Patrol
 from runner.alpaca.providers import AlpacaInstrumentProvider
 from runner.alpaca.reconcile import GapFill
 from runner.alpaca.reports import Reports
@@ -81,6 +82,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.updates = Updates(self)
         self.gaps = GapFill(self)
         self.settler = Settler(self)
+        self.patrol = Patrol(self)
         self.commands = Commands(self, serial=config.serial)
         self.book = AccountBook(self)
         self._shared = shared
@@ -148,6 +150,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
             "unknown_events": self.updates.unknown_events,
             "gap_fills": self.gaps.runs,
             "repairs": self.gaps.repairs,
+            "untold_ends": self.patrol.found,
             "position_differences": self.gaps.position_differences,
             "handler_errors": self._stream.errors if self._stream else 0,
         }
@@ -259,6 +262,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         if self.updates_seen:
             # What came before the opening balance was known can't be told from what that includes: ask.
             await self.gaps.run()
+        self.patrol.start()
         if self._stream is not None and self._stream.ws.state == "ready":
             self._ready.set()  # Else it dropped meanwhile, and its next `ready` brings the gap fill.
 

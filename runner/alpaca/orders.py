@@ -46,6 +46,11 @@ def side_text(side: OrderSide) -> str:
     return "buy" if side == OrderSide.BUY else "sell"
 
 
+def is_immediate(order: Any) -> bool:
+    """Whether the venue fills or ends it at once, in the session that it may trade in."""
+    return order.order_type == OrderType.MARKET or order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+
+
 def decimal_text(value: Decimal) -> str:
     """Plain decimal text without trailing zeros: 10, 0.5, 180.05."""
     text = f"{value:f}"

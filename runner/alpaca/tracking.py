@@ -52,6 +52,9 @@ class Part:
     canceling_since: float | None = None
     #: The quantity that the standing order shows at the venue: after a replacement it may be what was left then.
     shown_qty: Decimal | None = None
+    #: When (loop time) a command of it left or the stream spoke of it, and how often it was asked for since.
+    heard_at: float = 0.0
+    looks: int = 0
     #: Given up as never arrived.
     abandoned: bool = False
     #: Shares that a replacing order repeats from the one it replaced.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ class Updates:
             self._client.external.on_update(update)
             return
         tracked, part = found
+        part.heard_at, part.looks = asyncio.get_running_loop().time(), 0
         if self._is_replacement(part, order):
             self._on_replacement(update, tracked, part)
             return

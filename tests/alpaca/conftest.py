@@ -200,8 +200,13 @@ async def _running(
     data_config: dict[str, Any] | None = None,
     exec_config: dict[str, Any] | None = None,
     settings: dict[str, Any] | None = None,
+    before: Callable[[ExchangeServer, str], None] | None = None,
 ) -> AsyncIterator[Rig]:
-    """A connected node. The market stands still at ten o'clock, IBM at 180.00 to 180.02, BAC at 14.00 to 14.01."""
+    """A connected node. The market stands still at ten o'clock, IBM at 180.00 to 180.02, BAC at 14.00 to 14.01.
+
+    `before` is called with the exchange and the account's key before the node connects. Nothing patrols unless
+    `exec_config` says so, so that a test sees what the stream alone brings about.
+    """
     number = next(_ids)
     key = f"PKTEST{number}"
     async with ExchangeServer(Settings(**(VENUE | (settings or STILL)))) as exchange:
@@ -219,6 +224,7 @@ async def _running(
             "lookup_delay_min_s": 0.02,
             "lookup_delay_max_s": 0.1,
             "account_refresh_s": 0.02,
+            "check_interval_s": 0.0,
             "stream_wait_s": 5.0,
         }
         node = TradingNode(
@@ -249,6 +255,8 @@ async def _running(
             exchange.market.set_clock(TEN_O_CLOCK)
             rig.quote("IBM", "180.00", "180.02")
             rig.quote("BAC", "14.00", "14.01")
+        if before is not None:
+            before(exchange, key)
         run = asyncio.create_task(node.run_async())
         try:
             await rig.until(lambda: node.trader.is_running or run.done(), "the trader's start")
