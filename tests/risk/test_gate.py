@@ -387,7 +387,11 @@ def test_an_account_whose_updates_do_not_arrive_opens_nothing_but_closes(bench):
         s.market(BUY, 1)
         s.market(SELL, 100)
 
-    ours, _, engine = bench.run(lambda s: s.market(BUY, 100), down, outage=lambda account, strategy: None if up[0] else f"{account} hears nothing")
+    ours, _, engine = bench.run(
+        lambda s: s.market(BUY, 100),
+        down,
+        outage=lambda account, strategy: None if up[0] else f"{account} hears nothing",
+    )
     assert ours.denials() == ["STREAM_DOWN: ALPACA hears nothing, so nothing can be opened"]
     assert engine.portfolio.net_position(IBM) == 0
 
