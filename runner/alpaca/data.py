@@ -20,6 +20,7 @@ from runner.alpaca.config import AlpacaDataClientConfig
 from runner.alpaca.constants import ALPACA_VENUE
 from runner.alpaca.history import HistoryMixin
 from runner.alpaca.providers import AlpacaInstrumentProvider
+from runner.alpaca.refill import Refill
 from runner.alpaca.rest import TradingRest
 from runner.alpaca.shared import SharedHttp
 from runner.alpaca.stream import LoopStream
@@ -76,6 +77,10 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         self._sink: Callable[[Any], object] = self._handle_data
         self._channels: dict[str, set[str]] = {}
         self._bars: dict[Any, tuple[str, str]] = {}
+        self._traded: dict[str, Any] = {}
+        #: The venue's time when this client connected.
+        self.opened_ns = 0
+        self.refill = Refill(self)
 
     # -- what others read -----------------------------------------------------------------------------
 
@@ -93,7 +98,51 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         """The stream's counters."""
         if self._stream is None:
             return {}
-        return dict(self._stream.ws.stats()) | {"handler_errors": self._stream.errors}
+        own = {"handler_errors": self._stream.errors, "refills": self.refill.refills, "refilled": self.refill.refilled}
+        return dict(self._stream.ws.stats()) | own
+
+    @property
+    def log(self) -> Any:
+        """Nautilus's logger of this client."""
+        return self._log
+
+    @property
+    def cache(self) -> Any:
+        """Nautilus's cache."""
+        return self._cache
+
+    @property
+    def gapped(self) -> bool:
+        """Whether trades or bars are missing that the stream lost, and REST has not yet brought back.
+
+        A strategy decides on half a picture then: what opens a position should wait.
+        """
+        return bool(self.refill.symbols)
+
+    def streamed_symbols(self) -> set[str]:
+        """Symbols whose trades or minute bars are subscribed to."""
+        return self._channels.get("trades", set()) | self._channels.get("bars", set())
+
+    def streamed(self, symbol: str) -> list[Any]:
+        """What of a symbol must come whole: its instrument id for trades, its types of minute bars."""
+        bars = [bar_type for bar_type, (channel, name) in self._bars.items() if (channel, name) == ("bars", symbol)]
+        trades = [self._traded[symbol]] if symbol in self._channels.get("trades", set()) else []
+        return [*trades, *bars]
+
+    @property
+    def newest_event_ns(self) -> int:
+        """The newest of the venue's stamps that the stream has read, delivered or not (UNIX ns)."""
+        return int(self._stream.ws.stats()["last_event_ns"]) if self._stream is not None else 0
+
+    def drain_stream(self) -> None:
+        """Deliver what the stream has read by now."""
+        if self._stream is not None:
+            self._stream.drain_all()
+
+    def divert(self, sink: Callable[[Any], object]) -> Callable[[Any], object]:
+        """Hand ticks to `sink` from now on; returns where they went before."""
+        before, self._sink = self._sink, sink
+        return before
 
     @property
     def subscriptions_confirmed(self) -> bool:
@@ -125,7 +174,8 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
     async def _connect(self) -> None:
         self._shared.open(self._loop)
         self._opened = True
-        self.venue_clock.set_from_clock(await TradingRest(lambda: self.http).clock_ns())
+        self.opened_ns = await TradingRest(lambda: self.http).clock_ns()
+        self.venue_clock.set_from_clock(self.opened_ns)
         await self.provider.initialize()
         self._start_stream()
         for instrument in self.provider.list_all():
@@ -179,6 +229,8 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             )
 
     def _on_state(self, state: str, detail: str) -> None:
+        if state == "gapped":
+            self.refill.lost(detail or "*")
         text = f"Market data: {state}{f' ({detail})' if detail else ''}"
         if state in ("disconnected", "refused", "gapped"):
             self._log.warning(text)
@@ -233,6 +285,7 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
 
     async def _subscribe_trade_ticks(self, command: Any) -> None:
         await self._want("trades", command.instrument_id)
+        self._traded[symbol_of(command.instrument_id)] = command.instrument_id
         self._add("trades", symbol_of(command.instrument_id))
 
     async def _subscribe_bars(self, command: Any) -> None:

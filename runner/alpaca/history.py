@@ -57,29 +57,47 @@ class HistoryMixin:
         )
 
     async def _ticks(self, kind: str, request: Any) -> list[Any]:
-        instrument = await self._loaded(request.instrument_id)
-        symbol = symbol_of(request.instrument_id)
         start_ns, end_ns = self.window(request, DEFAULT_WINDOW_NS)
+        rows = await self._tick_rows(kind, request.instrument_id, start_ns, end_ns)
+        return rows[-request.limit :] if request.limit else rows
+
+    async def history_trades(self, instrument_id: Any, start_ns: int, end_ns: int) -> list[Any]:
+        """Trades of a window of venue time (UNIX ns, both ends included).
+
+        Raises Unavailable, HttpError or TimeoutError.
+        """
+        return await self._tick_rows("trades", instrument_id, start_ns, end_ns)
+
+    async def _tick_rows(self, kind: str, instrument_id: Any, start_ns: int, end_ns: int) -> list[Any]:
+        instrument = await self._loaded(instrument_id)
+        symbol = symbol_of(instrument_id)
         fetch = self.http.request_quotes if kind == "quotes" else self.http.request_trades
         async with asyncio.timeout(self.config.request_timeout_s):
             rows = await fetch(
                 f"/v2/stocks/{kind}",
                 self._params(symbol, start_ns, end_ns),
                 symbol,
-                request.instrument_id,
+                instrument_id,
                 instrument.price_precision,
                 instrument.size_precision,
                 self.builders,
             )
-        return list(rows[-request.limit :] if request.limit else rows)
+        return list(rows)
 
     async def _request_bars(self, request: Any) -> None:
         bar_type = request.bar_type
+        spread = request.limit * bar_source(bar_type).length_ns * SPARSENESS if request.limit else 0
+        start_ns, end_ns = self.window(request, max(spread, DEFAULT_WINDOW_NS))
+        bars = await self.history_bars(bar_type, start_ns, end_ns)
+        if request.limit:
+            bars = bars[-request.limit :]
+        self._handle_bars(bar_type, bars, request.id, request.start, request.end, request.params)  # type: ignore[attr-defined]
+
+    async def history_bars(self, bar_type: Any, start_ns: int, end_ns: int) -> list[Any]:
+        """Bars that begin and end within a window of venue time (UNIX ns). Raises as `history_trades` does."""
         source = bar_source(bar_type)
         instrument = await self._loaded(bar_type.instrument_id)
         symbol = symbol_of(bar_type.instrument_id)
-        spread = request.limit * source.length_ns * SPARSENESS if request.limit else 0
-        start_ns, end_ns = self.window(request, max(spread, DEFAULT_WINDOW_NS))
         params = [*self._params(symbol, start_ns, end_ns), ("timeframe", source.timeframe), ("adjustment", "raw")]
         async with asyncio.timeout(self.config.request_timeout_s):
             rows = await self.http.request_bars(
@@ -93,10 +111,7 @@ class HistoryMixin:
                 self.builders,
             )
         # A bar is known when it closes: one that still grows is not history.
-        bars = [bar for bar in rows if bar.ts_event <= end_ns]
-        if request.limit:
-            bars = bars[-request.limit :]
-        self._handle_bars(bar_type, bars, request.id, request.start, request.end, request.params)  # type: ignore[attr-defined]
+        return [bar for bar in rows if bar.ts_event <= end_ns]
 
     async def _loaded(self, instrument_id: Any) -> Any:
         instrument = self.provider.find(instrument_id)
