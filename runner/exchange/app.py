@@ -29,6 +29,7 @@ from runner.exchange.feeds import FEEDS
 from runner.exchange.generator import SyntheticDay
 from runner.exchange.history import History
 from runner.exchange.hub import Hub
+from runner.exchange.injection import Injection
 from runner.exchange.market import Market
 from runner.exchange.news_rest import NewsRest
 from runner.exchange.option_rest import OptionRest
@@ -131,6 +132,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
     venue, contracts = VenueRest(parts.market, venue_quota), ContractRest(parts.market, venue_quota)
     routes = [
         *fault_routes(parts.faults),
+        *Injection(parts.market, parts.replay.player, parts.hub).routes(),
         WebSocketRoute("/control", parts.control.serve),
         *(WebSocketRoute(feed.path, stream.endpoint(feed)) for feed in FEEDS),
         *data.routes(),
