@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import signal
@@ -110,7 +111,11 @@ def exchange(
         print(f"runner exchange: {error}", file=sys.stderr)
         return _USAGE
     try:
+        # A day is a hundred thousand objects that all stay: collecting among them only costs time.
+        gc.disable()
         server = ExchangeServer(settings)
+        gc.freeze()
+        gc.enable()
     except (TapeError, ValueError) as error:
         print(f"runner exchange: {error}", file=sys.stderr)
         return _FAILED

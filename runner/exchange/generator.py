@@ -22,7 +22,7 @@ from runner.exchange.contracts import OptionContract
 from runner.exchange.generator_crypto import Pair
 from runner.exchange.generator_news import ARTICLES_PER_SYMBOL, articles
 from runner.exchange.generator_options import Chain
-from runner.exchange.random_walk import poisson
+from runner.exchange.random_walk import pick, poisson
 from runner.exchange.tape import TapeInfo
 from runner.exchange.wire import Message, stamp
 
@@ -77,6 +77,7 @@ class Stock:
         self._symbol = symbol
         asset = make_asset(symbol)
         self._tape, self._venues = asset.tape, _VENUES[asset.tape]
+        self._lit = self._venues[:-1]
         self._regular = "@" if asset.tape in "CO" else " "
         # A tick for a 20-dollar stock, about 2 hundredths of a percent of the price above that.
         self._tight = max(1, round(cents * 0.00012))
@@ -103,7 +104,7 @@ class Stock:
                 yield self._quote((second * 1_000 + 4) * 1_000_000, core_open_s, second)
                 yield self._print((second * 1_000 + 350 + rnd.randrange(400)) * 1_000_000, "opening")
                 count = 0
-            moments = sorted(rnd.randrange(step * 1_000_000) for _ in range(count))
+            moments = sorted([int(rnd.random() * step * 1_000_000) for _ in range(count)])
             for micros in moments:
                 ts_ns = second * NS + micros * 1_000
                 yield self._quote(ts_ns, core_open_s, second, core=core)
@@ -120,12 +121,12 @@ class Stock:
         bid = max(1, math.floor(self._fair - spread / 2 + rnd.random()))
         if (bid, bid + spread) != (self._bid, self._ask):
             self._bid, self._ask = bid, bid + spread
-            self._bid_size, self._ask_size = rnd.choice(_SIZES), rnd.choice(_SIZES)
+            self._bid_size, self._ask_size = pick(rnd, _SIZES), pick(rnd, _SIZES)
         elif rnd.random() < 0.5:
-            self._bid_size = rnd.choice(_SIZES)
+            self._bid_size = pick(rnd, _SIZES)
         else:
-            self._ask_size = rnd.choice(_SIZES)
-        bid_at, ask_at = rnd.choice(self._venues[:-1]), rnd.choice(self._venues[:-1])
+            self._ask_size = pick(rnd, _SIZES)
+        bid_at, ask_at = pick(rnd, self._lit), pick(rnd, self._lit)
         raw = (
             f'{{"T":"q","S":"{self._symbol}","bx":"{bid_at}","bp":{_money(self._bid * 100)},"bs":{self._bid_size},'
             f'"ax":"{ask_at}","ap":{_money(self._ask * 100)},"as":{self._ask_size},"c":["R"],'
@@ -147,7 +148,7 @@ class Stock:
             size = rnd.randrange(20_000, 120_000)
             conditions.append("O" if what == "opening" else "6")
         else:
-            size = rnd.randrange(1, 100) if rnd.random() < 0.3 else rnd.choice(_SIZES)
+            size = rnd.randrange(1, 100) if rnd.random() < 0.3 else pick(rnd, _SIZES)
             if what == "extended":
                 conditions.append("T")
             if size < 100:
@@ -167,7 +168,7 @@ class Stock:
         buyer = rnd.random() < 0.5
         touch = (self._ask if buyer else self._bid) * 100
         if where < 0.72:
-            return touch, rnd.choice(self._venues[:-1])
+            return touch, pick(rnd, self._lit)
         if where < 0.85:
             return (self._bid + self._ask) * 50, "D"
         better = rnd.randrange(1, 40)

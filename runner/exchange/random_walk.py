@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 
 def poisson(rnd: random.Random, mean: float) -> int:
@@ -15,3 +16,8 @@ def poisson(rnd: random.Random, mean: float) -> int:
         count += 1
         product *= rnd.random()
     return count
+
+
+def pick[T](rnd: random.Random, options: Sequence[T]) -> T:
+    """`choice` at a third of its cost, which a day of a hundred thousand messages feels."""
+    return options[int(rnd.random() * len(options))]

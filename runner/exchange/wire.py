@@ -51,14 +51,15 @@ def parse_ns(text: str) -> int:
 
 
 @lru_cache(maxsize=64)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _minute(minutes: int) -> str:
+    return datetime.fromtimestamp(minutes * 60, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
 def stamp(ns: int) -> str:
     """RFC 3339 in UTC, as Go prints it: no trailing zeros of the fraction."""
     seconds, fraction = divmod(ns, NS)
-    text = _second(seconds)
+    minutes, second = divmod(seconds, 60)
+    text = f"{_minute(minutes)}{second:02d}"
     return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else text + "Z"
 
 
