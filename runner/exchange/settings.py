@@ -92,6 +92,8 @@ class Settings:
             raise ValueError(f"port must be 0 to 65535, not {self.port}")
         if self.activity <= 0:
             raise ValueError(f"activity must be above 0, not {self.activity}")
+        if self.replay and self.options:
+            raise ValueError("options are generated with a synthetic day only: replay a file that has them instead")
         if self.step_ns <= 0:
             raise ValueError(f"step_ns must be above 0, not {self.step_ns}")
         if self.fee_per_share < 0:

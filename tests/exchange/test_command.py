@@ -45,6 +45,26 @@ def test_it_says_one_line_when_ready_and_ends_on_sigterm(write: Callable[..., Pa
     assert (process.returncode, out) == (0, "")
 
 
+def test_files_of_several_kinds_are_replayed_together(write: Callable[..., Path], quote: Any, tmp_path: Path) -> None:
+    call = "IBM131018C00185000"
+    option = quote(call, "13:30:00Z", "3.1", "3.2").replace('"c":["R"],"z":"A"', '"c":"A"')
+    stocks, options = write("stocks.jsonl", quote("IBM", "13:30:01Z")), write("options.jsonl", option)
+    contracts = tmp_path / "contracts.json"
+    contracts.write_text(json.dumps([{"symbol": call, "open_interest": "12"}]))
+    words = ["--replay", str(options), "--replay", str(stocks), "--contracts", str(contracts), "--speed", "max"]
+    process = run(*words)
+    assert process.stdout is not None
+    ready = json.loads(process.stdout.readline())
+    try:
+        keys = {"APCA-API-KEY-ID": "a", "APCA-API-SECRET-KEY": "b"}
+        found = httpx.get(f"{ready['url']}/v2/options/contracts/{call}", headers=keys).json()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+    assert ready["symbols"] == ["IBM"]
+    assert (found["open_interest"], found["expiration_date"]) == ("12", "2013-10-18")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -52,6 +72,11 @@ def test_it_says_one_line_when_ready_and_ends_on_sigterm(write: Callable[..., Pa
         (["--start", "noon"], 2, "--start 'noon' can't be read: write it like 09:30"),
         (["--fee-per-share", "-1"], 2, "fee_per_share must not be negative"),
         (["--symbols", "ibm"], 2, "symbol 'ibm' is neither a stock nor a pair"),
+        (["--contracts", "nowhere.json"], 1, "nowhere.json: No such file"),
+        (["--corporate-actions", "nowhere.json"], 1, "nowhere.json: No such file"),
+        (["--options", "BTC/USD"], 1, "options are on stocks"),
+        (["--options", "IBM", "--replay", "a.jsonl"], 2, "options are generated with a synthetic day only"),
+        (["--symbols", "IBM,BTC/USD", "--day", "2026-01-11"], 1, "2026-01-11 is no trading day"),
         (["--replay", "nowhere.jsonl"], 1, "nowhere.jsonl: no such file"),
         (["--day", "2026-01-11"], 1, "2026-01-11 is no trading day"),
         (["--core-only", "--start", "21:00"], 1, "is after the last message"),
