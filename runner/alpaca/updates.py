@@ -159,6 +159,8 @@ class Updates:
         self._finish(tracked, part, status, ts_ns, reason or f"the venue ended it as {status}")
 
     def _finish(self, tracked: Tracked, part: Part, status: str = "filled", ts_ns: int = 0, reason: str = "") -> None:
+        if part.done:
+            return  # Told twice; another part may work by now.
         part.done, part.unknown, part.cancel_unknown = True, False, False
         part.settled.set()
         tracked.known.set()

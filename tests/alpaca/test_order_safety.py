@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 from nautilus_trader.model.enums import OrderStatus, TimeInForce
 from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.objects import Price, Quantity
+
+from runner.alpaca.models import Order, TradeUpdate, decode
 
 FILLED, CANCELED, ACCEPTED = OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.ACCEPTED
 REJECTED, PARTLY = OrderStatus.REJECTED, OrderStatus.PARTIALLY_FILLED
@@ -148,19 +152,28 @@ def test_a_fill_just_before_the_connect_is_in_the_opening_balance_only(play: Any
 def test_an_end_that_comes_while_a_repair_reads_is_not_lost(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:
-            portions(rig, 10, 10, 10)
+            portions(rig, 10, 10)
             order = rig.limit("buy", 100, "170")
             await rig.status(order, ACCEPTED)
-            slow = {"method": "GET", "path": "/v2/orders/", "after": True, "delay_s": 0.2}
-            rig.faults.arm({"updates": {"drop": 1}, "next": [slow]})
+            read, go_on, ask = asyncio.Event(), asyncio.Event(), rig.client.rest.order
+
+            async def slowly(order_id: str) -> Any:
+                reply = await ask(order_id)
+                read.set()
+                await go_on.wait()
+                return reply
+
+            rig.client.rest.order = slowly
+            rig.faults.arm({"updates": {"drop": 1}})
             for _ in range(2):
                 rig.quote("IBM", "169.90", "170.00")
-            await rig.until(lambda: not rig.faults.requests, "the repair's read")
-            rig.faults.arm({"updates": {"drop": 1}})
-            rig.quote("IBM", "169.90", "170.00")
+            await read.wait()
             rig.exchange.broker.desk.cancel(rig.account, next(iter(rig.account.orders.values())))
+            seen = rig.client.updates_seen
+            await rig.until(lambda: rig.client.updates_seen > seen, "the cancel's event")
+            go_on.set()
             await rig.status(order, CANCELED)
-            assert order.filled_qty.as_decimal() == 30
+            assert order.filled_qty.as_decimal() == 20
             await rig.agree()
 
     play(scenario())
@@ -209,6 +222,43 @@ def test_the_account_is_asked_again_for_what_could_not_be_read(play: Any, runnin
             runs = rig.client.gaps.runs
             await rig.client.settle()
             assert rig.client.gaps.runs == runs + 1
+
+    play(scenario())
+
+
+def test_a_first_half_told_twice_leaves_the_second_half_working(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("sell", 38), FILLED)
+            order = rig.limit("buy", 60, "179")
+            await rig.status(order, ACCEPTED)
+            rig.quote("IBM", "178.90", "179.00")
+            rig.quote("IBM", "179.90", "180.00")
+            await rig.until(lambda: len(rig.account.orders) == 3, "the second half at the venue")
+            await rig.client.settle()
+            tracked = rig.client.tracker.get(order.client_order_id.value)
+            first = next(row for row in rig.account.orders.values() if row.filled_qty == 38 and row.side == "buy")
+            order_json = decode(Order, json.dumps(first.json()), "an order")
+            rig.client.updates.on_update(TradeUpdate(event="fill", order=order_json, qty=Decimal(38), price=Decimal(1)))
+            assert not tracked.closed
+            rig.quote("IBM", "178.90", "179.00")
+            await rig.status(order, FILLED)
+            await rig.agree()
+
+    play(scenario())
+
+
+def test_a_fill_that_overtakes_the_reply_counts_for_both_halves(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("sell", 38), FILLED)
+            rig.faults.arm({"events_first": True, "next": [ORDERS | {"after": True, "delay_s": 0.1, "count": 2}]})
+            order = rig.market("buy", 60)
+            await rig.until(lambda: order.filled_qty.as_decimal() == 38, "the first half")
+            assert rig.client.in_flight > 0
+            await rig.status(order, FILLED)
+            assert rig.strategy.names(order) == ["Submitted", "Accepted", "Filled", "Filled"]
+            await rig.agree()
 
     play(scenario())
 
