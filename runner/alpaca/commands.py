@@ -36,6 +36,7 @@ class Commands:
         self._emit = client.emitter
         self._tracker = client.tracker
         self.lanes = Lanes(serial=serial)
+        self._strays: set[str] = set()
 
     # -- submit ---------------------------------------------------------------------------------------
 
@@ -186,11 +187,14 @@ class Commands:
         else:
             part.canceling_since = asyncio.get_running_loop().time()
 
-    def stop_stray(self, tracked: Tracked, part: Part, order_id: str) -> None:
+    def stop_stray(self, order: Order) -> None:
         """An order that was given up as never arrived works at the venue after all: nobody owns it, so it is ended."""
-        part.abandoned = False
-        self._client.log.error(f"{tracked.id} was rejected as never arrived, and works now as {order_id}: canceling it")
-        self._client.create_task(self._stop_stray(order_id), log_msg=f"cancel_order: {order_id}")
+        if order.id in self._strays or order.is_terminal:
+            return
+        self._strays.add(order.id)
+        name = order.client_order_id
+        self._client.log.error(f"{name} was rejected as never arrived, and works now as {order.id}: canceling it")
+        self._client.create_task(self._stop_stray(order.id), log_msg=f"cancel_order: {order.id}")
 
     async def _stop_stray(self, order_id: str) -> None:
         delay = self._client.config.lookup_delay_min_s

@@ -71,6 +71,8 @@ class External:
         return Fill(order.symbol, side, qty, price, order.id, order.client_order_id, ts_ns, True, False)
 
     def _report_order(self, order: Order, *, filled_before: bool = False) -> None:
+        if order.client_order_id in self._client.tracker.disowned:
+            self._client.commands.stop_stray(order)
         if order.status == "replaced" and self._client.cached_id(order.id) is None:
             return  # The order that stands in its place is reported; Nautilus has never heard of this one.
         told = (order.status, order.filled_qty, order.limit_price, order.qty)

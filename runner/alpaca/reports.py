@@ -48,16 +48,17 @@ def order_status(order: Order) -> OrderStatus:
     return OrderStatus.PARTIALLY_FILLED if order.filled_qty > 0 else OrderStatus.ACCEPTED
 
 
-def _client_order_id(text: str) -> ClientOrderId | None:
-    # Nautilus aborts the process on text that is not ASCII, and anybody may have chosen it.
-    return ClientOrderId(text) if text.isascii() and text.isprintable() and text.strip() else None
-
-
 class Reports:
     """Builds reports. An order or position of an instrument that is not loaded has none, and is logged."""
 
     def __init__(self, client: AlpacaExecutionClient) -> None:
         self._client = client
+
+    def _client_order_id(self, text: str) -> ClientOrderId | None:
+        if text in self._client.tracker.disowned:
+            return None  # Nautilus has rejected that one; what turned up is another order to it.
+        # Nautilus aborts the process on text that is not ASCII, and anybody may have chosen it.
+        return ClientOrderId(text) if text.isascii() and text.isprintable() and text.strip() else None
 
     def _instrument(self, symbol: str) -> Any:
         if not symbols.valid_symbol(symbol):
@@ -87,7 +88,7 @@ class Reports:
             account_id=self._client.account_id,
             instrument_id=instrument.id,
             venue_order_id=VenueOrderId(order.id),
-            client_order_id=found[0].client_order_id if found else _client_order_id(order.client_order_id),
+            client_order_id=found[0].client_order_id if found else self._client_order_id(order.client_order_id),
             order_side=OrderSide.BUY if order.side == "buy" else OrderSide.SELL,
             order_type=kind,
             time_in_force=_TIMES.get(order.time_in_force, TimeInForce.DAY),
@@ -113,7 +114,7 @@ class Reports:
             account_id=self._client.account_id,
             instrument_id=instrument.id,
             venue_order_id=VenueOrderId(fill.order_id),
-            client_order_id=_client_order_id(fill.client_order_id),
+            client_order_id=self._client_order_id(fill.client_order_id),
             trade_id=TradeId(trade_id),
             order_side=OrderSide.BUY if fill.side == "buy" else OrderSide.SELL,
             last_qty=exact_quantity(fill.qty, instrument.size_precision),

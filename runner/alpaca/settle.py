@@ -41,7 +41,7 @@ class Settler:
 
         absent = await self._look(lambda: self.look_up(tracked, part), is_over, part.settled)
         if absent and not is_over():
-            part.abandoned = True
+            self._client.tracker.disown(tracked, part)
             self._client.updates.refused(
                 tracked,
                 part,

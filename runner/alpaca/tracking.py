@@ -55,8 +55,6 @@ class Part:
     #: When (loop time) a command of it left or the stream spoke of it, and how often it was asked for since.
     heard_at: float = 0.0
     looks: int = 0
-    #: Given up as never arrived.
-    abandoned: bool = False
     #: Shares that a replacing order repeats from the one it replaced.
     carried: Decimal = ZERO
 
@@ -124,6 +122,8 @@ class Tracker:
         self._by_client_id: dict[str, tuple[Tracked, Part | None]] = {}
         self._by_order_id: dict[str, tuple[Tracked, Part]] = {}
         self._open: dict[str, Tracked] = {}
+        #: Client order ids that were given up as never arrived. Nautilus takes no fill of a rejected order.
+        self.disowned: set[str] = set()
 
     def __iter__(self) -> Iterator[Tracked]:
         return iter(list(self._open.values()))
@@ -196,6 +196,11 @@ class Tracker:
         self._open.pop(tracked.id, None)
         for name in (tracked.id, *(part.client_order_id for part in tracked.parts)):
             self._by_client_id.pop(name, None)
+
+    def disown(self, tracked: Tracked, part: Part) -> None:
+        """A part that was given up as never arrived: should it turn up after all, it is nobody's."""
+        self._by_client_id.pop(part.client_order_id, None)
+        self.disowned.add(part.client_order_id)
 
     def working(self, symbol: str, side: str) -> Decimal:
         """Shares of this side that are at the venue, or on their way there."""

@@ -87,8 +87,6 @@ class Updates:
         self._known(tracked, part, order.id)
         if order.id == part.order_id and order.qty is not None:
             part.shown_qty = order.qty
-        if part.abandoned and not order.is_terminal:
-            self._client.commands.stop_stray(tracked, part, order.id)
         if not tracked.closed and order.status != "rejected" and part is tracked.part and order.id == part.order_id:
             self._emit.accepted(tracked, order.id, ts_ns)
 
@@ -239,7 +237,8 @@ class Updates:
         if update.event == "rejected":
             self._replacement_rejected(tracked, part, order, update.ts_ns)
         elif update.event in STANDS:
-            self.switch(tracked, part, order, update.ts_ns)
+            now = update.qty if update.event in FILLS and update.qty is not None else Decimal(0)
+            self.switch(tracked, part, order, update.ts_ns, repeated=order.filled_qty - now)
             if update.event == "new" and order.filled_qty > 0:
                 self.carry(part, order)  # Nothing has filled under this id yet: it repeats the old one's figures.
             if replaced_id is not None and replaced_id not in part.replaced_ids:
@@ -274,8 +273,13 @@ class Updates:
         part.shown_qty = wanted.shown_qty
         self._emit.updated(tracked, new_id, update.ts_ns, price=wanted.price, trigger_price=wanted.trigger_price)
 
-    def switch(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
-        """The replacing `order` stands now, as it is written there."""
+    def switch(
+        self, tracked: Tracked, part: Part, order: Order, ts_ns: int, *, repeated: Decimal | None = None
+    ) -> None:
+        """The replacing `order` stands now, as it is written there.
+
+        `repeated`: what it showed as filled before any execution of its own, where that is known.
+        """
         instrument = self._client.instrument(tracked.instrument_id)
         wanted = part.replacement
         if wanted is not None and wanted.client_order_id == order.client_order_id:
@@ -283,7 +287,8 @@ class Updates:
         else:
             # Somebody else's doing. Where it repeats what had filled, its quantity is the whole, else what is left.
             filled = part.filled(self._ledger)
-            qty = (order.qty or part.qty) + (Decimal(0) if order.filled_qty >= filled else filled)
+            shown = order.filled_qty if repeated is None else repeated
+            qty = (order.qty or part.qty) + (Decimal(0) if shown >= filled else filled)
         self._stand(tracked, part, order.id, order.client_order_id, qty)
         precision = instrument.price_precision if instrument else 2
         limit, stop = order.limit_price, order.stop_price

@@ -197,7 +197,7 @@ def test_a_cancel_follows_the_order_through_a_replacement_that_was_not_told(play
 
 def test_an_order_that_arrives_after_it_was_given_up_is_canceled_at_once(play: Any, running: Any) -> None:
     async def scenario() -> None:
-        async with running(exec_config={"http_timeout_s": 0.1, "unknown_timeout_s": 0.1}) as rig:
+        async with running(exec_config={"unknown_timeout_s": 0.1}) as rig:
             rig.faults.arm({"next": [ORDERS | {"status": 0}]})
             order = rig.limit("buy", 10, "170")
             await rig.status(order, REJECTED)
@@ -205,6 +205,15 @@ def test_an_order_that_arrives_after_it_was_given_up_is_canceled_at_once(play: A
             rig.exchange.broker.desk.submit(rig.account, late | {"client_order_id": order.client_order_id.value})
             await rig.until(lambda: not any(row.open for row in rig.account.orders.values()), "its cancel")
             assert order.status == REJECTED
+            rig.faults.arm({"next": [ORDERS | {"status": 0}]})
+            order = rig.market("buy", 10)
+            await rig.status(order, REJECTED)
+            rig.exchange.broker.desk.submit(
+                rig.account, BUY | {"qty": "10", "client_order_id": order.client_order_id.value}
+            )
+            await rig.until(lambda: len(rig.client.fills) == 1, "the fill")
+            assert rig.client.fills[0].external
+            await rig.agree()
 
     play(scenario())
 
