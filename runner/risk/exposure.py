@@ -7,7 +7,7 @@ side that it is on, so only that side is judged.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -23,10 +23,13 @@ class Leg:
     order: Any
     qty: Decimal
     price: Decimal | None
+    buy: bool = field(init=False)
+    plain: bool = field(init=False)
+    """Whether it counts by itself, whatever else works."""
 
-    @property
-    def buy(self) -> bool:
-        return bool(self.order.side == OrderSide.BUY)
+    def __post_init__(self) -> None:
+        self.buy = self.order.side == OrderSide.BUY
+        self.plain = self.order.parent_order_id is None and _group(self.order) is None
 
 
 class Orders(Protocol):
@@ -43,7 +46,32 @@ class Part:
     price: Decimal | None
 
 
-def parts(legs: Iterable[Leg], *, buy: bool, orders: Orders) -> list[Part]:
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """One side's parts together: quantity, Σ quantity × price and the dearest price of those whose price is known."""
+
+    qty: Decimal = ZERO
+    value: Decimal = ZERO
+    dearest: Decimal | None = None
+    unpriced: bool = False
+    """Whether any has no price."""
+
+
+def summed(side: Iterable[Part]) -> Sum:
+    qty = value = ZERO
+    dearest: Decimal | None = None
+    unpriced = False
+    for part in side:
+        qty += part.qty
+        if part.price is None:
+            unpriced = True
+        else:
+            value += part.qty * part.price
+            dearest = part.price if dearest is None or part.price > dearest else dearest
+    return Sum(qty, value, dearest, unpriced)
+
+
+def parts(legs: Iterable[Leg], *, orders: Orders) -> list[Part]:
     """One side's legs, without what can't be filled as well.
 
     - Of the orders of one list that cancel each other (OCO, OUO), the largest counts.
@@ -54,8 +82,6 @@ def parts(legs: Iterable[Leg], *, buy: bool, orders: Orders) -> list[Part]:
     alone: list[Part] = []
     exclusive: dict[Any, Part] = {}
     for leg in legs:
-        if leg.buy != buy:
-            continue
         part = Part(_released(leg, orders), leg.price)
         key = _group(leg.order)
         if key is None:
@@ -68,20 +94,15 @@ def parts(legs: Iterable[Leg], *, buy: bool, orders: Orders) -> list[Part]:
     return [part for part in (*alone, *exclusive.values()) if part.qty > 0]
 
 
-def total(side: Iterable[Part]) -> Decimal:
-    return sum((part.qty for part in side), ZERO)
-
-
-def worst_notional(position: Decimal, side: list[Part], mark: Decimal | None, *, buy: bool) -> Decimal | None:
+def worst_notional(position: Decimal, side: Sum, mark: Decimal | None, *, buy: bool) -> Decimal | None:
     """The position's value once one side's orders are all filled; None where a price that it needs is unknown.
 
     What is held is valued at `mark`, what is ordered at the orders' own prices; where the orders turn the position
     round, what remains of them is valued at the dearest.
     """
     held = position if buy else -position
-    after = held + total(side)
-    prices = [part.price for part in side]
-    dearest = None if None in prices else max((price for price in prices if price is not None), default=None)
+    after = held + side.qty
+    dearest = None if side.unpriced else side.dearest
     if held < 0 < after:
         return None if dearest is None else after * dearest
     value = ZERO
@@ -91,9 +112,9 @@ def worst_notional(position: Decimal, side: list[Part], mark: Decimal | None, *,
             return None
         value = abs(still) * price
     if held >= 0:
-        if side and dearest is None:
+        if side.unpriced:
             return None
-        value += sum((part.qty * part.price for part in side if part.price is not None), ZERO)
+        value += side.value
     return value
 
 

@@ -21,12 +21,13 @@ from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitO
 from nautilus_trader.model.events import OrderDenied, OrderModifyRejected
 
 from runner.risk.codes import Code, Denial
-from runner.risk.judge import Candidate, Judge, Subject
+from runner.risk.judge import Candidate, Judge, Subject, working_leg
 from runner.risk.limits import LimitsBook
 from runner.risk.prices import Prices
 from runner.risk.rate import OrderRates
 from runner.risk.reservations import Reservations
 from runner.risk.state import NODE, Scope, Standing, State, States
+from runner.risk.working import Working
 
 EXECUTE = "ExecEngine.execute"
 PROCESS = "ExecEngine.process"
@@ -100,11 +101,13 @@ class RiskGate:
         now_ns = venue_now_ns or clock.timestamp_ns
         self.states = States(now_ns, on_state)
         self.reservations = Reservations()
+        prices = Prices(cache)
+        self.working = Working(self.reservations, cache, lambda order: working_leg(order, prices))
         self.judge = Judge(
             cache=cache,
             limits=limits,
-            prices=Prices(cache),
-            reservations=self.reservations,
+            prices=prices,
+            working=self.working,
             rates=OrderRates(),
             states=self.states,
             venue_now_ns=now_ns,
@@ -133,6 +136,7 @@ class RiskGate:
         self._bus.subscribe("events.order.*", self._on_order_event, priority=PRIORITY)
         self._inner = execute or inner
         self._displaced = inner
+        self.working.load()
 
     def uninstall(self) -> None:
         """Give the seat back. Does nothing where it was never taken."""

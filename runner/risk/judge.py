@@ -13,12 +13,12 @@ from typing import Any
 from nautilus_trader.model.enums import OrderSide
 
 from runner.risk.codes import Code, Denial, text
-from runner.risk.exposure import ZERO, Leg, Part, parts, total, worst_notional
+from runner.risk.exposure import ZERO, Leg, Sum, worst_notional
 from runner.risk.limits import Bound, LimitsBook
 from runner.risk.prices import Prices
 from runner.risk.rate import OrderRates
-from runner.risk.reservations import Reservations
 from runner.risk.state import State, States
+from runner.risk.working import Working
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Judge:
         cache: Any,
         limits: LimitsBook,
         prices: Prices,
-        reservations: Reservations,
+        working: Working,
         rates: OrderRates,
         states: States,
         venue_now_ns: Callable[[], int],
@@ -88,7 +88,7 @@ class Judge:
         self.limits = limits
         self._cache = cache
         self._prices = prices
-        self._reservations = reservations
+        self._working = working
         self._rates = rates
         self._states = states
         self._venue_now_ns = venue_now_ns
@@ -161,7 +161,7 @@ class Judge:
         if position == 0 or any(candidate.buy != buy for candidate in own):
             return False
         closing = self._side(instrument_id, candidates, subject, strategy_id, buy=buy)
-        return total(closing) <= abs(position)
+        return closing.qty <= abs(position)
 
     def position(self, instrument_id: Any, account_id: Any, strategy_id: Any = None) -> Decimal:
         """The account's signed position, or one strategy's share of it, in base units."""
@@ -170,33 +170,21 @@ class Judge:
         )
         return sum((position.signed_decimal_qty() for position in positions), ZERO)
 
-    def working(self, instrument_id: Any, account_id: Any, strategy_id: Any = None) -> list[Leg]:
-        """All orders that may still be filled: let through by the gate, under way, or at the venue by other ways."""
-        legs: dict[Any, Leg] = {}
-        for reservation in self._reservations.of(instrument_id):
-            if reservation.account_id == account_id:
-                legs[reservation.order.client_order_id] = reservation.leg()
-        known = {"instrument_id": instrument_id, "account_id": account_id}
-        for order in (*self._cache.orders_open(**known), *self._cache.orders_inflight(**known)):
-            if order.client_order_id not in legs and not order.is_closed:
-                price = self._prices.order(order)
-                qty = _base_qty(order, order.leaves_qty, price)
-                legs[order.client_order_id] = Leg(order, order.leaves_qty.as_decimal() if qty is None else qty, price)
-        return [leg for leg in legs.values() if strategy_id is None or leg.order.strategy_id == strategy_id]
-
     def _side(
         self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any, *, buy: bool
-    ) -> list[Part]:
+    ) -> Sum:
         """One side's working orders and the candidates, each candidate in the place of what it would replace."""
-        own = {c.order.client_order_id: c.leg for c in candidates if c.order.instrument_id == instrument_id}
-        legs = []
-        for leg in self.working(instrument_id, subject.account_id, strategy_id):
-            replaced = own.get(leg.order.client_order_id)
-            if replaced is None:
-                legs.append(leg)
-            elif leg.qty > replaced.qty:  # a larger modification is still under way
-                own[leg.order.client_order_id] = Leg(leg.order, leg.qty, replaced.price)
-        return parts([*legs, *own.values()], buy=buy, orders=_Orders(candidates, self._cache))
+        side = self._working.side(instrument_id, subject.account_id, strategy_id, buy=buy)
+        own = {
+            c.order.client_order_id: c.leg
+            for c in candidates
+            if c.buy == buy and c.order.instrument_id == instrument_id
+        }
+        for client_order_id, leg in own.items():
+            working = side.plain.get(client_order_id) or side.special.get(client_order_id)
+            if working is not None and working.qty > leg.qty:  # a larger modification is still under way
+                own[client_order_id] = Leg(leg.order, working.qty, leg.price)
+        return side.with_candidates(own, _Orders(candidates, self._cache))
 
     def _may_not_open(self, subject: Subject) -> Denial | None:
         standing = self._states.severest(subject.account, subject.strategy)
@@ -273,7 +261,7 @@ class Judge:
             return _no_price(candidate, bound)
         if worst <= bound.value:
             return None
-        working = total(side) - candidate.leg.qty
+        working = side.qty - candidate.leg.qty
         return Denial(
             Code.MAX_POSITION_NOTIONAL,
             f"{candidate.words} could take the position to {text(worst)} (held {text(position)}, working "
@@ -298,6 +286,13 @@ class Judge:
         if instrument is None:
             raise LookupError(f"{instrument_id} is not in the cache")
         return None if notional is None else notional * instrument.multiplier.as_decimal()
+
+
+def working_leg(order: Any, prices: Prices) -> Leg:
+    """What may still be filled of an order that the gate has not judged, at today's prices."""
+    price = prices.order(order)
+    qty = _base_qty(order, order.leaves_qty, price)
+    return Leg(order, order.leaves_qty.as_decimal() if qty is None else qty, price)
 
 
 def _base_qty(order: Any, quantity: Any, price: Decimal | None) -> Decimal | None:

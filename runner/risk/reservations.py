@@ -8,7 +8,7 @@ was judged at, and a larger quantity that is asked for but not confirmed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -44,11 +44,12 @@ class Reservation:
 
 
 class Reservations:
-    """All reservations, by client order id and by instrument."""
+    """All reservations, by client order id."""
 
     def __init__(self) -> None:
         self._by_id: dict[Any, Reservation] = {}
-        self._by_instrument: dict[Any, dict[Any, Reservation]] = {}
+        self.on_change: Callable[[Any], None] | None = None
+        """Called with the client order id of each reservation that is made, changed or released."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -57,33 +58,24 @@ class Reservations:
         return self._by_id.get(client_order_id)
 
     def reserve(self, order: Any, account_id: Any, price: Decimal | None) -> None:
-        reservation = Reservation(order, account_id, price)
-        self._by_id[order.client_order_id] = reservation
-        self._by_instrument.setdefault(order.instrument_id, {})[order.client_order_id] = reservation
+        self._by_id[order.client_order_id] = Reservation(order, account_id, price)
+        self._changed(order.client_order_id)
 
     def expect(self, order: Any, account_id: Any, qty: Decimal, price: Decimal | None, judged: Decimal | None) -> None:
         """A modification to `qty` and `price` is on its way; `judged` is today's worth of one unit."""
         reservation = self._by_id.get(order.client_order_id)
         if reservation is None:
-            self.reserve(order, account_id, judged)
-            reservation = self._by_id[order.client_order_id]
+            reservation = self._by_id[order.client_order_id] = Reservation(order, account_id, judged)
         reservation.pending.append((qty, price))
+        self._changed(order.client_order_id)
 
     def release(self, client_order_id: Any) -> None:
-        reservation = self._by_id.pop(client_order_id, None)
-        if reservation is not None:
-            of_instrument = self._by_instrument[reservation.order.instrument_id]
-            of_instrument.pop(client_order_id, None)
-            if not of_instrument:
-                del self._by_instrument[reservation.order.instrument_id]
+        if self._by_id.pop(client_order_id, None) is not None:
+            self._changed(client_order_id)
 
-    def of(self, instrument_id: Any) -> Iterator[Reservation]:
-        """The instrument's reservations; those whose order has closed are let go."""
-        for client_order_id, reservation in list(self._by_instrument.get(instrument_id, {}).items()):
-            if reservation.order.is_closed:
-                self.release(client_order_id)
-            else:
-                yield reservation
+    def _changed(self, client_order_id: Any) -> None:
+        if self.on_change is not None:
+            self.on_change(client_order_id)
 
     def on_event(self, event: Any, *, denied_here: bool = False) -> None:
         """Follow an order's event, after Nautilus has applied it to the order.
@@ -92,10 +84,12 @@ class Reservations:
         """
         reservation = self._by_id.get(event.client_order_id)
         if reservation is None:
+            self._changed(event.client_order_id)  # one that the gate has never seen
             return
         if reservation.order.is_closed:
             self.release(event.client_order_id)
-        elif isinstance(event, OrderPendingUpdate):
+            return
+        if isinstance(event, OrderPendingUpdate):
             reservation.asked += 1
         elif isinstance(event, OrderUpdated):
             reservation.asked = max(reservation.asked - 1, 0)
@@ -107,6 +101,7 @@ class Reservations:
             reservation.asked = max(reservation.asked - 1, 0)
             if ours and reservation.pending:
                 reservation.pending.remove(min(reservation.pending, key=lambda pending: pending[0]))
+        self._changed(event.client_order_id)
 
     @staticmethod
     def _confirm(reservation: Reservation, qty: Decimal) -> None:

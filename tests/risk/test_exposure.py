@@ -10,7 +10,7 @@ import pytest
 from nautilus_trader.model.enums import ContingencyType, OrderSide
 from nautilus_trader.model.identifiers import ClientOrderId
 
-from runner.risk.exposure import Leg, Part, parts, total, worst_notional
+from runner.risk.exposure import Leg, Part, Sum, parts, summed, worst_notional
 
 D = Decimal
 
@@ -38,35 +38,29 @@ def oco(*names: str, list_id: str | None = "L-1") -> dict[str, Any]:
     }
 
 
-def test_each_side_is_summed_by_itself():
-    legs = [leg("a", "buy", 10), leg("b", "sell", 5), leg("c", "buy", 1)]
-    assert total(parts(legs, buy=True, orders={})) == 11
-    assert total(parts(legs, buy=False, orders={})) == 5
-
-
 def test_of_orders_that_cancel_each_other_the_largest_counts():
     legs = [leg("a", "sell", 10, "110", **oco("b")), leg("b", "sell", 8, "120", **oco("a")), leg("c", "sell", 1)]
-    assert parts(legs, buy=False, orders={}) == [Part(D(1), D(100)), Part(D(10), D(120))]
+    assert parts(legs, orders={}) == [Part(D(1), D(100)), Part(D(10), D(120))]
 
 
 def test_links_between_orders_that_are_no_list_count_for_nothing():
     legs = [leg("a", "sell", 10, **oco("b", list_id=None)), leg("b", "sell", 8, **oco("a", list_id=None))]
-    assert total(parts(legs, buy=False, orders={})) == 18
+    assert summed(parts(legs, orders={})).qty == 18
 
 
 def test_an_exit_counts_as_far_as_its_entry_is_filled():
     entry = leg("entry", "buy", 10)
     exit_ = leg("exit", "sell", 10, parent_order_id=entry.order.client_order_id)
     orders = {entry.order.client_order_id: entry.order}
-    assert parts([entry, exit_], buy=False, orders=orders) == []
+    assert parts([exit_], orders=orders) == []
     entry.order.filled_qty = SimpleNamespace(as_decimal=lambda: D(4))
-    assert total(parts([entry, exit_], buy=False, orders=orders)) == 4
+    assert summed(parts([exit_], orders=orders)).qty == 4
 
 
 def test_a_child_on_its_parents_side_counts_in_full():
     entry = leg("entry", "buy", 10)
     more = leg("more", "buy", 5, parent_order_id=entry.order.client_order_id)
-    assert total(parts([entry, more], buy=True, orders={entry.order.client_order_id: entry.order})) == 15
+    assert summed(parts([entry, more], orders={entry.order.client_order_id: entry.order})).qty == 15
 
 
 @pytest.mark.parametrize(
@@ -87,11 +81,11 @@ def test_a_child_on_its_parents_side_counts_in_full():
 )
 def test_the_worst_case_in_money(position, side, mark, buy, worth):
     orders = [Part(D(qty), D(price)) for qty, price in side]
-    assert worst_notional(D(position), orders, None if mark is None else D(mark), buy=buy) == D(worth)
+    assert worst_notional(D(position), summed(orders), None if mark is None else D(mark), buy=buy) == D(worth)
 
 
 def test_without_a_price_that_it_needs_the_worst_case_is_unknown():
     unknown = Part(D(1), None)
-    assert worst_notional(D(0), [unknown], D(100), buy=True) is None
-    assert worst_notional(D(-1), [unknown, Part(D(2), D(100))], D(100), buy=True) is None
-    assert worst_notional(D(5), [], None, buy=True) is None
+    assert worst_notional(D(0), summed([unknown]), D(100), buy=True) is None
+    assert worst_notional(D(-1), summed([unknown, Part(D(2), D(100))]), D(100), buy=True) is None
+    assert worst_notional(D(5), Sum(), None, buy=True) is None

@@ -225,7 +225,7 @@ class Desk(RuleBasedStateMachine):
         assert self.gate.errors == 0
         assert self.gate.judge.position(IBM, AccountId("ALPACA-001")) == self.position
         kept = {
-            leg.order.client_order_id.value: leg.qty for leg in self.gate.judge.working(IBM, AccountId("ALPACA-001"))
+            leg.order.client_order_id.value: leg.qty for leg in self.gate.working.legs(IBM, AccountId("ALPACA-001"))
         }
         assert kept == {key: it.leaves for key, it in self.working.items()}
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from nautilus_trader.common.component import TestClock
 from nautilus_trader.common.factories import OrderFactory
 from nautilus_trader.core.uuid import UUID4
-from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.enums import ContingencyType, OrderSide
 from nautilus_trader.model.events import OrderModifyRejected, OrderPendingUpdate, OrderUpdated
 from nautilus_trader.model.identifiers import AccountId, InstrumentId, StrategyId, TraderId
 from nautilus_trader.model.objects import Price, Quantity
@@ -105,17 +104,13 @@ def test_an_order_in_money_keeps_its_shares(book):
         instrument_id=IBM,
         is_quote_quantity=True,
         is_closed=False,
+        side=OrderSide.BUY,
+        parent_order_id=None,
+        contingency_type=ContingencyType.NO_CONTINGENCY,
         leaves_qty=SimpleNamespace(as_decimal=lambda: D(1000)),
     )
     book.reservations.reserve(order, ACCOUNT, D(100))
     assert book.reservations.get("O-1").leg().qty == 10  # type: ignore[union-attr]
-
-
-def test_an_order_that_closed_unseen_is_let_go_when_it_is_looked_for(book):
-    order: Any = SimpleNamespace(client_order_id="O-1", instrument_id=IBM, is_closed=True)
-    book.reservations.reserve(order, ACCOUNT, None)
-    assert [each.order for each in book.reservations.of(IBM)] == [book.order]
-    assert len(book.reservations) == 1
 
 
 def test_events_of_other_orders_are_none_of_its_business(book):

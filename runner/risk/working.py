@@ -1,0 +1,154 @@
+"""The orders that may still be filled, with their sums by side: kept up by events, so that a decision adds up nothing.
+
+What counts of an order is told by its reservation, or, where the gate has never seen it (an order made elsewhere, or
+before a restart), by the order itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from runner.risk.exposure import ZERO, Leg, Orders, Sum, parts, summed
+from runner.risk.reservations import Reservations
+
+Key = tuple[Any, Any, Any]
+"""Instrument, account, and the strategy, or None for all of the account's."""
+
+
+class Side:
+    """One side's working orders of one instrument."""
+
+    __slots__ = ("_dearest", "_known", "_qty", "_unpriced", "_value", "plain", "special")
+
+    def __init__(self) -> None:
+        self.plain: dict[Any, Leg] = {}
+        """Each counts by itself."""
+        self.special: dict[Any, Leg] = {}
+        """What they count depends on each other, or on a parent."""
+        self._qty = ZERO
+        self._value = ZERO
+        self._unpriced = 0
+        self._dearest: Decimal | None = None
+        self._known = True  # whether _dearest is right
+
+    def __bool__(self) -> bool:
+        return bool(self.plain or self.special)
+
+    def put(self, client_order_id: Any, leg: Leg) -> None:
+        self.drop(client_order_id)
+        if not leg.plain:
+            self.special[client_order_id] = leg
+            return
+        self.plain[client_order_id] = leg
+        self._qty += leg.qty
+        if leg.price is None:
+            self._unpriced += 1
+            return
+        self._value += leg.qty * leg.price
+        if self._known and (self._dearest is None or leg.price > self._dearest):
+            self._dearest = leg.price
+
+    def drop(self, client_order_id: Any) -> None:
+        self.special.pop(client_order_id, None)
+        leg = self.plain.pop(client_order_id, None)
+        if leg is None:
+            return
+        self._qty -= leg.qty
+        if leg.price is None:
+            self._unpriced -= 1
+            return
+        self._value -= leg.qty * leg.price
+        if leg.price == self._dearest:
+            self._known = False
+
+    def with_candidates(self, own: Mapping[Any, Leg], orders: Orders) -> Sum:
+        """The sums with these orders too, each in the place of the working one that it would replace."""
+        replaced = [self.plain[key] for key in own if key in self.plain]
+        mixed = [leg for key, leg in self.special.items() if key not in own] if self.special else []
+        more = summed(parts([*mixed, *own.values()], orders=orders))
+        qty, value, unpriced = self._qty, self._value, self._unpriced
+        for leg in replaced:
+            qty -= leg.qty
+            if leg.price is None:
+                unpriced -= 1
+            else:
+                value -= leg.qty * leg.price
+        if replaced:
+            rest = (leg.price for key, leg in self.plain.items() if key not in own and leg.price is not None)
+            dearest = max(rest, default=None)
+        else:
+            dearest = self._newest_dearest()
+        prices = [price for price in (dearest, more.dearest) if price is not None]
+        return Sum(
+            qty + more.qty,
+            value + more.value,
+            max(prices, default=None),
+            unpriced > 0 or more.unpriced,
+        )
+
+    def _newest_dearest(self) -> Decimal | None:
+        if not self._known:
+            self._dearest = max((leg.price for leg in self.plain.values() if leg.price is not None), default=None)
+            self._known = True
+        return self._dearest
+
+
+class Working:
+    """All of them. `other` makes a leg of an order without a reservation; None where it can't be filled any more."""
+
+    def __init__(self, reservations: Reservations, cache: Any, other: Callable[[Any], Leg]) -> None:
+        self._reservations = reservations
+        self._cache = cache
+        self._other = other
+        self._sides: dict[Key, tuple[Side, Side]] = {}
+        self._where: dict[Any, tuple[tuple[Key, Key], bool]] = {}
+        reservations.on_change = self.note
+
+    def load(self) -> None:
+        """Take up what the cache holds already."""
+        for order in (*self._cache.orders_open(), *self._cache.orders_inflight()):
+            self.note(order.client_order_id)
+
+    def note(self, client_order_id: Any) -> None:
+        """Something happened to this order: look at it anew."""
+        was = self._where.pop(client_order_id, None)
+        if was is not None:
+            for key in was[0]:
+                sides = self._sides[key]
+                sides[was[1]].drop(client_order_id)
+                if not sides[0] and not sides[1]:
+                    del self._sides[key]
+        found = self._look(client_order_id)
+        if found is None:
+            return
+        leg, account_id = found
+        order = leg.order
+        keys = (
+            (order.instrument_id, account_id, None),
+            (order.instrument_id, account_id, order.strategy_id),
+        )
+        for key in keys:
+            sides = self._sides.get(key) or self._sides.setdefault(key, (Side(), Side()))
+            sides[leg.buy].put(client_order_id, leg)
+        self._where[client_order_id] = (keys, leg.buy)
+
+    def side(self, instrument_id: Any, account_id: Any, strategy_id: Any, *, buy: bool) -> Side:
+        sides = self._sides.get((instrument_id, account_id, strategy_id))
+        return Side() if sides is None else sides[buy]
+
+    def legs(self, instrument_id: Any, account_id: Any, strategy_id: Any = None) -> Iterable[Leg]:
+        """Each of them, both sides."""
+        for side in self._sides.get((instrument_id, account_id, strategy_id), ()):
+            yield from side.plain.values()
+            yield from side.special.values()
+
+    def _look(self, client_order_id: Any) -> tuple[Leg, Any] | None:
+        reservation = self._reservations.get(client_order_id)
+        if reservation is not None:
+            return None if reservation.order.is_closed else (reservation.leg(), reservation.account_id)
+        order = self._cache.order(client_order_id)
+        if order is None or order.is_closed or not (order.is_open or order.is_inflight):
+            return None
+        return self._other(order), order.account_id
