@@ -33,6 +33,11 @@ class External:
             if not self._ledger.is_complete(order.id, order.filled_qty):
                 self._client.repair(order.id, f"another's order {order.id} filled more than was told")
             return
+        if not self._ledger.is_complete(order.id, order.filled_qty):
+            # Told as it is, Nautilus would make up the fill itself, and then be told of it.
+            self.announce(order)
+            self._client.repair(order.id, f"another's order {order.id} has filled more than was told")
+            return
         self._report_order(order)
 
     def announce(self, order: Order) -> None:
@@ -75,12 +80,12 @@ class External:
             self._client.commands.stop_stray(order)
         if order.status == "replaced" and self._client.cached_id(order.id) is None:
             return  # The order that stands in its place is reported; Nautilus has never heard of this one.
-        told = (order.status, order.filled_qty, order.limit_price, order.qty)
+        # A fill follows as a report of its own: said with the order, Nautilus would infer it and then see it twice.
+        booked = self._ledger.booked_qty(order.id) if filled_before else order.filled_qty
+        told = (order.status, booked, order.limit_price, order.qty)
         if self._told.get(order.id) == told:
             return
         self._told[order.id] = told
-        # A fill follows as a report of its own: said with the order, Nautilus would infer it and then see it twice.
-        booked = self._ledger.booked_qty(order.id) if filled_before else None
         report = self._client.reports.order_report(order, filled_qty=booked)
         if report is not None:
             self._client._send_order_status_report(report)

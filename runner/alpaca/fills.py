@@ -121,6 +121,10 @@ class FillLedger:
         covered = self._orders.get(order_id)
         return filled_qty <= 0 if covered is None else not covered.gaps(filled_qty)
 
+    def missing(self, order_id: str, filled_qty: Decimal) -> list[tuple[Decimal, Decimal]]:
+        """The parts of a cumulative quantity that are not booked, as sorted half-open intervals."""
+        return self._orders.get(order_id, _Covered([])).gaps(filled_qty)
+
     def book(self, fill: Fill, *, cum_qty: Decimal, execution_id: str | None = None) -> Fill | None:
         """Book a fill that brought its order to `cum_qty`. None where it, or all of it, is booked already.
 

@@ -81,7 +81,7 @@ class Reports:
         filled = order.filled_qty if filled_qty is None else filled_qty
         found = self._client.find(order)
         status = order_status(order)
-        if status == OrderStatus.FILLED and filled < order.qty:
+        if order.is_terminal and filled < order.filled_qty:
             status = OrderStatus.PARTIALLY_FILLED if filled > 0 else OrderStatus.ACCEPTED
         now_ns = self._client.now_ns()
         return OrderStatusReport(

@@ -367,7 +367,7 @@ class Updates:
     def carries(self, order: Order) -> bool:
         """Whether what is missing of an order is just what the one that it replaced had filled."""
         before = self._ledger.booked_qty(order.replaces) if order.replaces else Decimal(0)
-        return before > 0 and self._ledger.booked_qty(order.id) + before == order.filled_qty
+        return before > 0 and self._ledger.missing(order.id, order.filled_qty) == [(Decimal(0), before)]
 
     def _infer(self, tracked: Tracked, part: Part, order: Order) -> None:
         if self._ledger.is_complete(order.id, order.filled_qty):

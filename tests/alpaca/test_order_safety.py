@@ -97,6 +97,34 @@ def test_a_quantity_is_the_whole_orders_after_fills_and_replacements(play: Any, 
     play(scenario())
 
 
+def test_what_a_replacing_order_repeats_is_known_while_it_fills_on(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            object.__setattr__(rig.exchange.broker.desk._settings, "replace_carries_fills", True)
+            portions(rig, 22, 31)
+            order = rig.limit("buy", 54, "170")
+            await rig.status(order, ACCEPTED)
+            rig.quote("IBM", "169.90", "170.00")
+            await rig.status(order, PARTLY)
+            ask = rig.client.rest.order
+
+            async def overtaken(order_id: str) -> Any:
+                reply = await ask(order_id)
+                if rig.position("IBM") == 53:
+                    rig.quote("IBM", "169.90", "170.00")
+                    await rig.until(lambda: order.filled_qty.as_decimal() == 54, "the last fill")
+                return reply
+
+            rig.client.rest.order = overtaken
+            rig.faults.arm({"updates": {"drop": 2}})  # `replaced` and `new`: the fill of 31 is the first word of it.
+            rig.strategy.modify_order(order, price=Price.from_str("170.50"))
+            await rig.status(order, FILLED)
+            await rig.agree()
+            assert rig.client.stream_stats()["inferred_fills"] == 0
+
+    play(scenario())
+
+
 def test_updates_of_a_replacement_that_go_missing_cost_no_shares(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:

@@ -240,6 +240,23 @@ def test_an_external_fill_that_comes_late_and_out_of_order_reaches_nautilus(play
     play(scenario())
 
 
+def test_an_external_order_that_ends_before_its_fill_is_told_has_that_fill_once(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            rig.exchange.broker.desk.book._portions.of = lambda order: min(order.leaves, Decimal(2))
+            row = outsider(rig, RESTING, "by-hand")
+            order = await external(rig, "by-hand")
+            await rig.status(order, ACCEPTED)
+            rig.faults.arm({"updates": {"drop": 1}})
+            rig.quote("IBM", "169.90", "170.00")
+            rig.exchange.broker.desk.cancel(rig.account, row)
+            await rig.status(order, CANCELED)
+            assert order.filled_qty.as_decimal() == 2
+            await rig.agree()
+
+    play(scenario())
+
+
 def test_an_external_order_that_only_rest_shows_is_told_with_its_fills(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:
