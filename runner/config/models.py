@@ -155,8 +155,8 @@ class AccountConfig(Section):
     url: Url | None = Field(None, description="Instead of the broker's address for the environment.")
     on_stream_down: Literal["deny", "wait"] = Field(
         "deny",
-        description="An order that opens while trade updates do not arrive: deny it, or let it wait "
-        "for them. What closes, and cancels, always go out.",
+        description="An order that opens while trade updates do not arrive, or market data has a gap: deny it, "
+        "or let it wait for the trade updates. What closes, and cancels, always go out.",
     )
     limits: RiskLimits | None = None
 

@@ -33,7 +33,7 @@ def install_gate(plan: NodePlan, parts: Parts) -> RiskGate:
             accounts={name: Limits.of(account.limits) for name, account in config.accounts.items()},
             strategies={name: Limits.of(strategy.limits) for name, strategy in config.strategies.items()},
         ),
-        outage=lambda account, _strategy: outage(config, parts.exec_clients, account),
+        outage=lambda account, strategy: outage(config, parts.exec_clients, parts.data_clients, account, strategy),
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
         account_name=account_name,
@@ -48,11 +48,16 @@ def install_gate(plan: NodePlan, parts: Parts) -> RiskGate:
 def outage(
     config: RunnerConfig,
     exec_clients: Mapping[str, Any],
+    data_clients: Mapping[str, Any],
     account: str,
+    strategy: str,
 ) -> str | None:
-    """What keeps orders of an account from opening anything, in words."""
+    """What keeps a strategy of the file from opening anything on an account now, in words."""
     if config.accounts[account].on_stream_down == "wait":
         return None
     if not exec_clients[account].ready:
         return f"the trade updates of account {account} are not arriving"
+    feed = config.strategies[strategy].feed if strategy in config.strategies else None
+    if feed is not None and data_clients[feed].gapped:
+        return f"feed {feed} has lost trades or bars that are not read again yet"
     return None

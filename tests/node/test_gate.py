@@ -24,12 +24,21 @@ def config(on_stream_down: str) -> RunnerConfig:
 
 
 @pytest.mark.parametrize(
-    ("policy", "ready", "says"),
+    ("policy", "ready", "gapped", "says"),
     [
-        ("deny", True, None),
-        ("deny", False, "the trade updates of account main are not arriving"),
-        ("wait", False, None),
+        ("deny", True, False, None),
+        ("deny", False, False, "the trade updates of account main are not arriving"),
+        ("deny", True, True, "feed stocks has lost trades or bars that are not read again yet"),
+        ("wait", False, True, None),
     ],
 )
-def test_a_stream_that_is_down_holds_openings_back_as_the_file_says(policy, ready, says):
-    assert outage(config(policy), {"main": SimpleNamespace(ready=ready)}, "main") == says
+def test_a_stream_that_is_down_holds_openings_back_as_the_file_says(policy, ready, gapped, says):
+    exec_clients = {"main": SimpleNamespace(ready=ready)}
+    data_clients = {"stocks": SimpleNamespace(gapped=gapped)}
+    assert outage(config(policy), exec_clients, data_clients, "main", "s") == says
+
+
+def test_an_order_of_no_strategy_of_the_file_is_judged_by_its_account_alone():
+    exec_clients = {"main": SimpleNamespace(ready=True)}
+    data_clients = {"stocks": SimpleNamespace(gapped=True)}
+    assert outage(config("deny"), exec_clients, data_clients, "main", "EXTERNAL") is None
