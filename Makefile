@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENGINE_SOURCES := Cargo.toml Cargo.lock $(shell find engine_rs -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/fuzz/*')
 
-.PHONY: help setup run test test-fast check fmt bench lock clean
+SCHEDULES ?= 1000
+
+.PHONY: help setup run test test-fast chaos check fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +35,9 @@ test: setup ## every test, Python and Rust
 
 test-fast: setup ## the Python tests that take no servers
 	$(BIN)/python -m pytest -x -q -m 'not slow'
+
+chaos: setup ## a thousand seeded schedules of faults: no order lost, none sent twice (SCHEDULES=n for another number)
+	RUNNER_CHAOS_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q --timeout 3600 tests/alpaca/test_chaos.py
 
 check: setup ## lint, types, formats, import contracts, stubs against the binary
 	$(BIN)/ruff check .
