@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod notify;
+pub mod origin;
 #[cfg(feature = "python")]
 mod python;
 pub mod runtime;

@@ -1,5 +1,6 @@
 //! Notices an event loop that no longer turns, from a thread that needs nothing of it.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderName, HeaderValue};
 
+use crate::origin::Origin;
 use crate::secret::Secret;
 use crate::sync::Relock;
 
@@ -34,7 +36,7 @@ pub struct Watchdog {
     stopped: Mutex<bool>,
     stopping: Condvar,
     running: AtomicBool,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<(Origin, JoinHandle<()>)>>,
 }
 
 impl Watchdog {
@@ -54,13 +56,14 @@ impl Watchdog {
     /// Watch from now on. `end` is called once the loop is stuck for good and the cancel requests are done.
     pub fn start(self: &Arc<Self>, end: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
         let mut thread = self.thread.relock();
-        if thread.is_some() {
+        if thread.as_ref().is_some_and(|(origin, _)| origin.is_here()) {
             return Ok(());
         }
         *self.stopped.relock() = false;
         self.late_ns.store(0, Ordering::Relaxed);
         let watchdog = Arc::clone(self);
-        *thread = Some(std::thread::Builder::new().name("loop-watchdog".into()).spawn(move || watchdog.watch(end))?);
+        let running = std::thread::Builder::new().name("loop-watchdog".into()).spawn(move || watchdog.watch(end))?;
+        *thread = Some((Origin::here(), running));
         self.running.store(true, Ordering::Release);
         Ok(())
     }
@@ -88,7 +91,8 @@ impl Watchdog {
         *self.stopped.relock() = true;
         self.stopping.notify_all();
         let thread = self.thread.relock().take();
-        if let Some(thread) = thread {
+        // A fork's child has no such thread: waiting for it would never end.
+        if let Some((_, thread)) = thread.filter(|(origin, _)| origin.is_here()) {
             let _ = thread.join();
         }
         self.running.store(false, Ordering::Release);
@@ -122,7 +126,8 @@ impl Watchdog {
             }
             self.late_ns.store(late.as_nanos() as u64, Ordering::Relaxed);
             if late > self.limits.limit {
-                self.cancel_all();
+                // Whatever happens to the requests, the process ends.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.cancel_all()));
                 end();
                 return;
             }
@@ -157,6 +162,18 @@ impl Watchdog {
     }
 }
 
+/// Write to stderr, which may be closed, or a full pipe that nobody reads: neither may keep the process from ending.
+pub fn say(text: String) {
+    let (written, done) = std::sync::mpsc::channel();
+    let writer = std::thread::Builder::new().name("last-words".into()).spawn(move || {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = written.send(());
+    });
+    if writer.is_ok() {
+        let _ = done.recv_timeout(Duration::from_millis(200));
+    }
+}
+
 async fn send(client: reqwest::Client, request: CancelRequest) {
     let where_to = request.url.split(['?', '#']).next().unwrap_or_default().to_owned();
     let result = async {
@@ -171,8 +188,8 @@ async fn send(client: reqwest::Client, request: CancelRequest) {
         builder.send().await.map(|response| response.status()).map_err(|error| error.without_url().to_string())
     };
     match result.await {
-        Ok(status) => eprintln!("the event loop is stuck: {} {where_to} answered {status}", request.method),
-        Err(error) => eprintln!("the event loop is stuck: {} {where_to} failed: {error}", request.method),
+        Ok(status) => say(format!("the event loop is stuck: {} {where_to} answered {status}\n", request.method)),
+        Err(error) => say(format!("the event loop is stuck: {} {where_to} failed: {error}\n", request.method)),
     }
 }
 

@@ -45,6 +45,36 @@ async def test_silence_of_every_kind_ends_the_connection(stream_venue: Any, open
     assert ("disconnected", "no frame of any kind") in [(name, detail[:20]) for name, detail in reader.states]
 
 
+async def test_a_flood_does_not_hold_up_what_is_asked_meanwhile(stream_venue: Any, open_stream: Any) -> None:
+    tick = {"T": "q", "S": "A", "bp": 1, "bs": 1, "ap": 2, "as": 1, "t": "2021-02-22T15:51:45Z"}
+    frame = json.dumps([tick] * 500)
+
+    async def script(socket: Any) -> None:
+        async def flood() -> None:
+            while True:
+                await socket.send(frame)
+
+        serving = asyncio.create_task(stream_venue.market(socket))
+        await stream_venue.live.wait()
+        flooding = asyncio.create_task(flood())
+        try:
+            await serving
+        finally:
+            flooding.cancel()
+
+    stream_venue.script = script
+    reader = open_stream(prepare=lambda client: client.map_symbol("A", "A.X", 2, 0), conflate_above=100)
+    await reader.state("ready")
+    reader.client.subscribe("trades", ["B"])
+    async with asyncio.timeout(10):
+        while reader.client.subscriptions() != {"trades": ["B"]}:
+            await asyncio.sleep(0.001)
+    stream_venue.sockets[0].transport.abort()
+    await reader.state("disconnected")
+    stats = reader.client.stats()
+    assert stats["quotes"] == stats["conflated"] + len(reader.ticks) > 0
+
+
 async def test_quiet_markets_are_no_silence(stream_venue: Any, open_stream: Any) -> None:
     reader = open_stream(ping_interval_s=0.02, silence_timeout_s=0.2)
     await reader.state("ready")

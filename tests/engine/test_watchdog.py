@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import subprocess
 import sys
 import urllib.error
@@ -36,6 +38,29 @@ async def test_a_stuck_process_cancels_its_orders_and_ends_with_its_code(venue: 
     assert request.headers["apca-api-secret-key"] == "top-secret-value"
     assert b"ending the process with code 72" in stderr
     assert b"top-secret-value" not in stderr
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_stderr_that_takes_nothing_does_not_keep_a_stuck_process_alive(
+    venue: Any, reply: Any, closed: bool
+) -> None:
+    """A terminal that is gone, and a pipe that is full and nobody reads."""
+    venue.replies = [reply(status=207, body=b"[]")]
+    reading, writing = os.pipe()
+    if closed:
+        os.close(reading)
+    else:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        os.set_blocking(writing, True)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", STUCK, venue.url, stderr=writing)
+    os.close(writing)
+    assert await asyncio.wait_for(process.wait(), 30) == 72
+    assert len(venue.requests) == 1
+    if not closed:
+        os.close(reading)
 
 
 async def test_beats_keep_it_healthy_and_their_absence_does_not() -> None:

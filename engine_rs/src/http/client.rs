@@ -169,10 +169,16 @@ impl Client {
 
     async fn pump(self: Arc<Self>, command: bool, data: bool) {
         let quota = &self.quotas[usize::from(data)];
+        let mut closed = self.closed.subscribe();
         while let Some(waiting) = quota.next(command) {
             // A command is not worth sending once its sender has stopped waiting for it.
             let deadline = command.then(|| waiting.since + self.config.timeout);
-            match quota.acquire(command, deadline).await {
+            let granted = tokio::select! {
+                biased;
+                _ = closed.wait_for(|closed| *closed) => return,
+                granted = quota.acquire(command, deadline) => granted,
+            };
+            match granted {
                 None => {
                     add(&self.stats.throttled);
                     add(&self.stats.unknown);
@@ -212,9 +218,11 @@ impl Client {
                 }
             }
         };
+        // Closed first: what was told to have been given up must not leave after all.
         tokio::select! {
-            answer = work => self.finish(waiting.id, answer),
+            biased;
             _ = closed.wait_for(|closed| *closed) => {}
+            answer = work => self.finish(waiting.id, answer),
         }
     }
 

@@ -9,8 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use super::builders::{Builders, Target};
-use super::{errors, outcome, seconds};
+use super::{errors, forked, outcome, seconds};
 use crate::http::{Answer, Client, Config, History, Job, Method, Outcome, Read, ReadError};
+use crate::origin::Origin;
 use crate::secret::Secret;
 use crate::sync::Relock;
 use crate::wire::Tick;
@@ -56,6 +57,7 @@ pub struct AlpacaHttpClient {
     next_id: AtomicU64,
     closed: std::sync::atomic::AtomicBool,
     hosts: (String, String),
+    origin: Origin,
 }
 
 #[pymethods]
@@ -103,6 +105,7 @@ impl AlpacaHttpClient {
             next_id: AtomicU64::new(1),
             closed: false.into(),
             hosts,
+            origin: Origin::here(),
         })
     }
 
@@ -138,6 +141,9 @@ impl AlpacaHttpClient {
 
     /// Resolve the futures whose replies are here; returns how many.
     fn dispatch(&self, py: Python<'_>) -> PyResult<usize> {
+        if !self.origin.is_here() {
+            return Err(forked("AlpacaHttpClient"));
+        }
         let mut resolved = 0;
         for (id, answer) in self.client.take_done() {
             let pending = self.pending.relock().remove(&id);
@@ -259,7 +265,7 @@ impl AlpacaHttpClient {
 
     /// Stop; what is still in flight resolves to Unknown or Unavailable.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if self.closed.swap(true, Ordering::SeqCst) {
+        if self.closed.swap(true, Ordering::SeqCst) || !self.origin.is_here() {
             return Ok(());
         }
         self.client.close();
@@ -291,6 +297,9 @@ impl AlpacaHttpClient {
 
 impl AlpacaHttpClient {
     fn check_open(&self) -> PyResult<()> {
+        if !self.origin.is_here() {
+            return Err(forked("AlpacaHttpClient"));
+        }
         if self.closed.load(Ordering::SeqCst) {
             return Err(PyRuntimeError::new_err("this AlpacaHttpClient is closed"));
         }

@@ -39,6 +39,12 @@ fn outcome_alias(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     union.bitor(py.get_type::<outcome::Unknown>())
 }
 
+/// What a client says in a forked child: its threads stayed with the parent.
+fn forked(what: &str) -> PyErr {
+    let text = format!("this {what} was made before a fork: make one in the process that uses it");
+    pyo3::exceptions::PyRuntimeError::new_err(text)
+}
+
 /// Seconds as Python gives them; negative, infinite and not-a-number ones are the caller's mistake.
 fn seconds(name: &str, value: f64) -> PyResult<std::time::Duration> {
     std::time::Duration::try_from_secs_f64(value).map_err(|_| {

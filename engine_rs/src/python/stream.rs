@@ -10,7 +10,8 @@ use pyo3::types::{PyBytes, PyDict};
 use super::builders::{Builders, Target};
 use super::errors::EngineError;
 use super::numbers::call;
-use super::seconds;
+use super::{forked, seconds};
+use crate::origin::Origin;
 use crate::secret::Secret;
 use crate::stream::{BarChannel, Codec, Config, Item, Protocol, Stream};
 use crate::sync::Relock;
@@ -29,6 +30,7 @@ pub struct AlpacaWebSocketClient {
     waiting: Mutex<VecDeque<Item>>,
     targets: Mutex<Targets>,
     builders: Mutex<Option<Py<Builders>>>,
+    origin: Origin,
 }
 
 #[pymethods]
@@ -86,6 +88,7 @@ impl AlpacaWebSocketClient {
             waiting: Mutex::default(),
             targets: Mutex::default(),
             builders: Mutex::default(),
+            origin: Origin::here(),
         })
     }
 
@@ -94,8 +97,10 @@ impl AlpacaWebSocketClient {
         self.stream.fd()
     }
 
-    fn start(&self) {
+    fn start(&self) -> PyResult<()> {
+        self.check_origin()?;
         self.stream.start();
+        Ok(())
     }
 
     fn stop(&self) {
@@ -172,6 +177,7 @@ impl AlpacaWebSocketClient {
         on_state: &Bound<'_, PyAny>,
         limit: usize,
     ) -> PyResult<usize> {
+        self.check_origin()?;
         self.stream.clear();
         let waiting = {
             let mut waiting = self.waiting.relock();
@@ -215,6 +221,11 @@ impl AlpacaWebSocketClient {
 }
 
 impl AlpacaWebSocketClient {
+    #[inline]
+    fn check_origin(&self) -> PyResult<()> {
+        if self.origin.is_here() { Ok(()) } else { Err(forked("AlpacaWebSocketClient")) }
+    }
+
     #[inline]
     fn deliver(
         &self,

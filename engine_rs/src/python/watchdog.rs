@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use super::seconds;
 use crate::secret::Secret;
 use crate::sync::Relock;
-use crate::watchdog::{CancelRequest, Limits, Watchdog, serve_health};
+use crate::watchdog::{CancelRequest, Limits, Watchdog, say, serve_health};
 
 type Requests = Vec<(String, String, Vec<(String, String)>)>;
 
@@ -44,7 +44,7 @@ impl LoopWatchdog {
     fn start(&self) -> PyResult<()> {
         let code = self.exit_code;
         let end = move || {
-            eprintln!("the event loop is stuck: ending the process with code {code}");
+            say(format!("the event loop is stuck: ending the process with code {code}\n"));
             // SAFETY: ends the process without running anything of it, since its main thread answers no more.
             unsafe { libc::_exit(code) }
         };

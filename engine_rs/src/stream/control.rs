@@ -142,6 +142,7 @@ pub fn is_market(config: &Config) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn market_controls_are_understood() {
@@ -153,6 +154,29 @@ mod tests {
         let Control::Subscribed(channels) = ack else { panic!("no ack") };
         assert_eq!(channels["trades"].len(), 1);
         assert!(channels["quotes"].is_empty());
+    }
+
+    const UPDATE: &str =
+        r#"{"stream":"trade_updates","data":{"event":"fill","timestamp":"2021-02-22T15:51:45Z","order":{"id":"x"}}}"#;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..UPDATE.len(), byte in any::<u8>()) {
+            let mut damaged = UPDATE.as_bytes().to_vec();
+            damaged[at] = byte;
+            for bytes in [&bytes, &damaged] {
+                let _ = trading(bytes);
+                for kind in [&b"success"[..], b"error", b"subscription", b"x"] {
+                    let _ = market(kind, bytes);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_keys_is_in_a_debug_print() {
+        let text = format!("{:?}", crate::stream::tests::config());
+        assert!(text.contains("***") && !text.contains("key-value") && !text.contains("secret-value"), "{text}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::subscriptions::{Channels, Subscriptions};
 use super::symbols::{BarChannel, Symbols};
 use super::task;
 use crate::notify::Notify;
+use crate::origin::Origin;
 use crate::sync::Relock;
 
 /// Where a connection is.
@@ -125,6 +126,7 @@ pub struct Stream {
     runtime: Handle,
     running: Mutex<Option<Running>>,
     seed: AtomicU64,
+    origin: Origin,
 }
 
 impl Stream {
@@ -146,7 +148,7 @@ impl Stream {
             state: AtomicU8::new(State::Stopped as u8),
         });
         let seed = AtomicU64::new(crate::wire::time::now_ns() as u64);
-        Ok(Self { shared, runtime, running: Mutex::new(None), seed })
+        Ok(Self { shared, runtime, running: Mutex::new(None), seed, origin: Origin::here() })
     }
 
     pub fn start(&self) {
@@ -171,7 +173,11 @@ impl Stream {
         *running = Some(Running { stop, task });
     }
 
+    /// Does nothing in a forked child, where nothing runs.
     pub fn stop(&self) {
+        if !self.origin.is_here() {
+            return;
+        }
         if let Some(running) = &*self.running.relock() {
             running.stop.send_replace(true);
         }

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use rustc_hash::FxHashSet;
+
 use crate::wire::{Bar, Quote, Trade};
 
 /// `ts_init` is when the frame came, in UNIX nanoseconds.
@@ -28,7 +30,7 @@ pub struct Ring {
     /// Trades, bars and bounded messages that wait.
     kept: usize,
     conflating: bool,
-    gapped: Vec<Box<str>>,
+    gapped: FxHashSet<Box<str>>,
     conflate_above: usize,
     spill_above: usize,
     pub conflated: u64,
@@ -44,7 +46,7 @@ impl Ring {
             newest: Vec::new(),
             kept: 0,
             conflating: false,
-            gapped: Vec::new(),
+            gapped: FxHashSet::default(),
             conflate_above,
             spill_above,
             conflated: 0,
@@ -127,7 +129,7 @@ impl Ring {
         }
         self.gaps += 1;
         self.items.push_back(Item::State { state: "gapped", detail: symbol.to_string() });
-        self.gapped.push(symbol);
+        self.gapped.insert(symbol);
     }
 
     /// Move up to `limit` items to `out`.

@@ -55,8 +55,10 @@ pub struct Session<'a> {
     proven: bool,
 }
 
-/// Frames read in one go before they are handed over.
+/// Frames read in one go before pings and subscriptions get their turn.
 const BATCH: usize = 128;
+/// Items handed over together: some hundred microseconds' worth, so that the newest is not kept back by a burst.
+const HANDED_OVER: usize = 256;
 /// A closing handshake that takes longer is not worth waiting for: Alpaca often answers none.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -118,8 +120,8 @@ impl<'a> Session<'a> {
         let mut ticks = tokio::time::interval((shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(1)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            // Not biased: a socket that always has more must not keep subscriptions and pings waiting for ever.
             tokio::select! {
-                biased;
                 message = socket.next() => self.read(socket, message).await?,
                 () = self.shared.wake.notified() => self.ask(socket).await?,
                 _ = ticks.tick() => self.tend(socket).await?,
@@ -144,6 +146,9 @@ impl<'a> Session<'a> {
             }
             if left == 0 {
                 break;
+            }
+            if self.items.len() >= HANDED_OVER {
+                self.flush();
             }
             match socket.next().now_or_never() {
                 Some(more) => message = more,

@@ -50,7 +50,7 @@ impl Dec {
     /// The plain number at the start of `text`, and its length. None if it is not plain: an exponent, many digits, no end.
     #[inline]
     pub fn prefix(text: &[u8]) -> Option<(Self, usize)> {
-        let negative = text[0] == b'-';
+        let negative = *text.first()? == b'-';
         let start = usize::from(negative);
         let mut value: u64 = 0;
         let mut point = usize::MAX;
@@ -249,6 +249,36 @@ mod tests {
         }
 
         #[test]
+        fn any_number_is_what_long_arithmetic_says(whole in "[0-9]{1,22}", fraction in "[0-9]{0,22}", exponent in -25_i32..=25, sign in "-?") {
+            let point = if fraction.is_empty() { "" } else { "." };
+            let text = format!("{sign}{whole}{point}{fraction}e{exponent}");
+            // By moving the point in the text: digits, and how many of them stand behind it.
+            let mut digits = format!("{whole}{fraction}");
+            let mut behind = fraction.len() as i32 - exponent;
+            while behind < 0 {
+                digits.push('0');
+                behind += 1;
+            }
+            while behind > 0 && digits.ends_with('0') {
+                digits.pop();
+                behind -= 1;
+            }
+            let plain = digits.trim_start_matches('0');
+            let exact: Option<i64> = format!("{sign}{}", if plain.is_empty() { "0" } else { plain }).parse().ok();
+            let fits = plain.is_empty() || (behind <= i32::from(MAX_DIGITS) && exact.is_some());
+            match Dec::parse(text.as_bytes()) {
+                Some(dec) if plain.is_empty() => prop_assert_eq!(dec.mantissa, 0),
+                Some(dec) => {
+                    prop_assert!(fits, "{} was read as {:?}", text, dec);
+                    let shortest = dec.fit(behind as u8).expect("as many digits as it needs");
+                    prop_assert_eq!(Some(i128::from(exact.unwrap())), shortest.raw(behind as u8));
+                }
+                // What i128 can't hold before its zeros are taken off is refused too.
+                None => prop_assert!(!fits || whole.len() + fraction.len() + exponent.max(0) as usize > 36, "{} was refused", text),
+            }
+        }
+
+        #[test]
         fn an_exponent_only_moves_the_point(mantissa in 1_i64..1_000_000_000, exponent in 0_u8..=9) {
             let text = format!("{mantissa}e-{exponent}");
             prop_assert_eq!(Dec::parse(text.as_bytes()), Some(Dec { mantissa, digits: exponent }));
@@ -265,6 +295,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let _ = Dec::parse(&bytes);
+            let _ = Dec::prefix(&bytes);
         }
     }
 }

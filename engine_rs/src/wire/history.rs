@@ -107,6 +107,7 @@ fn read_rows(list: Raw<'_>, rows: Rows, page: &mut Page) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn both_shapes_of_a_page_are_read() {
@@ -132,6 +133,46 @@ mod tests {
         assert_eq!(error, r#"row 1 cannot be read: {"bp":1}"#);
         assert!(parse(b"<html>", Rows::Quotes, "A").is_err());
         assert!(parse(br#"{"quotes":{"A":[{"bp":1}"#, Rows::Quotes, "A").is_err());
+    }
+
+    const PAGE: &str = r#"{"quotes":{"A\u002fB":[{"t":"2022-01-03T09:00:00Z","bp":1.5,"bs":1,"ap":1.6,"as":2,"c":["R"]}],"C":[]},"next_page_token":"a\"b"}"#;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            for rows in [Rows::Quotes, Rows::Trades, Rows::Bars] {
+                let _ = parse(&bytes, rows, "A");
+            }
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(at in 0..PAGE.len(), byte in any::<u8>(), cut in 0..PAGE.len()) {
+            let mut bytes = PAGE.as_bytes().to_vec();
+            bytes[at] = byte;
+            let _ = parse(&bytes, Rows::Quotes, "A/B");
+            let _ = parse(&bytes[..cut], Rows::Quotes, "A/B");
+        }
+
+        #[test]
+        fn a_page_means_what_serde_reads(rows in prop::collection::vec((1_u32..10_000_000, 1_u32..100_000), 0..20), symbol in "[A-Z]{1,5}(/USD)?") {
+            let list: Vec<_> = rows.iter().map(|(cents, size)| {
+                serde_json::json!({"t": "2022-01-03T09:00:00Z", "p": f64::from(*cents) / 100.0, "s": size, "x": "V", "c": ["@", "\"]"]})
+            }).collect();
+            let body = serde_json::json!({"trades": {"ZZZZZZ": [{"p": "none of ours"}], symbol.clone(): list}, "next_page_token": null});
+            let page = parse(body.to_string().as_bytes(), Rows::Trades, &symbol).unwrap();
+            let read: Vec<_> = page.ticks.iter().map(|tick| match tick {
+                Tick::Trade(trade) => (trade.price.raw(2), trade.size.raw(0)),
+                _ => (None, None),
+            }).collect();
+            let sent: Vec<_> = rows.iter().map(|&(cents, size)| (Some(i128::from(cents)), Some(i128::from(size)))).collect();
+            prop_assert_eq!(read, sent);
+        }
+    }
+
+    #[test]
+    fn keys_with_escapes_are_found() {
+        assert_eq!(parse(PAGE.as_bytes(), Rows::Quotes, "A/B").unwrap().ticks.len(), 1);
+        assert_eq!(parse(PAGE.as_bytes(), Rows::Quotes, "A/B").unwrap().next_token.as_deref(), Some("a\"b"));
     }
 
     #[test]

@@ -305,7 +305,40 @@ mod tests {
         assert_eq!(Cursor::new(&[0x91; 200]).skip(), None);
     }
 
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value as Json;
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            any::<u64>().prop_map(Json::from),
+            // Only what JSON's own text gives back exactly: serde reads the last digit of a long float another way.
+            (-1_000_000_000_i64..1_000_000_000).prop_map(|cents| Json::from(cents as f64 / 100.0)),
+            ".{0,40}".prop_map(Json::from),
+        ];
+        leaf.prop_recursive(4, 40, 20, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..20).prop_map(Json::from),
+                prop::collection::btree_map(".{0,8}", inner, 0..20)
+                    .prop_map(|members| Json::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_another_library_packs_reads_as_the_same(value in json()) {
+            let packed = rmp_serde::to_vec_named(&value).unwrap();
+            let text = Cursor::new(&packed).to_json().unwrap();
+            prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).unwrap(), value);
+            let mut cursor = Cursor::new(&packed);
+            prop_assert_eq!(cursor.skip(), Some(()));
+            prop_assert!(cursor.at_end());
+            for cut in 0..packed.len() {
+                prop_assert_eq!(Cursor::new(&packed[..cut]).to_json(), None);
+            }
+        }
+
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Cursor::new(&bytes).to_json();

@@ -189,6 +189,18 @@ mod tests {
         }
 
         #[test]
+        fn a_date_is_as_many_days_as_a_calendar_counts(year in 1970_i64..2262, month in 1_u32..=12, day in 1_u32..=31, second in 0_i64..86_400, nanos in 0_i64..1_000_000_000) {
+            let leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+            let lengths = |year| [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            let before: i64 = (1970..year).map(|year| if leap(year) { 366 } else { 365 }).sum();
+            let months: i64 = lengths(year)[..month as usize - 1].iter().sum();
+            let text = format!("{year}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{nanos:09}Z", second / 3600, second / 60 % 60, second % 60);
+            let days = before + months + i64::from(day) - 1;
+            let exists = i64::from(day) <= lengths(year)[month as usize - 1];
+            prop_assert_eq!(ns(&text), exists.then(|| (days * 86_400 + second) * 1_000_000_000 + nanos));
+        }
+
+        #[test]
         fn an_offset_moves_the_instant_by_itself(value in 0_i64..4_000_000_000, hours in 0_i64..=23, minutes in 0_i64..=59) {
             let utc = format_rfc3339(value * 1_000_000_000);
             let behind = format!("{}-{hours:02}:{minutes:02}", utc.trim_end_matches('Z'));
