@@ -202,7 +202,8 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         An order that is older than this connection and bears a client order id of ours is of an earlier life.
         """
         found = self.find_id(order.id) or (self.find_id(order.replaces) if order.replaces is not None else None)
-        if found is None and order.submitted_ns >= self.opened_ns:
+        # The venue's hosts need not agree to the second; our ids are not used twice within a few.
+        if found is None and order.submitted_ns >= self.opened_ns - int(self.config.overlap_s * NANOS):
             found = self.tracker.find(order.client_order_id, "")
         return found
 
