@@ -125,6 +125,30 @@ def test_what_a_replacing_order_repeats_is_known_while_it_fills_on(play: Any, ru
     play(scenario())
 
 
+def test_a_position_is_not_taken_over_while_a_fill_waits_for_its_order(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            order = rig.limit("buy", 50, "170")
+            await rig.status(order, ACCEPTED)
+            rig.faults.arm({"mute": "trading"})
+            (part,), ask = rig.client.tracker.get(order.client_order_id.value).parts, rig.client.rest.fills
+
+            async def meanwhile(**members: Any) -> Any:
+                rig.client.rest.fills = ask
+                rig.strategy.modify_order(order, price=Price.from_str("169.00"))
+                await rig.until(lambda: part.replacement and part.replacement.order_id, "the PATCH")
+                rig.quote("IBM", "168.90", "169.00")
+                return await ask(**members)
+
+            rig.client.rest.fills = meanwhile
+            await rig.client.gaps.run()
+            await rig.status(order, FILLED)
+            assert rig.client.stream_stats()["position_differences"] == 0
+            await rig.agree()
+
+    play(scenario())
+
+
 def test_updates_of_a_replacement_that_go_missing_cost_no_shares(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:
