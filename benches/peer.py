@@ -1,7 +1,7 @@
 """The peer: alpaca-py with the plainest handler its documentation shows, in a process of its own.
 
-`python -m benches.peer URL ticks N` counts N quotes; `… orders` sends an order for each quote; `… post N` posts N
-orders.
+`python -m benches.peer URL ticks N` says for each N quotes how long they took; `… orders` sends an order for each
+quote; `… post` posts as many orders as each line of its input says.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ def main() -> None:
     trading = TradingClient("PKBENCH", "secret", paper=True, url_override=url)
     order = MarketOrderRequest(symbol="IBM", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.DAY)
     if what == "post":
-        took = []
-        for _ in range(int(rest[0])):
-            began = time.perf_counter_ns()
-            trading.submit_order(order)
-            took.append(time.perf_counter_ns() - began)
-        say(ns=took)
+        say(ready=True)
+        for wanted_now in sys.stdin:
+            took = []
+            for _ in range(int(wanted_now)):
+                began = time.perf_counter_ns()
+                trading.submit_order(order)
+                took.append(time.perf_counter_ns() - began)
+            say(ns=took)
         return
 
     stream = StockDataStream("PKBENCH", "secret", url_override=url.replace("http", "ws") + "/v2/iex")

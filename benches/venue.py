@@ -22,7 +22,18 @@ import msgpack
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 SYMBOL = "IBM"
 CHUNK = 1 << 18
-NOW = "2026-01-05T15:30:00.123456789Z"
+BEGAN = time.time()
+# Of today: a venue whose clock is far from ours is taken for a replay, and treated as one.
+NOW = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(BEGAN)) + ".123456789Z"
+END_SIZE = 999_999
+STAMP = b"2000-01-01T00:00:00.000000000Z"
+
+
+def rfc3339(ns: int) -> str:
+    """UNIX nanoseconds as Alpaca writes them."""
+    seconds, nanos = divmod(ns, 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanos:09d}Z"
+
 
 ASSET = {
     "id": "b0b6dd9d-8b9b-48a9-ba46-b9d54906e415", "class": "us_equity", "exchange": "NYSE", "symbol": SYMBOL,
@@ -41,28 +52,31 @@ ACCOUNT = {
     "options_approved_level": 3, "options_trading_level": 3, "created_at": NOW, "accrued_fees": "0",
 }  # fmt: skip
 CLOCK = {
-    "timestamp": NOW, "is_open": True, "next_open": "2026-01-06T09:30:00-05:00",
-    "next_close": "2026-01-05T16:00:00-05:00",
+    "timestamp": NOW, "is_open": True, "next_open": rfc3339(time.time_ns() + 86_400 * 10**9),
+    "next_close": rfc3339(time.time_ns() + 3_600 * 10**9),
 }  # fmt: skip
 
 
-def quote(n: int, when_ns: int | None = None) -> dict[str, Any]:
-    """The n-th quote; `when_ns` puts the sending time into its stamp."""
+def quote(n: int, stamp: str = NOW) -> dict[str, Any]:
+    """The n-th quote."""
     moved = (n % 100) / 100
-    stamp: Any = NOW
-    if when_ns is not None:
-        seconds, nanos = divmod(when_ns, 1_000_000_000)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanos:09d}Z"
     return {
         "T": "q", "S": SYMBOL, "bx": "U", "bp": round(180.01 + moved, 2), "bs": 100 + n % 7, "ax": "Q",
         "ap": round(180.05 + moved, 2), "as": 100, "c": ["R"], "z": "A", "t": stamp,
     }  # fmt: skip
 
 
+def trade(n: int, stamp: str = NOW) -> dict[str, Any]:
+    """The n-th trade."""
+    return {
+        "T": "t", "S": SYMBOL, "i": n, "x": "D", "p": 180.03, "s": 1, "c": ["@"], "z": "A", "t": stamp,
+    }  # fmt: skip
+
+
 def encode(messages: list[dict[str, Any]], *, packed: bool) -> bytes:
     """One websocket frame with these messages."""
     if packed:
-        ready = [m | {"t": msgpack.Timestamp(1767627000, 123456789)} if "t" in m else m for m in messages]
+        ready = [m | {"t": msgpack.Timestamp(int(BEGAN), 123456789)} if "t" in m else m for m in messages]
         payload, opcode = msgpack.packb(ready), 0x82
     else:
         payload, opcode = json.dumps(messages, separators=(",", ":")).encode(), 0x81
@@ -149,6 +163,9 @@ class Venue:
         if url.path == "/bench/blast":
             query = {k: v[0] for k, v in parse_qs(url.query).items()}
             return await self.blast(int(query["messages"]), int(query["per_frame"]))
+        if url.path == "/bench/burst":
+            query = {k: v[0] for k, v in parse_qs(url.query).items()}
+            return await self.burst(int(query["rate"]), float(query["seconds"]), int(query["per_frame"]))
         if url.path == "/bench/ping":
             return await self.ping()
         if url.path.startswith("/v2/assets/"):
@@ -221,7 +238,7 @@ class Venue:
 
     async def blast(self, messages: int, per_frame: int) -> bytes:
         """Write that many quotes as fast as the reader takes them."""
-        await self.subscribed.wait()
+        await asyncio.wait_for(self.subscribed.wait(), 30)
         writer, packed = self.feeds[-1]
         frames = max(1, 2000 // per_frame)
         block = b"".join(
@@ -233,9 +250,37 @@ class Venue:
         sent = messages // (frames * per_frame) * frames * per_frame
         return json.dumps({"sent": sent}).encode()
 
+    async def burst(self, rate: int, seconds: float, per_frame: int) -> bytes:
+        """Write so many messages a second, stamped with the time they leave, as far as the socket takes them.
+
+        Every 100th is a trade. The last quote's stamp is answered, so that its arrival can be told.
+        """
+        await asyncio.wait_for(self.subscribed.wait(), 30)
+        writer, _ = self.feeds[-1]
+        stamp = STAMP.decode()
+        trades = [n % 100 == 99 for n in range(per_frame)] if per_frame >= 100 else [False] * per_frame
+        frame = encode([trade(n, stamp) if is_trade else quote(n, stamp) for n, is_trade in enumerate(trades)],
+                       packed=False)  # fmt: skip
+        began, frames, newest = time.perf_counter(), 0, 0
+        while (passed := time.perf_counter() - began) < seconds:
+            due = int(passed * rate / per_frame)
+            if frames >= due:
+                await asyncio.sleep(0)
+                continue
+            # The stamp is as long as the one it replaces: a frame is made once.
+            newest = time.time_ns()
+            writer.write(frame.replace(STAMP, rfc3339(newest).encode()))
+            frames += 1
+            await writer.drain()
+        took = time.perf_counter() - began
+        # Trades are never lost and keep their order: this one says that nothing follows.
+        writer.write(encode([trade(0) | {"s": END_SIZE}], packed=False))
+        sent = {"quotes": frames * trades.count(False), "trades": frames * trades.count(True)}
+        return json.dumps(sent | {"seconds": took, "newest_ns": newest}).encode()
+
     async def ping(self) -> bytes:
         """Send one quote; return how long it took until an order arrived, in nanoseconds."""
-        await self.subscribed.wait()
+        await asyncio.wait_for(self.subscribed.wait(), 30)
         writer, packed = self.feeds[-1]
         while not self.orders.empty():
             self.orders.get_nowait()

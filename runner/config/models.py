@@ -138,6 +138,12 @@ class FeedConfig(Section):
     secret: SecretRef | None = Field(None, description="Default: the first account's secret.")
     data_url: Url | None = Field(None, description="Instead of Alpaca's https address for historical data.")
     stream_url: Url | None = Field(None, description="Instead of Alpaca's wss address for live data.")
+    conflate_above: int = Field(
+        256,
+        ge=1,
+        description="When more than this many ticks wait for the strategies, of the waiting quotes only the newest of "
+        "each symbol is kept; the others are counted. Replays faster than real time keep all.",
+    )
 
     @model_validator(mode="after")
     def _pair(self) -> FeedConfig:

@@ -22,6 +22,8 @@ from runner.node.build import Endpoint, NodePlan
 
 # The real venue's sockets come back slowly for a reason; a simulated day at high speed can't wait that long.
 _SIM_STREAM: Mapping[str, float] = {"backoff_min_s": 0.02, "backoff_max_s": 1.0, "busy_backoff_s": 0.1}
+# Quotes that may wait in a replay: more than any second of venue time has.
+_KEEP_ALL = 1_000_000
 
 
 class AlpacaAdapter:
@@ -34,7 +36,12 @@ class AlpacaAdapter:
     def data_client(
         self, name: str, feed: FeedConfig, endpoint: Endpoint, instruments: Sequence[str], plan: NodePlan, kernel: Any
     ) -> Any:
-        config = AlpacaDataClientConfig(feed=AlpacaDataFeed(feed.feed), **self._common(endpoint, instruments, plan))
+        config = AlpacaDataClientConfig(
+            feed=AlpacaDataFeed(feed.feed),
+            # A fast replay comes in slices that would never wait together in real time.
+            conflate_above=feed.conflate_above if plan.real_time else _KEEP_ALL,
+            **self._common(endpoint, instruments, plan),
+        )
         client = AlpacaLiveDataClientFactory.create(
             asyncio.get_running_loop(), name, config, kernel.msgbus, kernel.cache, kernel.clock
         )

@@ -328,4 +328,5 @@ async def test_a_long_history_does_not_hold_up_the_loop(venue: Any, reply: Any, 
             client.dispatch()
             await asyncio.sleep(0)
     assert [trade[7] for trade in future.result()] == [f"id:{n}" for n in range(1, 10_001)]
-    assert parts == 3
+    # The first may come between the look and the dispatch.
+    assert parts in (2, 3)

@@ -204,7 +204,7 @@ impl Client {
     /// Carry out a job that has its first token.
     async fn run(&self, waiting: Waiting) {
         let mut closed = self.closed.subscribe();
-        let _in_flight = InFlight::new(&self.stats.in_flight);
+        let in_flight = InFlight::new(&self.stats.in_flight);
         let work = async {
             match waiting.job {
                 Job::Read(read) => Answer::Body(self.read_granted(&read, true).await),
@@ -222,7 +222,11 @@ impl Client {
         tokio::select! {
             biased;
             _ = closed.wait_for(|closed| *closed) => {}
-            answer = work => self.finish(waiting.id, answer),
+            answer = work => {
+                // Who has the answer must not find it still under way.
+                drop(in_flight);
+                self.finish(waiting.id, answer);
+            }
         }
     }
 

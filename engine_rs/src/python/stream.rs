@@ -16,6 +16,9 @@ use crate::secret::Secret;
 use crate::stream::{BarChannel, Codec, Config, Item, Protocol, Stream};
 use crate::sync::Relock;
 
+/// What is taken from the ring can't be replaced by anything newer: little at a time.
+const TAKEN_AT_ONCE: usize = 32;
+
 #[derive(Default)]
 struct Targets {
     ticks: Vec<Option<Target>>,
@@ -179,17 +182,18 @@ impl AlpacaWebSocketClient {
     ) -> PyResult<usize> {
         self.check_origin()?;
         self.stream.clear();
-        let waiting = {
-            let mut waiting = self.waiting.relock();
-            let room = limit.saturating_sub(waiting.len());
-            self.stream.pop_into(&mut waiting, room);
-            waiting.len()
-        };
         let mut delivered = 0;
         let mut failure = None;
         // A callback may drain too: each item is taken when its turn has come, and by nobody else.
-        while delivered < waiting.min(limit) {
-            let Some(item) = self.waiting.relock().pop_front() else { break };
+        while delivered < limit {
+            let item = {
+                let mut waiting = self.waiting.relock();
+                if waiting.is_empty() {
+                    self.stream.pop_into(&mut waiting, TAKEN_AT_ONCE.min(limit - delivered));
+                }
+                waiting.pop_front()
+            };
+            let Some(item) = item else { break };
             delivered += 1;
             if let Err(error) = self.deliver(py, item, sink, on_message, on_state) {
                 failure = Some(error);
