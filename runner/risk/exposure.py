@@ -46,7 +46,7 @@ class Part:
     price: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sum:
     """One side's parts together: quantity, Σ quantity × price and the dearest price of those whose price is known."""
 

@@ -95,6 +95,7 @@ class RiskGate:
         self._keep = approvals
         self._approved: OrderedDict[Any, None] = OrderedDict()
         self._own_rejections: set[Any] = set()
+        self._by_client: dict[str, Any] = {}  # an account id never changes its issuer
         self._inner: Callable[[Any], None] | None = None
         self._displaced: Callable[[Any], None] | None = None
 
@@ -367,8 +368,12 @@ class RiskGate:
     def _find_account(self, command: Any) -> Any:
         """The account that Nautilus will send the command to: by client, by the order, else by the venue."""
         if command.client_id is not None:
+            client = command.client_id.value
+            if (known := self._by_client.get(client)) is not None:
+                return known
             for account in self._cache.accounts():
-                if account.id.get_issuer() == command.client_id.value:
+                if account.id.get_issuer() == client:
+                    self._by_client[client] = account.id
                     return account.id
         if isinstance(command, SubmitOrder):
             order = command.order

@@ -6,11 +6,9 @@ Nothing here touches the message bus or changes anything; gate.py does both.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-
-from nautilus_trader.model.enums import OrderSide
 
 from runner.risk.codes import Code, Denial, text
 from runner.risk.exposure import ZERO, Leg, Sum, worst_notional
@@ -39,18 +37,16 @@ class Candidate:
     qty: Decimal | None  # whole base quantity; None where it is given in money and no price is known
     price: Decimal | None  # what one unit is worth
     before: Candidate | None = None
+    buy: bool = field(init=False)
+    leg: Leg = field(init=False)
 
-    @property
-    def buy(self) -> bool:
-        return bool(self.order.side == OrderSide.BUY)
+    def __post_init__(self) -> None:
+        self.leg = Leg(self.order, (self.qty or ZERO) - self.order.filled_qty.as_decimal(), self.price)
+        self.buy = self.leg.buy
 
     @property
     def notional(self) -> Decimal | None:
         return None if self.qty is None or self.price is None else self.qty * self.price
-
-    @property
-    def leg(self) -> Leg:
-        return Leg(self.order, (self.qty or ZERO) - self.order.filled_qty.as_decimal(), self.price)
 
     @property
     def words(self) -> str:
@@ -93,6 +89,7 @@ class Judge:
         self._states = states
         self._venue_now_ns = venue_now_ns
         self._outage = outage
+        self._held: dict[tuple[Any, Any, Any], Decimal] = {}  # the positions that one decision has asked for
 
     def candidate(self, order: Any) -> Candidate:
         """The order as it was made."""
@@ -145,17 +142,21 @@ class Judge:
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions of the account, together with what already works."""
+        self._held.clear()
         if subject.account_id is None:
             return False
-        if any(candidate.qty is None or candidate.order.is_quote_quantity for candidate in candidates):
-            return False  # money can't be compared with a position for certain
+        for candidate in candidates:
+            if candidate.qty is None or candidate.order.is_quote_quantity:
+                return False  # money can't be compared with a position for certain
+        if len(candidates) == 1:
+            return self._reduces(candidates[0].order.instrument_id, candidates, subject)
         instruments = {candidate.order.instrument_id for candidate in candidates}
         return all(self._reduces(instrument_id, candidates, subject) for instrument_id in instruments)
 
     def _reduces(
         self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any = None
     ) -> bool:
-        position = self.position(instrument_id, subject.account_id, strategy_id)
+        position = self._position_once(instrument_id, subject.account_id, strategy_id)
         own = [candidate for candidate in candidates if candidate.order.instrument_id == instrument_id]
         buy = position < 0
         if position == 0 or any(candidate.buy != buy for candidate in own):
@@ -168,13 +169,28 @@ class Judge:
         positions = self._cache.positions_open(
             instrument_id=instrument_id, strategy_id=strategy_id, account_id=account_id
         )
-        return sum((position.signed_decimal_qty() for position in positions), ZERO)
+        held = ZERO
+        for position in positions:
+            held += position.signed_decimal_qty()
+        return held
+
+    def _position_once(self, instrument_id: Any, account_id: Any, strategy_id: Any) -> Decimal:
+        """The same within one decision, looked up once."""
+        key = (instrument_id, account_id, strategy_id)
+        held = self._held.get(key)
+        if held is None:
+            held = self._held[key] = self.position(instrument_id, account_id, strategy_id)
+        return held
 
     def _side(
         self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any, *, buy: bool
     ) -> Sum:
         """One side's working orders and the candidates, each candidate in the place of what it would replace."""
         side = self._working.side(instrument_id, subject.account_id, strategy_id, buy=buy)
+        if len(candidates) == 1 and not side.special:
+            only = candidates[0]
+            if only.buy == buy and only.leg.plain and only.order.client_order_id not in side.plain:
+                return side.plus(only.leg)
         own = {
             c.order.client_order_id: c.leg
             for c in candidates
@@ -253,7 +269,7 @@ class Judge:
         alone = strategy_id is None and len(candidates) == 1
         if not alone and self._reduces(instrument_id, candidates, subject, strategy_id):
             return None
-        position = self.position(instrument_id, subject.account_id, strategy_id)
+        position = self._position_once(instrument_id, subject.account_id, strategy_id)
         side = self._side(instrument_id, candidates, subject, strategy_id, buy=candidate.buy)
         mark = self._prices.market(instrument_id, buy=candidate.buy)
         worst = self._times(worst_notional(position, side, mark, buy=candidate.buy), instrument_id)

@@ -68,6 +68,9 @@ class LimitsBook:
     strategies: Mapping[str, Limits] = field(default_factory=dict)
     # A book never changes, and is asked the same for every order.
     _found: dict[tuple[str, ...], Bound | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _rates: dict[tuple[str, str], tuple[tuple[Scope, Rate], ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def levels(self, account: str, strategy: str) -> Iterator[tuple[Scope, Limits]]:
         """The levels that an order of this account and strategy stands under, widest first."""
@@ -94,14 +97,21 @@ class LimitsBook:
 
     def of_strategy(self, name: Amount, strategy: str) -> Bound | None:
         """The strategy's own value."""
-        limits = self.strategies.get(strategy)
-        return None if limits is None else _smallest(name, [(Scope("strategy", strategy), limits)])
+        key = (name, "", strategy, "own")
+        if key not in self._found:
+            limits = self.strategies.get(strategy)
+            self._found[key] = None if limits is None else _smallest(name, [(Scope("strategy", strategy), limits)])
+        return self._found[key]
 
-    def rates(self, account: str, strategy: str) -> Iterator[tuple[Scope, Rate]]:
+    def rates(self, account: str, strategy: str) -> tuple[tuple[Scope, Rate], ...]:
         """Every order rate that applies: a count per minute and one per hour can't be compared, so all are kept."""
-        for scope, limits in self.levels(account, strategy):
-            if limits.max_orders is not None:
-                yield scope, limits.max_orders
+        key = (account, strategy)
+        found = self._rates.get(key)
+        if found is None:
+            levels = self.levels(account, strategy)
+            found = tuple((scope, limits.max_orders) for scope, limits in levels if limits.max_orders is not None)
+            self._rates[key] = found
+        return found
 
 
 def _smallest(name: Amount, levels: Any) -> Bound | None:

@@ -42,12 +42,13 @@ class Prices:
         """
         buy = order.side == OrderSide.BUY
         own = price if price is not None else (order.price if order.has_price else None)
-        if own is not None and own.as_decimal() > 0:
+        worth: Decimal | None = None if own is None else own.as_decimal()
+        if worth is not None and worth > 0:
             if buy:
-                return own.as_decimal()  # type: ignore[no-any-return]
+                return worth
         elif order.has_trigger_price:
-            own = trigger_price if trigger_price is not None else order.trigger_price
-        known = [] if own is None else [own.as_decimal()]
+            worth = (trigger_price if trigger_price is not None else order.trigger_price).as_decimal()
+        known = [] if worth is None else [worth]
         market = self.market(order.instrument_id, buy=buy)
         if market is not None:
             known.append(market)

@@ -53,6 +53,9 @@ class Standing:
     since_ns: int
 
 
+_ACTIVE = Standing(NODE, State.ACTIVE, "", 0)
+
+
 class States:
     """The state of every scope. It only becomes more severe by itself; `resume` is a person's decision."""
 
@@ -84,8 +87,10 @@ class States:
 
     def severest(self, account: str, strategy: str) -> Standing:
         """The state that an order of this account and strategy stands under."""
+        if not self._standings:
+            return _ACTIVE
         if all(standing.state is State.ACTIVE for standing in self._standings.values()):
-            return Standing(NODE, State.ACTIVE, "", 0)
+            return _ACTIVE
         scopes = (NODE, Scope("account", account), Scope("strategy", strategy))
         return max((self.get(scope) for scope in scopes), key=lambda standing: standing.state.severity)
 

@@ -63,6 +63,17 @@ class Side:
         if leg.price == self._dearest:
             self._known = False
 
+    def plus(self, leg: Leg) -> Sum:
+        """The sums with one more plain order, where nothing that works here depends on another."""
+        dearest = self._newest_dearest()
+        if leg.qty <= 0:
+            return Sum(self._qty, self._value, dearest, self._unpriced > 0)
+        if leg.price is None:
+            return Sum(self._qty + leg.qty, self._value, dearest, True)
+        if dearest is None or leg.price > dearest:
+            dearest = leg.price
+        return Sum(self._qty + leg.qty, self._value + leg.qty * leg.price, dearest, self._unpriced > 0)
+
     def with_candidates(self, own: Mapping[Any, Leg], orders: Orders) -> Sum:
         """The sums with these orders too, each in the place of the working one that it would replace."""
         replaced = [self.plain[key] for key in own if key in self.plain]
