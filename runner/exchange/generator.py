@@ -7,8 +7,10 @@ most prints are at the bid or the offer, some between them. Prices are a random 
 
 from __future__ import annotations
 
-import heapq
+import functools
+import itertools
 import math
+import operator
 import random
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
@@ -45,6 +47,7 @@ _QUOTES_PER_S: Final = 0.75
 _TRADES_PER_QUOTE: Final = 0.4
 _VENUES: Final = {"A": "NPQZKD", "B": "PQZKVD", "C": "QPZKVD", "O": "QPZKVD"}
 _SIZES: Final = (100, 100, 100, 200, 200, 300, 400, 500, 800, 1_000)
+_TIME: Final = operator.attrgetter("ts_ns")
 
 
 def _activity(second: float, core_open: float, core_close: float) -> float:
@@ -115,18 +118,19 @@ class Stock:
             second += step
 
     def _quote(self, ts_ns: int, core_open_s: int, second: int, *, core: bool = True) -> Message:
-        rnd = self._random
+        # `pick` written out: most of a day is made here, and every start waits for it.
+        draw, lit = self._random.random, self._lit
         wide = 6.0 if not core else 1.0 + 3.0 * math.exp(-(second - core_open_s) / 300)
-        spread = max(1, round(self._tight * wide * (0.7 + 0.9 * rnd.random())))
-        bid = max(1, math.floor(self._fair - spread / 2 + rnd.random()))
-        if (bid, bid + spread) != (self._bid, self._ask):
+        spread = max(1, round(self._tight * wide * (0.7 + 0.9 * draw())))
+        bid = max(1, math.floor(self._fair - spread / 2 + draw()))
+        if bid != self._bid or bid + spread != self._ask:
             self._bid, self._ask = bid, bid + spread
-            self._bid_size, self._ask_size = pick(rnd, _SIZES), pick(rnd, _SIZES)
-        elif rnd.random() < 0.5:
-            self._bid_size = pick(rnd, _SIZES)
+            self._bid_size, self._ask_size = _SIZES[int(draw() * 10)], _SIZES[int(draw() * 10)]
+        elif draw() < 0.5:
+            self._bid_size = _SIZES[int(draw() * 10)]
         else:
-            self._ask_size = pick(rnd, _SIZES)
-        bid_at, ask_at = pick(rnd, self._lit), pick(rnd, self._lit)
+            self._ask_size = _SIZES[int(draw() * 10)]
+        bid_at, ask_at = lit[int(draw() * len(lit))], lit[int(draw() * len(lit))]
         raw = (
             f'{{"T":"q","S":"{self._symbol}","bx":"{bid_at}","bp":{_money(self._bid * 100)},"bs":{self._bid_size},'
             f'"ax":"{ask_at}","ap":{_money(self._ask * 100)},"as":{self._ask_size},"c":["R"],'
@@ -182,6 +186,7 @@ def _character(symbol: str) -> tuple[int, float]:
     return _KNOWN.get(symbol, (1_000 + int.from_bytes(digest[:2]) % 29_000, 0.01 + digest[2] / 12_800))
 
 
+@functools.lru_cache(maxsize=16_384)
 def _money(hundredths: int) -> str:
     """Hundredths of a cent as dollars, without trailing zeros."""
     text = f"{hundredths // 10_000}.{hundredths % 10_000:04d}".rstrip("0")
@@ -229,9 +234,8 @@ class SyntheticDay:
             ends.append(calendar.session_close(day) // NS if extended_hours else core_close)
             for name in stocks:
                 walk = Stock(name, seed, day).day(starts[0], ends[0], core_open, core_close, activity)
-                stream: Iterable[Message] = _in_order(walk)
+                stream = _in_order(walk)
                 if name in chained:
-                    stream = list(stream)
                     chain = Chain(
                         name, Decimal(_character(name)[0]) / 100, _character(name)[1], day, seed=seed, rate=rate
                     )
@@ -245,7 +249,8 @@ class SyntheticDay:
             ends.append(to_ns(moment + last) // NS)
             streams += [Pair(name, seed, day).day(starts[-1], ends[-1], activity) for name in pairs]
         streams.append(articles(names, day, min(starts) + 1, max(ends), seed))
-        self._messages = list(heapq.merge(*streams, key=lambda message: message.ts_ns))
+        # What comes at the same time stays in the order of the streams.
+        self._messages = sorted(itertools.chain(*streams), key=_TIME)
         if len(self._messages) == len(names) * ARTICLES_PER_SYMBOL:
             raise ValueError("so little activity that the synthetic day is empty")
         self._symbols = tuple(names)
@@ -265,12 +270,6 @@ class SyntheticDay:
         return iter(self._messages)
 
 
-def _in_order(stream: Iterator[Message]) -> Iterator[Message]:
+def _in_order(stream: Iterator[Message]) -> list[Message]:
     """A print follows its quote by less than half a millisecond and may so pass the next quote: put them in order."""
-    held: list[tuple[int, int, Message]] = []
-    for number, message in enumerate(stream):
-        heapq.heappush(held, (message.ts_ns, number, message))
-        while held[0][0] <= message.ts_ns - 6 * NS:
-            yield heapq.heappop(held)[2]
-    while held:
-        yield heapq.heappop(held)[2]
+    return sorted(stream, key=_TIME)

@@ -55,12 +55,16 @@ def _minute(minutes: int) -> str:
     return datetime.fromtimestamp(minutes * 60, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
+@lru_cache(maxsize=1_024)
+def _second(seconds: int) -> str:
+    minutes, second = divmod(seconds, 60)
+    return f"{_minute(minutes)}{second:02d}"
+
+
 def stamp(ns: int) -> str:
     """RFC 3339 in UTC, as Go prints it: no trailing zeros of the fraction."""
     seconds, fraction = divmod(ns, NS)
-    minutes, second = divmod(seconds, 60)
-    text = f"{_minute(minutes)}{second:02d}"
-    return f"{text}.{fraction:09d}".rstrip("0") + "Z" if fraction else text + "Z"
+    return f"{_second(seconds)}.{fraction:09d}".rstrip("0") + "Z" if fraction else _second(seconds) + "Z"
 
 
 def loads(raw: bytes) -> Any:
