@@ -134,6 +134,10 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         """The newest of the venue's stamps that the stream has read, delivered or not (UNIX ns)."""
         return int(self._stream.ws.stats()["last_event_ns"]) if self._stream is not None else 0
 
+    async def clock_ns(self) -> int:
+        """The venue's time by its own clock (UNIX ns). Raises HttpError, Unavailable or WireError."""
+        return await TradingRest(lambda: self.http).clock_ns()
+
     def drain_stream(self) -> None:
         """Deliver what the stream has read by now."""
         if self._stream is not None:
@@ -174,7 +178,7 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
     async def _connect(self) -> None:
         self._shared.open(self._loop)
         self._opened = True
-        self.opened_ns = await TradingRest(lambda: self.http).clock_ns()
+        self.opened_ns = await self.clock_ns()
         self.venue_clock.set_from_clock(self.opened_ns)
         await self.provider.initialize()
         self._start_stream()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ANY = "*"
 #: Trades and bars that are held back at most, some hundred bytes each.
 HELD_LIMIT = 1_000_000
+#: How long a quiet stream is waited for, and how often it is looked at.
+CATCH_UP_S, CATCH_UP_STEP_S = 1.0, 0.01
 
 
 class Refill:
@@ -70,23 +72,31 @@ class Refill:
         delay = self._client.config.retry_delay_s
         try:
             while True:
-                # Everything up to the newest stamp has been delivered, waits in the stream's queue, or is lost: what
-                # is read up to there, and what waits, is the whole.
-                dropped, gaps, end_ns = self._dropped(), dict(self._gaps), self._client.newest_event_ns
+                dropped, gaps = self._dropped(), dict(self._gaps)
                 try:
+                    # Not the newest stamp: a bar that was lost closed after everything that bears an older one.
+                    end_ns = await self._client.clock_ns()
                     rows = await self._read(gaps, end_ns)
                 except (EngineError, ValueError, TimeoutError) as error:
                     self._client.log.warning(f"What the stream lost can't be read yet: {error}; trying again")
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, self._client.config.backoff_max_s)
                     continue
-                self._client.drain_stream()
+                await self._catch_up(end_ns)
                 # Whatever was lost meanwhile is behind what was read: once more, until nothing is.
                 if self._dropped() == dropped and self._gaps.keys() == gaps.keys():
                     break
             self._release(rows)
         except asyncio.CancelledError:
             return  # The client disconnects.
+
+    async def _catch_up(self, end_ns: int) -> None:
+        """Let the stream come to where REST has read, so that what both bring is here to be told apart."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + CATCH_UP_S
+        while self._client.newest_event_ns < end_ns and loop.time() < give_up_at:  # noqa: ASYNC110  # Rust sets no event
+            await asyncio.sleep(CATCH_UP_STEP_S)
+        self._client.drain_stream()
 
     def _dropped(self) -> int:
         stats = self._client.stream_stats()
