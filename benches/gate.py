@@ -68,7 +68,7 @@ class Client(ExecutionClient):  # type: ignore[misc]
 
 
 def decisions(*, spread: bool) -> list[float]:
-    """Nanoseconds of each decision. The working orders are spread over instruments, or all on the one that is judged."""
+    """Nanoseconds of each decision; the working orders are on many instruments, or all on the one that is judged."""
     clock, cache = TestClock(), Cache()
     bus = MessageBus(TRADER, clock)
     Portfolio(bus, cache, clock)

@@ -124,11 +124,13 @@ class Aged(Reporter):
         counts = {name: stats[name] - self.before[name] for name in ("conflated", "dropped")}
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.rss
         cuts, waits = statistics.quantiles(self.ages, n=100), statistics.quantiles(self.waits, n=100)
-        self.report(
+        found = dict(
             quotes=len(self.ages), trades=self.trades, newest_ns=self.newest, grown_kb=grown, p50_ns=cuts[49],
             p99_ns=cuts[98], wait_p99_ns=waits[98], **counts,
         )  # fmt: skip
+        # Before the report, which brings on the next burst.
         self.start_anew()
+        self.report(**found)
 
 
 class Starter(Reporter):
