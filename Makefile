@@ -57,7 +57,7 @@ bench: setup ## speeds beside alpaca-py, as ratios of one run
 	$(BIN)/python -m benches
 
 lock: ## write the lock files anew (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.12 --no-header --upgrade -q -o requirements/dev.lock
+	uv pip compile pyproject.toml --group dev --extra plots --universal --generate-hashes --python-version 3.12 --no-header --upgrade -q -o requirements/dev.lock
 	cargo update
 
 clean: ## remove what make made
