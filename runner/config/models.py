@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
@@ -22,7 +20,6 @@ from runner.config.fields import (
     ClassPath,
     Duration,
     Flag,
-    Limit,
     ListenAddress,
     Name,
     NodeName,
@@ -30,24 +27,11 @@ from runner.config.fields import (
     without_nulls,
     wrong,
 )
+from runner.config.risk import RateLimit, RiskLimits, State
 from runner.config.secrets import MASK, looks_like_secret
+from runner.config.section import Section
 
 Environment = Literal["sim", "paper", "live"]
-State = Literal["active", "reducing", "halted"]
-
-
-class Section(BaseModel):
-    """A mapping of the file: unknown keys are errors, and a known one that is null is the same as absent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        return {key: item for key, item in value.items() if item is not None or key not in known}
 
 
 class SecretRef(Section):
@@ -104,28 +88,6 @@ class SecretRef(Section):
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         shown: list[tuple[str | None, Any]] = [("env", self.env)] if self.env is not None else [("file", self.file)]
         return [*shown, ("value", MASK)] if self.loaded else shown
-
-
-class RateLimit(Section):
-    """So many in so long, counted in venue time."""
-
-    count: int = Field(gt=0)
-    per: Duration
-
-
-class RiskLimits(Section):
-    """Limits of one level (the top, an account or a strategy); over all levels the tightest wins."""
-
-    max_order_qty: Limit | None = Field(None, description="Largest quantity of one order.")
-    max_order_notional: Limit | None = Field(None, description="Largest value of one order, in USD.")
-    max_position_notional: Limit | None = Field(
-        None, description="Largest value of one instrument's position with its working orders, in USD."
-    )
-    max_orders: RateLimit | None = Field(None, description="How many orders may be sent in how long.")
-    state: State = Field(
-        "active",
-        description="active: all orders; reducing: only what shrinks a position; halted: nothing that opens.",
-    )
 
 
 class FeedConfig(Section):

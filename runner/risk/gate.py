@@ -22,11 +22,12 @@ from nautilus_trader.model.events import OrderDenied, OrderModifyRejected
 
 from runner.risk.codes import Code, Denial
 from runner.risk.judge import Candidate, Judge, Subject, working_leg
+from runner.risk.latches import LatchStore
 from runner.risk.limits import LimitsBook
 from runner.risk.prices import Prices
 from runner.risk.rate import OrderRates
 from runner.risk.reservations import Reservations
-from runner.risk.state import NODE, Scope, Standing, State, States
+from runner.risk.state import NODE, By, Scope, Standing, State, States
 from runner.risk.working import Working
 
 EXECUTE = "ExecEngine.execute"
@@ -62,6 +63,8 @@ class RiskGate:
         Called with (code, strategy, account) for each order that is denied.
     on_state : callable, optional
         Called with each new `Standing`.
+    latches : LatchStore, optional
+        Where latched states and the figures of the day are kept over a restart; by default in memory only.
     approvals : int
         How many approvals are kept for the adapter to ask for; the oldest give way.
 
@@ -82,6 +85,7 @@ class RiskGate:
         strategy_name: Callable[[Any], str] | None = None,
         on_denied: Callable[[str, str, str], None] | None = None,
         on_state: Callable[[Standing], None] | None = None,
+        latches: LatchStore | None = None,
         approvals: int = 10_000,
     ) -> None:
         self._bus = msgbus
@@ -100,7 +104,7 @@ class RiskGate:
         self._displaced: Callable[[Any], None] | None = None
 
         now_ns = venue_now_ns or clock.timestamp_ns
-        self.states = States(now_ns, on_state)
+        self.states = States(now_ns, on_state, store=latches, on_error=self._failed)
         self.reservations = Reservations()
         prices = Prices(cache)
         self.working = Working(self.reservations, cache, lambda order: working_leg(order, prices))
@@ -120,6 +124,12 @@ class RiskGate:
         """Orders and modifications let through."""
         self.errors = 0
         """Exceptions inside the gate; each of them is logged."""
+        try:
+            self.states.restore()
+        except Exception as error:
+            # What was latched can't be told: it may have been a halt.
+            self._failed("reading the latches", error)
+            self.states.set(State.REDUCING, scope=NODE, why="the latches could not be read", by="fault")
         self._set_states(limits)
 
     # -- its seat --------------------------------------------------------------------------------------------------
@@ -159,9 +169,9 @@ class RiskGate:
         self.judge.limits = limits
         self._set_states(limits)
 
-    def set_state(self, state: State | str, *, scope: Scope = NODE, why: str) -> bool:
+    def set_state(self, state: State | str, *, scope: Scope = NODE, why: str, by: By = "command") -> bool:
         """Make a scope reducing or halted until it is resumed. False where it already is that or more severe."""
-        return self.states.set(State(state), scope=scope, why=why)
+        return self.states.set(State(state), scope=scope, why=why, by=by)
 
     def resume(self, *, scope: Scope = NODE, why: str) -> bool:
         """Make a scope active again."""
@@ -388,7 +398,7 @@ class RiskGate:
         levels += [(Scope("account", name), each) for name, each in limits.accounts.items()]
         levels += [(Scope("strategy", name), each) for name, each in limits.strategies.items()]
         for scope, each in levels:
-            self.states.set(State(each.state), scope=scope, why=f"{scope.section}.state")
+            self.states.set(State(each.state), scope=scope, why=f"{scope.section}.state", by="file")
 
 
 def _short(error: Exception) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
+
+from runner.risk.latches import LatchStore, MemoryLatches
 
 
 class State(StrEnum):
@@ -43,58 +46,118 @@ _PLURAL = {"account": "accounts", "strategy": "strategies"}
 NODE = Scope("node")
 
 
+By = Literal["file", "command", "breach", "fault"]
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A scope's state, why it came to it, and since when (venue time, UNIX nanoseconds)."""
+    """A scope's state, why it came to it and by what, and since when (venue time, UNIX nanoseconds)."""
 
     scope: Scope
     state: State
     why: str
     since_ns: int
+    by: By = "command"
 
 
 _ACTIVE = Standing(NODE, State.ACTIVE, "", 0)
 
 
 class States:
-    """The state of every scope. It only becomes more severe by itself; `resume` is a person's decision."""
+    """The state of every scope. It only becomes more severe by itself; `resume` is a person's decision.
 
-    def __init__(self, now_ns: Callable[[], int], on_change: Callable[[Standing], None] | None = None) -> None:
+    What a command, a breach or a fault set is kept in `store`, and is in force again after a restart until somebody
+    resumes it; what the file says is said by the file each time. `on_error` hears of a store that fails: the state
+    holds in memory all the same.
+    """
+
+    def __init__(
+        self,
+        now_ns: Callable[[], int],
+        on_change: Callable[[Standing], None] | None = None,
+        *,
+        store: LatchStore | None = None,
+        on_error: Callable[[str, Exception], None] | None = None,
+    ) -> None:
         self._now_ns = now_ns
         self._on_change = on_change
-        self._standings: dict[Scope, Standing] = {}
+        self._store = store if store is not None else MemoryLatches()
+        self._on_error = on_error or (lambda _doing, _error: None)
+        self._latched: dict[Scope, Standing] = {}
+        self._of_file: dict[Scope, Standing] = {}
+        self._calm = True  # nothing is other than active
+
+    def restore(self) -> None:
+        """Take up what was latched before a restart. Raises what the store raises, ValueError for a broken record."""
+        for key, text in self._store.load().items():
+            kind, _, name = key.removeprefix(_PREFIX).partition("/")
+            if not key.startswith(_PREFIX):
+                continue
+            record = json.loads(text)
+            standing = Standing(
+                Scope(kind, name),  # type: ignore[arg-type]
+                State(record["state"]),
+                str(record["why"]),
+                int(record["since_ns"]),
+                record["by"],
+            )
+            if standing.state is not State.ACTIVE:
+                self._latched[standing.scope] = standing
+                self._calm = False
+                if self._on_change is not None:
+                    self._on_change(standing)
 
     def get(self, scope: Scope) -> Standing:
-        return self._standings.get(scope) or Standing(scope, State.ACTIVE, "", 0)
+        latched, of_file = self._latched.get(scope), self._of_file.get(scope)
+        if latched is None or of_file is None:
+            return latched or of_file or Standing(scope, State.ACTIVE, "", 0)
+        return of_file if of_file.state.severity > latched.state.severity else latched
 
     def all(self) -> list[Standing]:
         """Every scope that was ever other than active."""
-        return list(self._standings.values())
+        return [self.get(scope) for scope in dict.fromkeys((*self._latched, *self._of_file))]
 
-    def set(self, state: State, *, scope: Scope, why: str) -> bool:
-        """Make a scope more severe. False, and nothing changes, where it already is as severe or more so."""
-        if state.severity <= self.get(scope).state.severity:
+    def set(self, state: State, *, scope: Scope, why: str, by: By = "command") -> bool:
+        """Make a scope more severe. False, and nothing changes, where it already is as severe or more so.
+
+        What the file says and what was latched stand side by side: a breach under a file's `reducing` is still
+        latched once the file no longer says so.
+        """
+        layer = self._of_file if by == "file" else self._latched
+        current = layer.get(scope)
+        if state.severity <= (0 if current is None else current.state.severity):
             return False
-        self._put(Standing(scope, state, why, self._now_ns()))
+        before = self.get(scope)
+        self._put(layer, Standing(scope, state, why, self._now_ns(), by), before)
         return True
 
     def resume(self, *, scope: Scope, why: str) -> bool:
         """Make a scope active again. False where it was."""
-        if self.get(scope).state is State.ACTIVE:
+        before = self.get(scope)
+        if before.state is State.ACTIVE:
             return False
-        self._put(Standing(scope, State.ACTIVE, why, self._now_ns()))
+        self._of_file.pop(scope, None)
+        self._put(self._latched, Standing(scope, State.ACTIVE, why, self._now_ns()), before)
         return True
 
     def severest(self, account: str, strategy: str) -> Standing:
         """The state that an order of this account and strategy stands under."""
-        if not self._standings:
-            return _ACTIVE
-        if all(standing.state is State.ACTIVE for standing in self._standings.values()):
+        if self._calm:
             return _ACTIVE
         scopes = (NODE, Scope("account", account), Scope("strategy", strategy))
         return max((self.get(scope) for scope in scopes), key=lambda standing: standing.state.severity)
 
-    def _put(self, standing: Standing) -> None:
-        self._standings[standing.scope] = standing
-        if self._on_change is not None:
-            self._on_change(standing)
+    def _put(self, layer: dict[Scope, Standing], standing: Standing, before: Standing) -> None:
+        layer[standing.scope] = standing
+        self._calm = all(each.state is State.ACTIVE for each in (*self._latched.values(), *self._of_file.values()))
+        if standing.by != "file":
+            record = {"state": standing.state, "why": standing.why, "since_ns": standing.since_ns, "by": standing.by}
+            try:
+                self._store.save(f"{_PREFIX}{standing.scope.kind}/{standing.scope.name}", json.dumps(record))
+            except Exception as error:  # whatever the store does, the state holds
+                self._on_error(f"keeping the state of {standing.scope}", error)
+        if self._on_change is not None and (now := self.get(standing.scope)).state is not before.state:
+            self._on_change(now)
+
+
+_PREFIX = "state/"
