@@ -118,7 +118,7 @@ class States:
         return [self.get(scope) for scope in dict.fromkeys((*self._latched, *self._of_file))]
 
     def set(self, state: State, *, scope: Scope, why: str, by: By = "command") -> bool:
-        """Make a scope more severe. False, and nothing changes, where it already is as severe or more so.
+        """Make a scope more severe. False where it already is as severe or more so.
 
         What the file says and what was latched stand side by side: a breach under a file's `reducing` is still
         latched once the file no longer says so.
@@ -129,7 +129,7 @@ class States:
             return False
         before = self.get(scope)
         self._put(layer, Standing(scope, state, why, self._now_ns(), by), before)
-        return True
+        return self.get(scope).state is not before.state
 
     def resume(self, *, scope: Scope, why: str) -> bool:
         """Make a scope active again. False where it was."""
