@@ -15,18 +15,10 @@ from runner.config.models import RiskLimits, RunnerConfig, StrategyConfig
 PLANNED: dict[type[BaseModel], frozenset[str]] = {
     RiskLimits: frozenset(
         {
-            "duplicate_window",
             "margin",
-            "max_cancels",
             "max_daily_loss",
             "max_drawdown",
-            "max_fills",
             "max_gross_exposure",
-            "max_open_orders",
-            "max_quote_age",
-            "price_collar",
-            "self_match",
-            "universe",
         }
     ),
     RunnerConfig: frozenset({"actors", "algorithms", "exec_algorithms"}),

@@ -121,6 +121,9 @@ def _collar(value: Any) -> Any:
     return value
 
 
+Collar = Annotated[PriceCollar, BeforeValidator(_collar, json_schema_input_type=Percent | Limit | PriceCollar)]
+
+
 class Universe(Section):
     """What may be opened at all. Over all levels, everything that any of them forbids is forbidden."""
 
@@ -161,7 +164,31 @@ class RiskLimits(Section):
     max_position_notional: Limit | None = Field(
         None, description="Largest value of one instrument's position with its working orders, in USD."
     )
+    price_collar: (
+        Annotated[PriceCollar, BeforeValidator(_collar, json_schema_input_type=Percent | Limit | PriceCollar)] | None
+    ) = Field(
+        None,
+        description="How far above the middle of the quote a buy, or below it a sale, may be filled: `2%`, `0.50` "
+        "(an amount), or both under percent and absolute. Needs a sound quote.",
+    )
+    max_quote_age: Duration | None = Field(
+        None, description="An instrument whose newest quote is older, by venue time, is not opened."
+    )
+    max_open_orders: int | None = Field(None, gt=0, description="How many orders may work at once.")
     max_orders: RateLimit | None = Field(None, description="How many orders may be sent in how long.")
+    max_cancels: RateLimit | None = Field(
+        None, description="How many cancels may be sent in how long. They always pass; more make this level reducing."
+    )
+    max_fills: RateLimit | None = Field(
+        None, description="How many fills there may be in how long; more make this level reducing."
+    )
+    duplicate_window: Duration | None = Field(
+        None, description="The same order again within this time is denied, whether it opens or closes."
+    )
+    self_match: Literal["deny", "allow"] = Field(
+        "allow", description="deny: an order that could trade with one of our own is denied, with the one to cancel."
+    )
+    universe: Universe | None = Field(None, description="What may be opened, and when.")
     state: State = Field(
         "active",
         description="active: all orders; reducing: only what shrinks a position; halted: nothing that opens.",

@@ -12,8 +12,23 @@ class Code(StrEnum):
 
     MAX_ORDER_QTY = "MAX_ORDER_QTY"
     MAX_ORDER_NOTIONAL = "MAX_ORDER_NOTIONAL"
+    PRICE_COLLAR = "PRICE_COLLAR"
+    QUOTE_MISSING = "QUOTE_MISSING"
+    QUOTE_CROSSED = "QUOTE_CROSSED"
+    QUOTE_STALE = "QUOTE_STALE"
     MAX_POSITION_NOTIONAL = "MAX_POSITION_NOTIONAL"
+    MAX_OPEN_ORDERS = "MAX_OPEN_ORDERS"
     MAX_ORDERS = "MAX_ORDERS"
+    MAX_CANCELS = "MAX_CANCELS"
+    """Never a denial's: a cancel always passes, and the state that follows says it."""
+    MAX_FILLS = "MAX_FILLS"
+    """As MAX_CANCELS."""
+    DUPLICATE_ORDER = "DUPLICATE_ORDER"
+    SELF_MATCH = "SELF_MATCH"
+    SYMBOL_DENIED = "SYMBOL_DENIED"
+    NOT_SHORTABLE = "NOT_SHORTABLE"
+    SESSION_CLOSED = "SESSION_CLOSED"
+    ORDER_ILLEGAL = "ORDER_ILLEGAL"
     STATE_HALTED = "STATE_HALTED"
     STATE_REDUCING = "STATE_REDUCING"
     STREAM_DOWN = "STREAM_DOWN"
@@ -40,3 +55,12 @@ def text(number: Decimal) -> str:
     """The number as a person writes it: no exponent and no needless zeros, rounded to six places."""
     written = f"{number:,.6f}".rstrip("0").rstrip(".")
     return "0" if written == "-0" else written
+
+
+def seconds(ns: int | Decimal) -> str:
+    """Nanoseconds as seconds, for people."""
+    return f"{text(Decimal(ns) / 10**9)} s"
+
+
+def percent(fraction: Decimal) -> str:
+    return f"{text(fraction * 100)}%"

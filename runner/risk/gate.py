@@ -17,17 +17,28 @@ from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.core.uuid import UUID4
-from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitOrderList
-from nautilus_trader.model.events import OrderDenied, OrderModifyRejected
+from nautilus_trader.execution.messages import (
+    BatchCancelOrders,
+    CancelAllOrders,
+    CancelOrder,
+    ModifyOrder,
+    SubmitOrder,
+    SubmitOrderList,
+)
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.events import OrderDenied, OrderFilled, OrderModifyRejected
 
-from runner.risk.codes import Code, Denial
-from runner.risk.judge import Candidate, Judge, Subject, working_leg
+from runner.risk.candidate import Candidate, Subject, working_leg
+from runner.risk.codes import Code, Denial, seconds
+from runner.risk.judge import Judge
 from runner.risk.latches import LatchStore
-from runner.risk.limits import LimitsBook
+from runner.risk.limits import LimitsBook, Rate
+from runner.risk.positions import Positions
 from runner.risk.prices import Prices
-from runner.risk.rate import OrderRates
+from runner.risk.rate import Rates
 from runner.risk.reservations import Reservations
 from runner.risk.state import NODE, By, Scope, Standing, State, States
+from runner.risk.universe import Legality
 from runner.risk.working import Working
 
 EXECUTE = "ExecEngine.execute"
@@ -36,6 +47,8 @@ PROCESS = "ExecEngine.process"
 PRIORITY = 100
 
 _log = logging.getLogger(__name__)
+_CANCELS = (CancelOrder, BatchCancelOrders, CancelAllOrders)
+_NO_RULES = LimitsBook().rules("", "")
 
 
 class RiskGate:
@@ -55,6 +68,11 @@ class RiskGate:
     outage : callable, optional
         What keeps an account and a strategy, given by the file's names, from opening anything now: a stream that is
         down, in words. None where all is well.
+    legality : callable, optional
+        Why the venue takes no such order of its instrument, in words; None where it does. (order, instrument)
+    session : callable, optional
+        The exchange's session (pre, core, post, overnight, closed) at a venue time in UNIX nanoseconds; by default
+        told by the time of day in New York, which knows no holidays.
     account_of : callable, optional
         The account of a command; by default told by the order, the command's client, or the venue.
     account_name, strategy_name : callable, optional
@@ -80,6 +98,8 @@ class RiskGate:
         venue_now_ns: Callable[[], int] | None = None,
         route: Callable[[Any], Any] | None = None,
         outage: Callable[[str, str], str | None] | None = None,
+        legality: Legality | None = None,
+        session: Callable[[int], str] | None = None,
         account_of: Callable[[Any], Any] | None = None,
         account_name: Callable[[Any], str] | None = None,
         strategy_name: Callable[[Any], str] | None = None,
@@ -103,21 +123,25 @@ class RiskGate:
         self._inner: Callable[[Any], None] | None = None
         self._displaced: Callable[[Any], None] | None = None
 
-        now_ns = venue_now_ns or clock.timestamp_ns
+        self._now_ns = now_ns = venue_now_ns or clock.timestamp_ns
         self.states = States(now_ns, on_state, store=latches, on_error=self._failed)
         self.reservations = Reservations()
         prices = Prices(cache)
+        self.positions = Positions(cache)
         self.working = Working(self.reservations, cache, lambda order: working_leg(order, prices))
         self.judge = Judge(
             cache=cache,
             limits=limits,
             prices=prices,
+            positions=self.positions,
             working=self.working,
-            rates=OrderRates(),
             states=self.states,
             venue_now_ns=now_ns,
             outage=outage or (lambda _account, _strategy: None),
+            legality=legality,
+            session=session,
         )
+        self._rates = {Code.MAX_CANCELS: Rates(), Code.MAX_FILLS: Rates()}
         self.denied: Counter[Code] = Counter()
         """Orders and modifications denied, by code."""
         self.passed = 0
@@ -145,6 +169,7 @@ class RiskGate:
         self._bus.deregister(EXECUTE, inner)
         self._bus.register(EXECUTE, self.execute)
         self._bus.subscribe("events.order.*", self._on_order_event, priority=PRIORITY)
+        self._bus.subscribe("events.position.*", self._on_position_event, priority=PRIORITY)
         self._inner = execute or inner
         self._displaced = inner
         self.working.load()
@@ -154,6 +179,7 @@ class RiskGate:
         if self._inner is None:
             return
         self._bus.unsubscribe("events.order.*", self._on_order_event)
+        self._bus.unsubscribe("events.position.*", self._on_position_event)
         self._bus.deregister(EXECUTE, self.execute)
         self._bus.register(EXECUTE, self._displaced)
         self._inner = None
@@ -200,6 +226,7 @@ class RiskGate:
             passed = self._modify(command, failure)
         else:
             passed = True  # cancels and queries take no risk
+            self._count_cancels(command)
         if passed:
             self._inner(command)
 
@@ -231,7 +258,7 @@ class RiskGate:
             try:
                 for candidate in candidates:
                     self.reservations.reserve(candidate.order, subject.account_id, candidate.price)
-                self.judge.count(len(orders), subject)
+                self.judge.count(orders, subject)
             except Exception as error:
                 self._failed("reserving room", error)
                 for order in orders:
@@ -258,7 +285,7 @@ class RiskGate:
             denial = self.judge.modify(candidate, command, subject)
             if denial is None:
                 self._expect(candidate, subject)
-                self.judge.count(1, subject)
+                self.judge.count((), subject)
         except Exception as error:
             if failure is None:
                 self._failed("judging a modification", error)
@@ -269,6 +296,46 @@ class RiskGate:
         self._count_denied(denial.code, subject, 1)
         self._reject_modification(command, order, denial)
         return False
+
+    def _count_cancels(self, command: Any) -> None:
+        """Cancels pass whatever happens here; too many of them make their scope reducing."""
+        try:
+            if not isinstance(command, _CANCELS):
+                return
+            subject = self._subject(command)
+            if not subject.rules.cancels:
+                return
+            if isinstance(command, CancelOrder):
+                cancels = 1
+            elif isinstance(command, BatchCancelOrders):
+                cancels = len(command.cancels)
+            else:
+                side = command.order_side
+                cancels = sum(
+                    side in (OrderSide.NO_ORDER_SIDE, order.side)
+                    for order in self._cache.orders_open(
+                        instrument_id=command.instrument_id, strategy_id=command.strategy_id
+                    )
+                )
+            self._runaway(Code.MAX_CANCELS, "cancels", subject.rules.cancels, cancels)
+        except Exception as error:
+            self._failed("counting a cancel", error)
+
+    def _runaway(self, code: Code, what: str, rates: Sequence[tuple[Scope, Rate]], more: int) -> None:
+        """Count, and make every scope whose rate this exceeds reducing."""
+        if not rates or not more:
+            return
+        now_ns = self._now_ns()
+        for each in rates:
+            exceeded = self._rates[code].exceeded((each,), more, now_ns)
+            if exceeded is not None:
+                scope, rate, held = exceeded
+                why = (
+                    f"{code}: {held + more} {what} within {seconds(rate.per_ns)}, "
+                    f"more than the {rate.count} of {scope.section}.{code.lower()}"
+                )
+                self.states.set(State.REDUCING, scope=scope, why=why, by="breach")
+        self._rates[code].count(rates, more, now_ns)
 
     def _expect(self, candidate: Candidate, subject: Subject) -> None:
         before = candidate.before
@@ -354,8 +421,22 @@ class RiskGate:
             denied_here = event.id in self._own_rejections
             self._own_rejections.discard(event.id)
             self.reservations.on_event(event, denied_here=denied_here)
+            if isinstance(event, OrderFilled):
+                self._filled(event)
         except Exception as error:
             self._failed("following an order's event", error)
+
+    def _filled(self, event: Any) -> None:
+        self.positions.on_event(event)
+        if not event.reconciliation:
+            rules = self.limits.rules(self._account_name(event.account_id), self._strategy_name(event.strategy_id))
+            self._runaway(Code.MAX_FILLS, "fills", rules.fills, 1)
+
+    def _on_position_event(self, event: Any) -> None:
+        try:
+            self.positions.on_event(event)
+        except Exception as error:
+            self._failed("following a position", error)
 
     def _failed(self, doing: str, error: Exception) -> None:
         self.errors += 1
@@ -364,16 +445,13 @@ class RiskGate:
     # -- who it is -------------------------------------------------------------------------------------------------
 
     def _nobody(self, command: Any) -> Subject:
-        return Subject(None, command.strategy_id, "", str(command.strategy_id.get_tag()))
+        return Subject(None, command.strategy_id, "", str(command.strategy_id.get_tag()), _NO_RULES)
 
     def _subject(self, command: Any) -> Subject:
         account_id = self._account_of(command)
-        return Subject(
-            account_id,
-            command.strategy_id,
-            "" if account_id is None else self._account_name(account_id),
-            self._strategy_name(command.strategy_id),
-        )
+        account = "" if account_id is None else self._account_name(account_id)
+        strategy = self._strategy_name(command.strategy_id)
+        return Subject(account_id, command.strategy_id, account, strategy, self.limits.rules(account, strategy))
 
     def _find_account(self, command: Any) -> Any:
         """The account that Nautilus will send the command to: by client, by the order, else by the venue."""
@@ -394,10 +472,7 @@ class RiskGate:
         return self._cache.account_id(command.instrument_id.venue)
 
     def _set_states(self, limits: LimitsBook) -> None:
-        levels = [(NODE, limits.top)]
-        levels += [(Scope("account", name), each) for name, each in limits.accounts.items()]
-        levels += [(Scope("strategy", name), each) for name, each in limits.strategies.items()]
-        for scope, each in levels:
+        for scope, each in limits.scopes():
             self.states.set(State(each.state), scope=scope, why=f"{scope.section}.state", by="file")
 
 

@@ -6,64 +6,22 @@ Nothing here touches the message bus or changes anything; gate.py does both.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from runner.risk.codes import Code, Denial, text
+from runner.risk import quotes, self_match, universe
+from runner.risk.candidate import Candidate, Finder, Subject, base_qty, other_price
+from runner.risk.codes import Code, Denial, seconds, text
+from runner.risk.duplicates import Duplicates
 from runner.risk.exposure import ZERO, Leg, Sum, worst_notional
-from runner.risk.limits import Bound, LimitsBook
+from runner.risk.limits import Bound, LimitsBook, Rules
+from runner.risk.positions import Positions
 from runner.risk.prices import Prices
-from runner.risk.rate import OrderRates
+from runner.risk.rate import Rates
 from runner.risk.state import State, States
+from runner.risk.trading_day import TradingDay
+from runner.risk.universe import Legality
 from runner.risk.working import Working
-
-
-@dataclass(slots=True)
-class Subject:
-    """Whose order it is: ids as Nautilus has them, names as the file has them."""
-
-    account_id: Any  # None where the account could not be told
-    strategy_id: Any
-    account: str
-    strategy: str
-
-
-@dataclass(slots=True)
-class Candidate:
-    """An order as it would be. For a modification `before` holds the quantity and the price it has now."""
-
-    order: Any
-    qty: Decimal | None  # whole base quantity; None where it is given in money and no price is known
-    price: Decimal | None  # what one unit is worth
-    before: Candidate | None = None
-    buy: bool = field(init=False)
-    leg: Leg = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.leg = Leg(self.order, (self.qty or ZERO) - self.order.filled_qty.as_decimal(), self.price)
-        self.buy = self.leg.buy
-
-    @property
-    def notional(self) -> Decimal | None:
-        return None if self.qty is None or self.price is None else self.qty * self.price
-
-    @property
-    def words(self) -> str:
-        side = "buy" if self.buy else "sell"
-        qty = "an unknown quantity of" if self.qty is None else text(self.qty)
-        return f"to {side} {qty} {self.order.instrument_id}"
-
-
-class _Orders:
-    """Finds an order among those being judged, else in the cache."""
-
-    def __init__(self, candidates: Sequence[Candidate], cache: Any) -> None:
-        self._own = {candidate.order.client_order_id: candidate.order for candidate in candidates}
-        self._cache = cache
-
-    def get(self, client_order_id: Any) -> Any:
-        return self._own.get(client_order_id) or self._cache.order(client_order_id)
 
 
 class Judge:
@@ -75,112 +33,115 @@ class Judge:
         cache: Any,
         limits: LimitsBook,
         prices: Prices,
+        positions: Positions,
         working: Working,
-        rates: OrderRates,
         states: States,
         venue_now_ns: Callable[[], int],
         outage: Callable[[str, str], str | None],
+        legality: Legality | None = None,
+        session: Callable[[int], str] | None = None,
     ) -> None:
         self.limits = limits
+        self.rates = Rates()
+        self.duplicates = Duplicates()
         self._cache = cache
         self._prices = prices
+        self._positions = positions
         self._working = working
-        self._rates = rates
         self._states = states
         self._venue_now_ns = venue_now_ns
         self._outage = outage
-        self._held: dict[tuple[Any, Any, Any], Decimal] = {}  # the positions that one decision has asked for
+        self._legality = legality
+        self._session = session or TradingDay().session
 
     def candidate(self, order: Any) -> Candidate:
         """The order as it was made."""
         price = self._prices.order(order)
-        return Candidate(order, _base_qty(order, order.quantity, price), price)
+        return Candidate(order, base_qty(order, order.quantity, price), price)
 
     def modified(self, order: Any, command: Any) -> Candidate:
         """The order as the command would make it."""
         price = self._prices.order(order, price=command.price, trigger_price=command.trigger_price)
-        qty = _base_qty(order, command.quantity or order.quantity, price)
+        qty = base_qty(order, command.quantity or order.quantity, price)
         return Candidate(order, qty, price, before=self.candidate(order))
 
     def submit(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
         """Judge an order, or a list as a whole: a denial with the order that it is about, or None."""
+        rules = subject.rules
         reducing = self.reduces(candidates, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
         for candidate in candidates:
-            if (denial := self._order_size(candidate, subject, reducing=reducing)) is not None:
+            denial = self._as_an_order(candidate, subject, reducing=reducing)
+            if denial is None:
+                denial = self._order_size(candidate, rules, reducing=reducing)
+            if denial is not None:
                 return denial, candidate.order
         if reducing:
             return None
-        denied = self._positions(candidates, subject)
-        if denied is None and (denial := self._rate(len(candidates), subject)) is not None:
-            return denial, candidates[0].order
-        return denied
+        for candidate in candidates:
+            if (denial := self._in_this_market(candidate, rules)) is not None:
+                return denial, candidate.order
+        if (denied := self._holdings(candidates, subject)) is not None:
+            return denied
+        denial = self._open_orders(len(candidates), subject) or self._rate(len(candidates), rules)
+        return None if denial is None else (denial, candidates[0].order)
 
     def modify(self, candidate: Candidate, command: Any, subject: Subject) -> Denial | None:
         """Judge a modification by what it adds: one that only takes quantity away always passes."""
-        before = candidate.before
+        before, rules = candidate.before, subject.rules
         assert before is not None
         grows = candidate.qty is None or before.qty is None or candidate.qty > before.qty
-        if not grows and not _other_price(candidate.order, command):
+        repriced = other_price(candidate.order, command)
+        if not grows and not repriced:
             return None
         reducing = self.reduces([candidate], subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial
+        if repriced and rules.self_match is not None and (denial := self._self_match(candidate, subject, command)):
+            return denial
         dearer = candidate.notional is None or before.notional is None or candidate.notional > before.notional
-        if denial := self._order_size(candidate, subject, reducing=reducing, qty=grows, notional=dearer):
+        if denial := self._order_size(candidate, rules, reducing=reducing, qty=grows, notional=dearer):
             return denial
         if reducing:
             return None
-        if (grows or dearer) and (denied := self._positions([candidate], subject)) is not None:
+        if denial := self._in_this_market(candidate, rules, command):
+            return denial
+        if (grows or dearer) and (denied := self._holdings([candidate], subject)) is not None:
             return denied[0]
-        return self._rate(1, subject)
+        return self._rate(1, rules)
 
-    def count(self, orders: int, subject: Subject) -> None:
-        """Count what goes out against the order rates, whether or not it was bound by them."""
-        self._rates.count(self.limits.rates(subject.account, subject.strategy), orders, self._venue_now_ns())
+    def count(self, orders: Sequence[Any], subject: Subject) -> None:
+        """Remember what goes out: for the order rates, whether or not it was bound by them, and against doubles."""
+        rules = subject.rules
+        if rules.orders:
+            self.rates.count(rules.orders, len(orders) or 1, self._venue_now_ns())
+        if rules.duplicates is not None and orders:
+            self.duplicates.passed(orders, rules.duplicates.value, self._venue_now_ns())
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions of the account, together with what already works."""
-        self._held.clear()
         if subject.account_id is None:
             return False
         for candidate in candidates:
             if candidate.qty is None or candidate.order.is_quote_quantity:
                 return False  # money can't be compared with a position for certain
         if len(candidates) == 1:
-            return self._reduces(candidates[0].order.instrument_id, candidates, subject)
-        instruments = {candidate.order.instrument_id for candidate in candidates}
+            return self._reduces(candidates[0].instrument_id, candidates, subject)
+        instruments = {candidate.instrument_id for candidate in candidates}
         return all(self._reduces(instrument_id, candidates, subject) for instrument_id in instruments)
 
     def _reduces(
         self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any = None
     ) -> bool:
-        position = self._position_once(instrument_id, subject.account_id, strategy_id)
-        own = [candidate for candidate in candidates if candidate.order.instrument_id == instrument_id]
+        position = self._positions.qty(instrument_id, subject.account_id, strategy_id)
+        if not position:
+            return False
         buy = position < 0
-        if position == 0 or any(candidate.buy != buy for candidate in own):
+        if any(candidate.buy != buy for candidate in candidates if candidate.instrument_id == instrument_id):
             return False
         closing = self._side(instrument_id, candidates, subject, strategy_id, buy=buy)
         return closing.qty <= abs(position)
-
-    def position(self, instrument_id: Any, account_id: Any, strategy_id: Any = None) -> Decimal:
-        """The account's signed position, or one strategy's share of it, in base units."""
-        positions = self._cache.positions_open(
-            instrument_id=instrument_id, strategy_id=strategy_id, account_id=account_id
-        )
-        held = ZERO
-        for position in positions:
-            held += position.signed_decimal_qty()
-        return held
-
-    def _position_once(self, instrument_id: Any, account_id: Any, strategy_id: Any) -> Decimal:
-        """The same within one decision, looked up once."""
-        key = (instrument_id, account_id, strategy_id)
-        held = self._held.get(key)
-        if held is None:
-            held = self._held[key] = self.position(instrument_id, account_id, strategy_id)
-        return held
 
     def _side(
         self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any, *, buy: bool
@@ -191,16 +152,12 @@ class Judge:
             only = candidates[0]
             if only.buy == buy and only.leg.plain and only.order.client_order_id not in side.plain:
                 return side.plus(only.leg)
-        own = {
-            c.order.client_order_id: c.leg
-            for c in candidates
-            if c.buy == buy and c.order.instrument_id == instrument_id
-        }
+        own = {c.order.client_order_id: c.leg for c in candidates if c.buy == buy and c.instrument_id == instrument_id}
         for client_order_id, leg in own.items():
             working = side.plain.get(client_order_id) or side.special.get(client_order_id)
             if working is not None and working.qty > leg.qty:  # a larger modification is still under way
                 own[client_order_id] = Leg(leg.order, working.qty, leg.price)
-        return side.with_candidates(own, _Orders(candidates, self._cache))
+        return side.with_candidates(own, Finder(candidates, self._cache))
 
     def _may_not_open(self, subject: Subject) -> Denial | None:
         standing = self._states.severest(subject.account, subject.strategy)
@@ -217,18 +174,81 @@ class Judge:
             return Denial(Code.STREAM_DOWN, f"{outage}, so nothing can be opened")
         return None
 
+    def _as_an_order(self, candidate: Candidate, subject: Subject, *, reducing: bool) -> Denial | None:
+        """What holds for every order, those that reduce included."""
+        order, rules = candidate.order, subject.rules
+        if self._legality is not None:
+            illegal = self._legality(order, self._instrument(candidate.instrument_id))
+            if illegal is not None:
+                return Denial(Code.ORDER_ILLEGAL, illegal)
+        if rules.duplicates is not None:
+            denial = self.duplicates.check(order, rules.duplicates, self._venue_now_ns())
+            if denial is not None:
+                return denial
+        return None if rules.self_match is None else self._self_match(candidate, subject, None)
+
+    def _self_match(self, candidate: Candidate, subject: Subject, command: Any) -> Denial | None:
+        others = self._working.side(candidate.instrument_id, subject.account_id, None, buy=not candidate.buy)
+        price = None if command is None else command.price
+        return self_match.check(candidate.order, others, str(subject.rules.self_match), price=price)
+
+    def _in_this_market(self, candidate: Candidate, rules: Rules, command: Any = None) -> Denial | None:
+        """What holds for an order that opens: whether this may be traded, now, at its price."""
+        if rules.universe:
+            instrument = self._instrument(candidate.instrument_id)
+            denial = universe.check(instrument, rules, lambda: self._session(self._venue_now_ns()))
+            if denial is not None:
+                return denial
+        if not rules.quoted:
+            return None
+        return quotes.check(candidate.order, rules, self._prices, self._venue_now_ns(), command=command)
+
+    def _holdings(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
+        """What the account could come to hold: short sales, and the limits on positions."""
+        for candidate in candidates:
+            if candidate.buy:
+                continue
+            held = self._positions.qty(candidate.instrument_id, subject.account_id)
+            side = self._side(candidate.instrument_id, candidates, subject, None, buy=False)
+            instrument = self._instrument(candidate.instrument_id)
+            if (denial := universe.check_short(instrument, subject.rules, held - side.qty)) is not None:
+                return denial, candidate.order
+        return self._position_limits(candidates, subject)
+
+    def _open_orders(self, more: int, subject: Subject) -> Denial | None:
+        for scope, most in subject.rules.open_orders:
+            if scope.kind == "node":
+                working = self._working.count()
+            else:
+                working = self._working.count(
+                    subject.account_id, None if scope.kind == "account" else subject.strategy_id
+                )
+            if working + more > most:
+                return Denial(
+                    Code.MAX_OPEN_ORDERS,
+                    f"{more} more beside {working} that work is over the {most} of {scope.section}.max_open_orders",
+                )
+        return None
+
+    def _instrument(self, instrument_id: Any) -> Any:
+        """Raises LookupError for one that is not in the cache."""
+        instrument = self._cache.instrument(instrument_id)
+        if instrument is None:
+            raise LookupError(f"{instrument_id} is not in the cache")
+        return instrument
+
     def _order_size(
-        self, candidate: Candidate, subject: Subject, *, reducing: bool, qty: bool = True, notional: bool = True
+        self, candidate: Candidate, rules: Rules, *, reducing: bool, qty: bool = True, notional: bool = True
     ) -> Denial | None:
-        bound = self.limits.tightest("max_order_qty", subject.account, subject.strategy) if qty else None
+        bound = rules.order_qty if qty else None
         if bound is not None:
             if candidate.qty is None:
                 return None if reducing else _no_price(candidate, bound)
             if candidate.qty > bound.value:
                 return Denial(Code.MAX_ORDER_QTY, f"{candidate.words} is more than the {_named(bound)}")
-        bound = self.limits.tightest("max_order_notional", subject.account, subject.strategy) if notional else None
+        bound = rules.order_notional if notional else None
         if bound is not None:
-            worth = self._times(candidate.notional, candidate.order.instrument_id)
+            worth = self._times(candidate.notional, candidate.instrument_id)
             if worth is None:
                 return None if reducing else _no_price(candidate, bound)
             if worth > bound.value:
@@ -239,15 +259,17 @@ class Judge:
                 )
         return None
 
-    def _positions(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
-        account = self.limits.of_account("max_position_notional", subject.account)
-        strategy = self.limits.of_strategy("max_position_notional", subject.strategy)
-        for bound, strategy_id in ((account, None), (strategy, subject.strategy_id)):
+    def _position_limits(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
+        rules = subject.rules
+        for bound, strategy_id in (
+            (rules.position_of_account, None),
+            (rules.position_of_strategy, subject.strategy_id),
+        ):
             if bound is None:
                 continue
             seen = set()
             for candidate in candidates:
-                key = (candidate.order.instrument_id, candidate.buy)
+                key = (candidate.instrument_id, candidate.buy)
                 if key in seen:
                     continue
                 seen.add(key)
@@ -264,12 +286,12 @@ class Judge:
         strategy_id: Any,
         bound: Bound,
     ) -> Denial | None:
-        instrument_id = candidate.order.instrument_id
+        instrument_id = candidate.instrument_id
         # All together were found not to reduce the account's positions; one instrument, or a strategy's share, may be.
         alone = strategy_id is None and len(candidates) == 1
         if not alone and self._reduces(instrument_id, candidates, subject, strategy_id):
             return None
-        position = self._position_once(instrument_id, subject.account_id, strategy_id)
+        position = self._positions.qty(instrument_id, subject.account_id, strategy_id)
         side = self._side(instrument_id, candidates, subject, strategy_id, buy=candidate.buy)
         mark = self._prices.market(instrument_id, buy=candidate.buy)
         worst = self._times(worst_notional(position, side, mark, buy=candidate.buy), instrument_id)
@@ -284,45 +306,23 @@ class Judge:
             f"{'buys' if candidate.buy else 'sells'} {text(max(working, ZERO))}), more than the {_named(bound)}",
         )
 
-    def _rate(self, orders: int, subject: Subject) -> Denial | None:
-        rates = self.limits.rates(subject.account, subject.strategy)
-        exceeded = self._rates.exceeded(rates, orders, self._venue_now_ns())
+    def _rate(self, orders: int, rules: Rules) -> Denial | None:
+        if not rules.orders:
+            return None
+        exceeded = self.rates.exceeded(rules.orders, orders, self._venue_now_ns())
         if exceeded is None:
             return None
         scope, rate, held = exceeded
         return Denial(
             Code.MAX_ORDERS,
-            f"{orders} more on top of {held} is over the {rate.count} in {text(Decimal(rate.per_ns) / 10**9)} s that "
+            f"{orders} more on top of {held} is over the {rate.count} in {seconds(rate.per_ns)} that "
             f"{scope.section}.max_orders allows",
         )
 
     def _times(self, notional: Decimal | None, instrument_id: Any) -> Decimal | None:
         """With the contract's multiplier. Raises LookupError for an instrument that is not in the cache."""
-        instrument = self._cache.instrument(instrument_id)
-        if instrument is None:
-            raise LookupError(f"{instrument_id} is not in the cache")
+        instrument = self._instrument(instrument_id)
         return None if notional is None else notional * instrument.multiplier.as_decimal()
-
-
-def working_leg(order: Any, prices: Prices) -> Leg:
-    """What may still be filled of an order that the gate has not judged, at today's prices."""
-    price = prices.order(order)
-    qty = _base_qty(order, order.leaves_qty, price)
-    return Leg(order, order.leaves_qty.as_decimal() if qty is None else qty, price)
-
-
-def _base_qty(order: Any, quantity: Any, price: Decimal | None) -> Decimal | None:
-    qty: Decimal = quantity.as_decimal()
-    if not order.is_quote_quantity:
-        return qty
-    return qty / price if price else None
-
-
-def _other_price(order: Any, command: Any) -> bool:
-    return bool(
-        (command.price is not None and (not order.has_price or command.price != order.price))
-        or (command.trigger_price is not None and command.trigger_price != getattr(order, "trigger_price", None))
-    )
 
 
 def _no_price(candidate: Candidate, bound: Bound) -> Denial:

@@ -1,8 +1,9 @@
 """The limits of a file, by level: the top, an account, a strategy. Over all that apply, the tightest wins.
 
 A limit is measured on what it stands on: an account's limit on a position by the account's own net position (the
-broker nets over strategies), a strategy's by the strategy's own. Limits at the top hold for each account by itself,
-save the order rate, which there counts the orders of the whole node.
+broker nets over strategies), a strategy's by the strategy's own. Limits on money at the top hold for each account by
+itself (a loss also for all of them together); counts of orders, cancels, fills and open orders at the top are those of
+the whole node.
 """
 
 from __future__ import annotations
@@ -13,17 +14,45 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from runner.config.risk import Portion
 from runner.risk.state import NODE, Scope
 
-Amount = Literal["max_order_qty", "max_order_notional", "max_position_notional"]
+Amount = Literal[
+    "max_order_qty",
+    "max_order_notional",
+    "max_position_notional",
+    "collar_percent",
+    "collar_absolute",
+    "max_quote_age_ns",
+    "duplicate_window_ns",
+]
+Counted = Literal["max_orders", "max_cancels", "max_fills"]
+Loss = Literal["max_daily_loss", "max_drawdown"]
+# A limit whose name here is not the file's.
+_KEYS = {
+    "collar_percent": "price_collar",
+    "collar_absolute": "price_collar",
+    "max_quote_age_ns": "max_quote_age",
+    "duplicate_window_ns": "duplicate_window",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` orders within any `per_ns` nanoseconds of venue time."""
+    """At most `count` within any `per_ns` nanoseconds of venue time."""
 
     count: int
     per_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class UniverseLimits:
+    """See `runner.config.risk.Universe`. Symbols may be patterns."""
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    sessions: tuple[str, ...] | None = None
+    shorting: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +64,52 @@ class Limits:
     max_position_notional: Decimal | None = None
     max_orders: Rate | None = None
     state: str = "active"
+    collar_percent: Decimal | None = None
+    """A fraction of the quote's middle."""
+    collar_absolute: Decimal | None = None
+    max_quote_age_ns: int | None = None
+    max_gross_exposure: Portion | None = None
+    max_open_orders: int | None = None
+    max_daily_loss: Portion | None = None
+    max_drawdown: Portion | None = None
+    daily_loss_rearms: str = "manual"
+    max_cancels: Rate | None = None
+    max_fills: Rate | None = None
+    duplicate_window_ns: int | None = None
+    self_match: bool = False
+    """Whether an order that could trade with one of our own is denied."""
+    universe: UniverseLimits | None = None
+    headroom: Decimal | None = None
+    """The fraction of the buying power that is never used; None where margin is not checked."""
 
     @classmethod
     def of(cls, section: Any) -> Limits:
-        """From a section of the file (anything with the same field names); None is no limits at all."""
+        """From a section of the file (`runner.config.risk.RiskLimits`); None is no limits at all."""
         if section is None:
             return cls()
-        rate = section.max_orders
+        collar, universe = section.price_collar, section.universe
         return cls(
             max_order_qty=section.max_order_qty,
             max_order_notional=section.max_order_notional,
             max_position_notional=section.max_position_notional,
-            max_orders=None if rate is None else Rate(rate.count, rate.per // timedelta(microseconds=1) * 1000),
+            max_orders=_rate(section.max_orders),
             state=str(section.state),
+            collar_percent=None if collar is None else collar.percent,
+            collar_absolute=None if collar is None else collar.absolute,
+            max_quote_age_ns=_ns(section.max_quote_age),
+            max_open_orders=section.max_open_orders,
+            max_cancels=_rate(section.max_cancels),
+            max_fills=_rate(section.max_fills),
+            duplicate_window_ns=_ns(section.duplicate_window),
+            self_match=section.self_match == "deny",
+            universe=None
+            if universe is None
+            else UniverseLimits(
+                None if universe.allow is None else tuple(universe.allow),
+                tuple(universe.deny),
+                None if universe.sessions is None else tuple(universe.sessions),
+                universe.shorting,
+            ),
         )
 
 
@@ -59,6 +121,35 @@ class Bound:
     where: str
 
 
+@dataclass(slots=True)
+class Rules:
+    """Everything that binds the orders of one account and strategy, worked out once."""
+
+    order_qty: Bound | None
+    order_notional: Bound | None
+    position_of_account: Bound | None
+    position_of_strategy: Bound | None
+    collar_percent: Bound | None
+    collar_absolute: Bound | None
+    quote_age: Bound | None
+    """In nanoseconds."""
+    duplicates: Bound | None
+    """In nanoseconds."""
+    orders: tuple[tuple[Scope, Rate], ...]
+    cancels: tuple[tuple[Scope, Rate], ...]
+    fills: tuple[tuple[Scope, Rate], ...]
+    open_orders: tuple[tuple[Scope, int], ...]
+    self_match: str | None
+    """Where it stands in the file; None where it is allowed."""
+    universe: tuple[tuple[str, UniverseLimits], ...]
+    """Each with where it stands in the file."""
+    quoted: bool = field(init=False)
+    """Whether an order that opens needs a sound quote."""
+
+    def __post_init__(self) -> None:
+        self.quoted = not (self.collar_percent is None and self.collar_absolute is None and self.quote_age is None)
+
+
 @dataclass(frozen=True, slots=True)
 class LimitsBook:
     """All levels of one node. Accounts and strategies are known by their names in the file."""
@@ -67,10 +158,15 @@ class LimitsBook:
     accounts: Mapping[str, Limits] = field(default_factory=dict)
     strategies: Mapping[str, Limits] = field(default_factory=dict)
     # A book never changes, and is asked the same for every order.
-    _found: dict[tuple[str, ...], Bound | None] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _rates: dict[tuple[str, str], tuple[tuple[Scope, Rate], ...]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _rules: dict[tuple[str, str], Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def rules(self, account: str, strategy: str) -> Rules:
+        """What binds the orders of this account and strategy."""
+        key = (account, strategy)
+        found = self._rules.get(key)
+        if found is None:
+            found = self._rules[key] = self._make(account, strategy)
+        return found
 
     def levels(self, account: str, strategy: str) -> Iterator[tuple[Scope, Limits]]:
         """The levels that an order of this account and strategy stands under, widest first."""
@@ -80,44 +176,71 @@ class LimitsBook:
         if (limits := self.strategies.get(strategy)) is not None:
             yield Scope("strategy", strategy), limits
 
+    def scopes(self) -> Iterator[tuple[Scope, Limits]]:
+        """Every level of the file."""
+        yield NODE, self.top
+        for name, limits in self.accounts.items():
+            yield Scope("account", name), limits
+        for name, limits in self.strategies.items():
+            yield Scope("strategy", name), limits
+
     def tightest(self, name: Amount, account: str, strategy: str) -> Bound | None:
         """The smallest value of one limit over all levels, or None where no level sets it."""
-        key = (name, account, strategy)
-        if key not in self._found:
-            self._found[key] = _smallest(name, self.levels(account, strategy))
-        return self._found[key]
+        return _smallest(name, self.levels(account, strategy))
 
     def of_account(self, name: Amount, account: str) -> Bound | None:
         """The smallest value over the top and the account, the levels that are measured on the account."""
-        key = (name, account)
-        if key not in self._found:
-            levels = (level for level in self.levels(account, "") if level[0].kind != "strategy")
-            self._found[key] = _smallest(name, levels)
-        return self._found[key]
+        return _smallest(name, (level for level in self.levels(account, "") if level[0].kind != "strategy"))
 
     def of_strategy(self, name: Amount, strategy: str) -> Bound | None:
         """The strategy's own value."""
-        key = (name, "", strategy, "own")
-        if key not in self._found:
-            limits = self.strategies.get(strategy)
-            self._found[key] = None if limits is None else _smallest(name, [(Scope("strategy", strategy), limits)])
-        return self._found[key]
+        limits = self.strategies.get(strategy)
+        return None if limits is None else _smallest(name, [(Scope("strategy", strategy), limits)])
 
-    def rates(self, account: str, strategy: str) -> tuple[tuple[Scope, Rate], ...]:
-        """Every order rate that applies: a count per minute and one per hour can't be compared, so all are kept."""
-        key = (account, strategy)
-        found = self._rates.get(key)
-        if found is None:
-            levels = self.levels(account, strategy)
-            found = tuple((scope, limits.max_orders) for scope, limits in levels if limits.max_orders is not None)
-            self._rates[key] = found
-        return found
+    def rates(self, name: Counted, account: str, strategy: str) -> tuple[tuple[Scope, Rate], ...]:
+        """Every rate that applies: a count per minute and one per hour can't be compared, so all are kept."""
+        levels = self.levels(account, strategy)
+        return tuple((scope, rate) for scope, limits in levels if (rate := getattr(limits, name)) is not None)
+
+    def _make(self, account: str, strategy: str) -> Rules:
+        levels = list(self.levels(account, strategy))
+        return Rules(
+            order_qty=self.tightest("max_order_qty", account, strategy),
+            order_notional=self.tightest("max_order_notional", account, strategy),
+            position_of_account=self.of_account("max_position_notional", account),
+            position_of_strategy=self.of_strategy("max_position_notional", strategy),
+            collar_percent=self.tightest("collar_percent", account, strategy),
+            collar_absolute=self.tightest("collar_absolute", account, strategy),
+            quote_age=self.tightest("max_quote_age_ns", account, strategy),
+            # The longest window denies the most.
+            duplicates=_smallest("duplicate_window_ns", levels, largest=True),
+            orders=self.rates("max_orders", account, strategy),
+            cancels=self.rates("max_cancels", account, strategy),
+            fills=self.rates("max_fills", account, strategy),
+            open_orders=tuple(
+                (scope, limits.max_open_orders) for scope, limits in levels if limits.max_open_orders is not None
+            ),
+            self_match=next((f"{scope.section}.self_match" for scope, limits in levels if limits.self_match), None),
+            universe=tuple(
+                (f"{scope.section}.universe", limits.universe)
+                for scope, limits in levels
+                if limits.universe is not None
+            ),
+        )
 
 
-def _smallest(name: Amount, levels: Any) -> Bound | None:
+def _smallest(name: Amount, levels: Any, *, largest: bool = False) -> Bound | None:
     best: Bound | None = None
     for scope, limits in levels:
         value = getattr(limits, name)
-        if value is not None and (best is None or value < best.value):
-            best = Bound(value, f"{scope.section}.{name}")
+        if value is not None and (best is None or (value > best.value if largest else value < best.value)):
+            best = Bound(Decimal(value), f"{scope.section}.{_KEYS.get(name, name)}")
     return best
+
+
+def _rate(section: Any) -> Rate | None:
+    return None if section is None else Rate(section.count, section.per // timedelta(microseconds=1) * 1000)
+
+
+def _ns(length: timedelta | None) -> int | None:
+    return None if length is None else length // timedelta(microseconds=1) * 1000

@@ -13,6 +13,19 @@ class Prices:
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
+        self._quotes: dict[Any, tuple[Any, Decimal | None, Decimal | None, int]] = {}
+
+    def quote(self, instrument_id: Any) -> tuple[Decimal | None, Decimal | None, int]:
+        """Bid, ask and venue time (UNIX nanoseconds) of the newest quote; a side that has the price 0 is None."""
+        quote = self._cache.quote_tick(instrument_id)
+        if quote is None:
+            return None, None, 0
+        known = self._quotes.get(instrument_id)
+        if known is None or known[0] is not quote:  # a decision asks several times for the same
+            bid, ask = quote.bid_price.as_decimal(), quote.ask_price.as_decimal()
+            known = (quote, bid if bid > 0 else None, ask if ask > 0 else None, quote.ts_event)
+            self._quotes[instrument_id] = known
+        return known[1:]
 
     def market(self, instrument_id: Any, *, buy: bool) -> Decimal | None:
         """What a market order would pay or get: the far side of the quote, else the last trade, else a bar's close.
@@ -20,11 +33,8 @@ class Prices:
         A quote's missing side has the price 0. A sale is never taken to be worth less than the last trade: a stub bid
         of a cent, as one sees before the open, must not let a large short sale through.
         """
-        quote = self._cache.quote_tick(instrument_id)
-        far: Decimal | None = None
-        if quote is not None:
-            side: Decimal = (quote.ask_price if buy else quote.bid_price).as_decimal()
-            far = side if side > 0 else None
+        bid, ask, _ = self.quote(instrument_id)
+        far = ask if buy else bid
         if far is not None and buy:
             return far
         last = self._cache.price(instrument_id, PriceType.LAST)

@@ -1,4 +1,4 @@
-"""How many orders were sent in the last so many seconds of venue time."""
+"""How many orders, cancels or fills there were in the last so many seconds of venue time."""
 
 from __future__ import annotations
 
@@ -9,34 +9,42 @@ from runner.risk.limits import Rate
 from runner.risk.state import Scope
 
 
-class OrderRates:
-    """A sliding window for each scope that has a rate. Denied orders are not counted: they were not sent."""
+class Rates:
+    """A sliding window for each scope that has a rate."""
 
     def __init__(self) -> None:
-        self._sent: dict[Scope, deque[int]] = {}
+        self._counted: dict[Scope, deque[int]] = {}
         self._now_ns = 0
 
-    def exceeded(self, rates: Iterable[tuple[Scope, Rate]], orders: int, now_ns: int) -> tuple[Scope, Rate, int] | None:
-        """The first rate that `orders` more would exceed, with how many its window holds; None if none."""
+    def exceeded(self, rates: Iterable[tuple[Scope, Rate]], more: int, now_ns: int) -> tuple[Scope, Rate, int] | None:
+        """The first rate that `more` would exceed, with how many its window holds; None if none."""
         for scope, rate in rates:
             held = self.held(scope, rate, now_ns)
-            if held + orders > rate.count:
+            if held + more > rate.count:
                 return scope, rate, held
         return None
 
-    def count(self, rates: Iterable[tuple[Scope, Rate]], orders: int, now_ns: int) -> None:
-        """Remember that `orders` were sent now."""
+    def count(self, rates: Iterable[tuple[Scope, Rate]], more: int, now_ns: int) -> None:
+        """Remember that so many happened now."""
         for scope, rate in rates:
             self.held(scope, rate, now_ns)
-            self._sent.setdefault(scope, deque()).extend([self._now_ns] * orders)
+            counted = self._counted.get(scope)
+            if counted is None:
+                counted = self._counted[scope] = deque()
+            if more == 1:
+                counted.append(self._now_ns)
+            else:
+                counted.extend([self._now_ns] * more)
 
     def held(self, scope: Scope, rate: Rate, now_ns: int) -> int:
-        """How many orders the scope's window holds."""
+        """How many the scope's window holds."""
         # Venue time is made of stamps from several streams and may step back a little; the window never does.
-        self._now_ns = max(self._now_ns, now_ns)
-        sent = self._sent.get(scope)
-        if not sent:
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
+        counted = self._counted.get(scope)
+        if not counted:
             return 0
-        while sent and sent[0] <= self._now_ns - rate.per_ns:
-            sent.popleft()
-        return len(sent)
+        oldest = self._now_ns - rate.per_ns
+        while counted and counted[0] <= oldest:
+            counted.popleft()
+        return len(counted)

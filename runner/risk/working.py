@@ -6,6 +6,7 @@ before a restart), by the order itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -99,6 +100,10 @@ class Side:
             unpriced > 0 or more.unpriced,
         )
 
+    def resting(self) -> Iterable[Any]:
+        """The orders themselves, those that count by themselves."""
+        return (leg.order for leg in self.plain.values())
+
     def _newest_dearest(self) -> Decimal | None:
         if not self._known:
             self._dearest = max((leg.price for leg in self.plain.values() if leg.price is not None), default=None)
@@ -115,6 +120,7 @@ class Working:
         self._other = other
         self._sides: dict[Key, tuple[Side, Side]] = {}
         self._where: dict[Any, tuple[tuple[Key, Key], bool]] = {}
+        self._counts: Counter[tuple[Any, Any]] = Counter()
         reservations.on_change = self.note
 
     def load(self) -> None:
@@ -131,6 +137,7 @@ class Working:
                 sides[was[1]].drop(client_order_id)
                 if not sides[0] and not sides[1]:
                     del self._sides[key]
+                self._counts[key[1:]] -= 1
         found = self._look(client_order_id)
         if found is None:
             return
@@ -143,7 +150,12 @@ class Working:
         for key in keys:
             sides = self._sides.get(key) or self._sides.setdefault(key, (Side(), Side()))
             sides[leg.buy].put(client_order_id, leg)
+            self._counts[key[1:]] += 1
         self._where[client_order_id] = (keys, leg.buy)
+
+    def count(self, account_id: Any = None, strategy_id: Any = None) -> int:
+        """How many orders work: of one account, of one strategy on it, or of all."""
+        return len(self._where) if account_id is None else self._counts[account_id, strategy_id]
 
     def side(self, instrument_id: Any, account_id: Any, strategy_id: Any, *, buy: bool) -> Side:
         sides = self._sides.get((instrument_id, account_id, strategy_id))

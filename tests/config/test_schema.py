@@ -41,7 +41,7 @@ def test_a_shipped_file_pleases_the_schema_and_the_check(path: Path) -> None:
     [
         "strategies: {s: {klass: a}}",
         "risk: {max_order_qty: -1}",
-        "risk: {price_collar: 2%}",
+        "risk: {price_collar: 2 dollars}",
         "accounts: {main: {broker: alpaca, key: written, secret: here}}",
         "accounts: {main: {broker: alpaca, key: {}, secret: {env: A}}}",
         "node: {http_timeout: 30}",

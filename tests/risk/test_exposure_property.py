@@ -223,7 +223,7 @@ class Desk(RuleBasedStateMachine):
     @invariant()
     def the_gate_knows_the_position_and_keeps_no_room_for_what_is_over(self) -> None:
         assert self.gate.errors == 0
-        assert self.gate.judge.position(IBM, AccountId("ALPACA-001")) == self.position
+        assert self.gate.positions.qty(IBM, AccountId("ALPACA-001")) == self.position
         kept = {
             leg.order.client_order_id.value: leg.qty for leg in self.gate.working.legs(IBM, AccountId("ALPACA-001"))
         }

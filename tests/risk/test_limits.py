@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from types import SimpleNamespace
 
 from runner.risk.limits import Bound, Limits, LimitsBook, Rate
 from runner.risk.state import NODE, Scope
@@ -36,7 +35,7 @@ def test_an_account_and_a_strategy_are_measured_each_by_its_own():
 
 
 def test_every_rate_applies_since_rates_can_not_be_compared():
-    assert [(scope, rate.count) for scope, rate in BOOK.rates("main", "ema")] == [
+    assert [(scope, rate.count) for scope, rate in BOOK.rates("max_orders", "main", "ema")] == [
         (NODE, 60),
         (Scope("strategy", "ema"), 5),
     ]
@@ -45,18 +44,6 @@ def test_every_rate_applies_since_rates_can_not_be_compared():
 def test_a_zero_is_a_limit():
     book = LimitsBook(Limits(max_order_qty=Decimal(0)))
     assert book.tightest("max_order_qty", "", "") == Bound(Decimal(0), "risk.max_order_qty")
-
-
-def test_limits_are_made_of_a_section_of_the_file():
-    section = SimpleNamespace(
-        max_order_qty=Decimal(1),
-        max_order_notional=None,
-        max_position_notional=Decimal("2.5"),
-        max_orders=SimpleNamespace(count=3, per=timedelta(minutes=1)),
-        state="reducing",
-    )
-    assert Limits.of(section) == Limits(Decimal(1), None, Decimal("2.5"), Rate(3, 60_000_000_000), "reducing")
-    assert Limits.of(None) == Limits()
 
 
 def test_a_section_of_the_real_file_is_understood():

@@ -1,0 +1,47 @@
+"""The same order twice within a short time: a double click, a handler that ran twice, a loop gone wild."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from runner.risk.codes import Code, Denial, seconds
+from runner.risk.limits import Bound
+
+_MOST = 4096
+
+
+class Duplicates:
+    """Remembers what passed: by strategy, instrument, side, type, quantity and prices. Denied orders don't count."""
+
+    def __init__(self) -> None:
+        self._passed: dict[tuple[Any, ...], int] = {}
+
+    def check(self, order: Any, bound: Bound, now_ns: int) -> Denial | None:
+        before = self._passed.get(_key(order))
+        if before is None or (age := now_ns - before) >= bound.value:
+            return None
+        return Denial(
+            Code.DUPLICATE_ORDER,
+            f"the same order ({order.info()}) passed {seconds(max(age, 0))} ago, "
+            f"within the {seconds(bound.value)} of {bound.where}",
+        )
+
+    def passed(self, orders: Sequence[Any], window_ns: Decimal, now_ns: int) -> None:
+        if len(self._passed) > _MOST:
+            self._passed = {key: at for key, at in self._passed.items() if now_ns - at < window_ns}
+        for order in orders:
+            self._passed[_key(order)] = now_ns
+
+
+def _key(order: Any) -> tuple[Any, ...]:
+    return (
+        order.strategy_id,
+        order.instrument_id,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.price if order.has_price else None,
+        order.trigger_price if order.has_trigger_price else None,
+    )

@@ -1,0 +1,64 @@
+"""What may be traded at all: symbols, sessions, short sales, and what the venue's own table of orders forbids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+from nautilus_trader.model.enums import AssetClass, InstrumentClass
+
+from runner.risk.codes import Code, Denial, text
+from runner.risk.exposure import ZERO
+from runner.risk.limits import Rules
+
+Legality = Callable[[Any, Any], str | None]
+"""Why the venue takes no such order of this instrument, in words; None where it does. (order, instrument)"""
+
+
+@lru_cache(maxsize=4096)
+def listed(symbol: str, patterns: tuple[str, ...]) -> str | None:
+    """The first pattern that the symbol fits."""
+    return next((pattern for pattern in patterns if fnmatchcase(symbol, pattern)), None)
+
+
+def check(instrument: Any, rules: Rules, session: Callable[[], str]) -> Denial | None:
+    """Whether the instrument may be opened now, in either direction."""
+    symbol: str = instrument.id.symbol.value
+    for where, universe in rules.universe:
+        if (pattern := listed(symbol, universe.deny)) is not None:
+            return Denial(Code.SYMBOL_DENIED, f"{symbol} is denied by `{pattern}` of {where}.deny")
+        if universe.allow is not None and listed(symbol, universe.allow) is None:
+            return Denial(Code.SYMBOL_DENIED, f"{symbol} is not in {where}.allow")
+        if universe.sessions is None or instrument.asset_class == AssetClass.CRYPTOCURRENCY:
+            continue
+        if (now := session()) not in universe.sessions:
+            wanted: Sequence[str] = universe.sessions
+            return Denial(
+                Code.SESSION_CLOSED,
+                f"{symbol} is opened in the sessions {', '.join(wanted)} of {where}.sessions, and it is {now}",
+            )
+    return None
+
+
+def check_short(instrument: Any, rules: Rules, after: Any) -> Denial | None:
+    """Whether the instrument may be held short; `after` is the signed position once all sales are filled.
+
+    Options are not borrowed: what they need when sold is margin's to say.
+    """
+    if after >= ZERO or instrument.instrument_class != InstrumentClass.SPOT:
+        return None
+    symbol = instrument.id.symbol.value
+    becomes = f"it could leave {text(after)} of {symbol}"
+    for where, universe in rules.universe:
+        if not universe.shorting:
+            return Denial(Code.NOT_SHORTABLE, f"{becomes}, and {where}.shorting is false")
+    if instrument.asset_class == AssetClass.CRYPTOCURRENCY:
+        return Denial(Code.NOT_SHORTABLE, f"{becomes}, and crypto can't be sold short")
+    info = instrument.info or {}
+    if info.get("shortable") is False:
+        return Denial(Code.NOT_SHORTABLE, f"{becomes}, and the broker does not lend it")
+    if info.get("easy_to_borrow") is False:
+        return Denial(Code.NOT_SHORTABLE, f"{becomes}, and it is not easy to borrow")
+    return None

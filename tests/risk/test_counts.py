@@ -1,0 +1,235 @@
+"""Rates of cancels and fills, open orders, the same order twice, our own order on the other side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OrderSide, OrderStatus
+from nautilus_trader.model.objects import Price, Quantity
+
+from runner.risk.limits import Limits, LimitsBook, Rate
+from runner.risk.state import NODE, Scope, State
+from tests.risk.conftest import IBM, SECOND
+
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+MINUTE = 60 * SECOND
+
+
+# -- cancels and fills -------------------------------------------------------------------------------------------------
+
+
+def rest(s: Any, orders: list[Any], count: int) -> None:
+    orders.extend(s.limit(BUY, 1, f"{90 + i}.00") for i in range(count))
+
+
+@pytest.mark.parametrize("how", ["each", "batch", "all"])
+@pytest.mark.parametrize(("count", "state"), [(2, State.ACTIVE), (3, State.REDUCING)])
+def test_cancels_always_pass_and_too_many_make_the_scope_reducing(bench, how, count, state):
+    orders: list[Any] = []
+
+    def cancel(s: Any) -> None:
+        if how == "each":
+            for order in orders:
+                s.cancel_order(order)
+        elif how == "batch":
+            s.cancel_orders(orders)
+        else:
+            s.cancel_all_orders(IBM)
+
+    ours, gate, _ = bench.run(
+        lambda s: rest(s, orders, count),
+        cancel,
+        lambda s: s.market(BUY, 1),
+        limits=Limits(max_cancels=Rate(2, MINUTE)),
+    )
+    assert [order.status for order in orders] == [OrderStatus.CANCELED] * count
+    standing = gate.states.get(NODE)
+    assert standing.state is state
+    assert ours.codes() == ([] if state is State.ACTIVE else ["STATE_REDUCING"])
+    if state is State.REDUCING:
+        assert standing.by == "breach"
+        assert standing.why == "MAX_CANCELS: 3 cancels within 60 s, more than the 2 of risk.max_cancels"
+
+
+@pytest.mark.parametrize("orders", [2, 3])
+@pytest.mark.parametrize("scope", [NODE, Scope("account", "ALPACA"), Scope("strategy", "main")])
+def test_too_many_fills_make_their_scope_reducing(bench, scope, orders):
+    fills = Limits(max_fills=Rate(2, MINUTE))
+    book = {
+        "node": LimitsBook(top=fills),
+        "account": LimitsBook(accounts={"ALPACA": fills}),
+        "strategy": LimitsBook(strategies={"main": fills}),
+    }[scope.kind]
+    ours, gate, engine = bench.run(
+        *[lambda s: s.market(BUY, 1)] * orders, lambda s: s.market(BUY, 1), lambda s: s.market(SELL, 2), limits=book
+    )
+    # The third fill is the one over; what reduces passes after it all the same.
+    assert gate.states.get(scope).state is State.REDUCING
+    assert len(ours.denials()) == orders - 2
+    assert engine.portfolio.net_position(IBM) == 1
+
+
+def test_a_fault_while_a_cancel_is_counted_lets_the_cancel_through(bench):
+    orders: list[Any] = []
+
+    def break_it(s: Any) -> None:
+        gates[0]._subject = lambda _command: 1 / 0
+        s.cancel_order(orders[0])
+
+    gates: list[Any] = []
+    _, gate, _ = bench.run(
+        lambda s: rest(s, orders, 1),
+        break_it,
+        limits=Limits(max_cancels=Rate(2, MINUTE)),
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert orders[0].status == OrderStatus.CANCELED
+    assert gate.errors == 1
+
+
+# -- open orders -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["top", "accounts", "strategies"])
+def test_so_many_orders_may_work_and_no_more(bench, where):
+    limit = Limits(max_open_orders=3)
+    book = {
+        "top": LimitsBook(top=limit),
+        "accounts": LimitsBook(accounts={"ALPACA": limit}),
+        "strategies": LimitsBook(strategies={"main": limit}),
+    }[where]
+    orders: list[Any] = []
+    ours, _, _ = bench.run(
+        lambda s: rest(s, orders, 3),
+        lambda s: s.limit(BUY, 1, "80.00"),
+        lambda s: s.cancel_order(orders[0]),
+        lambda s: s.limit(BUY, 1, "80.00"),
+        limits=book,
+    )
+    assert ours.codes() == ["MAX_OPEN_ORDERS"]
+    assert "1 more beside 3 that work is over the 3 of" in ours.denials()[0]
+
+
+def test_a_list_needs_room_for_all_its_orders(bench):
+    ours, _, _ = bench.run(lambda s: s.bracket(BUY, 1, "99.00", "90.00", "110.00"), limits=Limits(max_open_orders=2))
+    assert ours.codes() == ["MAX_OPEN_ORDERS"] * 3
+
+
+def test_what_reduces_needs_no_room(bench):
+    ours, _, engine = bench.run(
+        lambda s: s.market(BUY, 10),
+        lambda s: s.limit(BUY, 1, "80.00"),
+        lambda s: s.market(SELL, 10),
+        limits=Limits(max_open_orders=1),
+    )
+    assert ours.denials() == []
+    assert engine.portfolio.net_position(IBM) == 0
+
+
+# -- the same order twice ----------------------------------------------------------------------------------------------
+
+
+def test_the_same_order_within_the_window_is_denied_and_at_its_end_passes(bench):
+    ours, _, _ = bench.run(
+        lambda s: s.limit(BUY, 1, "90.00"),
+        lambda s: s.limit(BUY, 1, "90.00"),
+        lambda s: s.limit(BUY, 1, "90.00"),
+        limits=Limits(duplicate_window_ns=2 * SECOND),
+    )
+    assert ours.codes() == ["DUPLICATE_ORDER"]
+    assert "passed 1 s ago, within the 2 s of risk.duplicate_window" in ours.denials()[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda s: s.limit(BUY, 2, "90.00"),
+        lambda s: s.limit(BUY, 1, "90.01"),
+        lambda s: s.limit(SELL, 1, "110.00"),
+        lambda s: s.market(BUY, 1),
+    ],
+)
+def test_another_order_is_no_double(bench, other):
+    ours, _, _ = bench.run(lambda s: s.limit(BUY, 1, "90.00"), other, limits=Limits(duplicate_window_ns=MINUTE))
+    assert ours.denials() == []
+
+
+def test_a_double_is_denied_when_it_reduces_too(bench):
+    ours, _, engine = bench.run(
+        lambda s: s.market(BUY, 10),
+        lambda s: s.market(SELL, 4),
+        lambda s: s.market(SELL, 4),
+        limits=Limits(duplicate_window_ns=MINUTE),
+    )
+    assert ours.codes() == ["DUPLICATE_ORDER"]
+    assert engine.portfolio.net_position(IBM) == 6
+
+
+def test_an_order_that_was_denied_does_not_count_as_sent(bench):
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 3),
+        lambda s: s.market(BUY, 3),
+        limits=LimitsBook(Limits(duplicate_window_ns=MINUTE, max_order_qty=2)),
+    )
+    assert ours.codes() == ["MAX_ORDER_QTY"] * 2
+
+
+# -- our own order on the other side -----------------------------------------------------------------------------------
+
+DENY = Limits(self_match=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "denied"),
+    [
+        (lambda s: s.limit(SELL, 1, "101.00"), lambda s: s.limit(BUY, 1, "100.99"), False),
+        (lambda s: s.limit(SELL, 1, "101.00"), lambda s: s.limit(BUY, 1, "101.00"), True),
+        (lambda s: s.limit(SELL, 1, "101.00"), lambda s: s.market(BUY, 1), True),
+        (lambda s: s.limit(BUY, 1, "99.00"), lambda s: s.limit(SELL, 1, "99.01"), False),
+        (lambda s: s.limit(BUY, 1, "99.00"), lambda s: s.limit(SELL, 1, "99.00"), True),
+        (lambda s: s.limit(BUY, 1, "99.00"), lambda s: s.limit(BUY, 1, "99.00"), False),
+        # Part of a list: the venue takes it as one order.
+        (lambda s: s.limit(SELL, 1, "101.00"), lambda s: s.bracket(BUY, 1, "101.00", "90.00", "110.00"), False),
+    ],
+)
+def test_an_order_that_could_trade_with_our_own_is_denied(bench, first, second, denied):
+    ours, gate, _ = bench.run(first, second, limits=DENY)
+    assert ours.codes() == (["SELF_MATCH"] if denied else [])
+    assert gate.errors == 0
+
+
+def test_it_names_what_to_cancel_and_also_holds_for_what_reduces(bench):
+    orders: list[Any] = []
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 10),
+        lambda s: orders.append(s.limit(BUY, 1, "99.00")),
+        lambda s: s.market(SELL, 10),
+        limits=DENY,
+    )
+    (reason,) = ours.denials()
+    assert reason == (
+        f"SELF_MATCH: it could trade with our own order {orders[0].client_order_id} to buy at 99: "
+        "cancel that first (risk.self_match)"
+    )
+
+
+def test_another_strategys_order_on_the_account_is_our_own(bench):
+    ours, _, _ = bench.run(
+        lambda s: None,
+        lambda s: s.market(BUY, 1),
+        limits=DENY,
+        others={"other": [lambda s: s.limit(SELL, 1, "101.00")]},
+    )
+    assert ours.codes() == ["SELF_MATCH"]
+
+
+def test_a_modification_may_not_come_to_meet_our_own_order(bench):
+    orders: list[Any] = []
+    _, gate, _ = bench.run(
+        lambda s: s.limit(SELL, 1, "101.00"),
+        lambda s: orders.append(s.limit(BUY, 1, "99.00")),
+        lambda s: s.modify_order(orders[0], Quantity.from_int(1), Price.from_str("101.00")),
+        limits=DENY,
+    )
+    assert gate.denied == {"SELF_MATCH": 1}

@@ -1,0 +1,109 @@
+"""Symbols, sessions, short sales and the venue's own table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.instruments import Equity
+
+from runner.risk.limits import Limits, LimitsBook, UniverseLimits
+from runner.risk.universe import listed
+from tests.risk.conftest import IBM, equity
+
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+
+
+def universe(**keys: Any) -> Limits:
+    return Limits(universe=UniverseLimits(**keys))
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (universe(allow=("IBM",)), None),
+        (universe(allow=("I*", "MSFT")), None),
+        (universe(allow=("MSFT",)), "IBM is not in risk.universe.allow"),
+        (universe(deny=("MSFT",)), None),
+        (universe(deny=("IB?",)), "IBM is denied by `IB?` of risk.universe.deny"),
+        (universe(allow=("IBM",), deny=("IBM",)), "IBM is denied by `IBM` of risk.universe.deny"),
+    ],
+)
+def test_a_symbol_is_opened_where_the_lists_allow_it(bench, limits, says):
+    ours, gate, _ = bench.run(lambda s: s.market(BUY, 1), limits=limits)
+    assert ours.denials() == ([] if says is None else [f"SYMBOL_DENIED: {says}"])
+    assert gate.errors == 0
+
+
+def test_every_levels_lists_hold(bench):
+    book = LimitsBook(universe(allow=("IBM",)), strategies={"main": universe(deny=("IBM",))})
+    ours, _, _ = bench.run(lambda s: s.market(BUY, 1), limits=book)
+    assert "strategies.main.limits.universe.deny" in ours.denials()[0]
+
+
+def test_patterns_take_the_case_as_it_is_written():
+    assert listed("BTC/USD", ("BTC/*",)) == "BTC/*"
+    assert listed("ibm", ("IBM",)) is None
+
+
+@pytest.mark.parametrize(
+    ("session", "code"), [("core", []), ("post", ["SESSION_CLOSED"]), ("closed", ["SESSION_CLOSED"])]
+)
+def test_a_stock_is_opened_in_the_sessions_of_the_file_and_closed_in_any(bench, session, code):
+    now = ["core"]
+
+    def later(s: Any) -> None:
+        now[0] = session
+        s.market(BUY, 1)
+        s.market(SELL, 1)
+
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 2), later, limits=universe(sessions=("core",)), session=lambda _ns: now[0]
+    )
+    assert ours.codes() == ([] if session == "core" else ["SESSION_CLOSED"])
+
+
+@pytest.mark.parametrize(
+    ("info", "shorting", "says"),
+    [
+        (None, True, None),
+        ({"shortable": True, "easy_to_borrow": True}, True, None),
+        (None, False, "it could leave -1 of IBM, and risk.universe.shorting is false"),
+        ({"shortable": False}, True, "it could leave -1 of IBM, and the broker does not lend it"),
+        (
+            {"shortable": True, "easy_to_borrow": False},
+            True,
+            "it could leave -1 of IBM, and it is not easy to borrow",
+        ),
+    ],
+)
+def test_a_short_sale_needs_an_asset_that_is_lent(bench, info, shorting, says):
+    def prepare(engine: Any, _gate: Any) -> None:
+        values = {**Equity.to_dict(equity()), "info": info}
+        engine.cache.add_instrument(Equity.from_dict(values))
+
+    def through_zero(s: Any) -> None:
+        s.limit(SELL, 1, "101.00")  # from here on one may be sold
+        s.limit(SELL, 2, "101.00")
+
+    ours, gate, _ = bench.run(
+        lambda s: s.market(BUY, 2), through_zero, limits=universe(shorting=shorting), prepare=prepare
+    )
+    assert ours.denials() == ([] if says is None else [f"NOT_SHORTABLE: {says}"])
+    assert gate.errors == 0
+
+
+def test_what_the_venue_does_not_take_is_denied_even_when_it_reduces(bench):
+    def legality(order: Any, instrument: Any) -> str | None:
+        assert instrument.id == IBM
+        return "a market order of 7 is illegal" if order.quantity == 7 else None
+
+    ours, _, _ = bench.run(lambda s: s.market(BUY, 10), lambda s: s.market(SELL, 7), legality=legality)
+    assert ours.denials() == ["ORDER_ILLEGAL: a market order of 7 is illegal"]
+
+
+def test_a_fault_in_the_venues_table_denies(bench):
+    ours, gate, _ = bench.run(lambda s: s.market(BUY, 10), legality=lambda _order, _instrument: 1 / 0)
+    assert ours.codes() == ["GATE_ERROR"]
+    assert gate.errors == 1
