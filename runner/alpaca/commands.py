@@ -6,11 +6,15 @@ import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from nautilus_trader.model.enums import OrderType
+
 from runner._engine import Accepted, EngineError, Rejected, Unknown
-from runner.alpaca.crossings import Refusal
+from runner.alpaca.groups import Group
 from runner.alpaca.lanes import Lanes
 from runner.alpaca.models import Order, WireError, decode
-from runner.alpaca.orders import decimal_text, denial, replace_body, sub_penny, submit_body
+from runner.alpaca.orders import asset_of, decimal_text, price_fault, replace_body, submit_body
+from runner.alpaca.preparing import intent_of
 from runner.alpaca.through_zero import is_opposed
 from runner.alpaca.tracking import Part, Replacement, Tracked
 
@@ -40,32 +44,10 @@ class Commands:
 
     # -- submit ---------------------------------------------------------------------------------------
 
-    def prepare(self, order: Any, params: dict[str, Any] | None) -> Tracked | str:
-        """Everything up to the sending, without waiting for anything: the order to send, or why it is denied."""
-        instrument = self._client.instrument(order.instrument_id)
-        if instrument is None:
-            return f"NO_INSTRUMENT: {order.instrument_id} is not loaded; name it in the provider's load_ids"
-        reason = denial(order, instrument, params)
-        if reason is not None:
-            return reason
-        if self._tracker.get(order.client_order_id.value) is not None:
-            return f"DUPLICATE_ID: {order.client_order_id} was sent before; ids are unique for ever"
-        tracked = Tracked(order, params)
-        planned = self._client.crossings.plan(tracked)
-        if isinstance(planned, Refusal):
-            return planned.reason
-        opens = planned.later > 0 or not is_opposed(tracked.side, self._client.crossings.position(tracked.symbol))
-        if opens and not self._client.ready and self._client.config.when_down == "deny":
-            return "STREAM_DOWN: the trade-updates stream is down, and this order would open a position"
-        self._tracker.add(tracked)
-        tracked.held = planned.later
-        if planned.now > 0:
-            self._tracker.add_part(tracked, Part(tracked.id, planned.now))
-        return tracked
-
     async def submit(self, tracked: Tracked) -> None:
-        """Send a prepared order, or let it wait for its position to close."""
-        self._emit.submitted(tracked)
+        """Send a prepared order with all that belongs to it, or let it wait for its position to close."""
+        for one in tracked.group.orders if tracked.group else (tracked,):
+            self._emit.submitted(one)
         if tracked.part is None:
             self._client.log.info(f"{tracked.id} waits: the position of {tracked.symbol} is being closed")
             self._client.crossings.release(tracked.symbol)
@@ -84,18 +66,30 @@ class Commands:
         async with self.lanes.lane(tracked.symbol):
             if tracked.closed or part.done:
                 return
-            body = submit_body(
-                tracked.order,
-                tracked.symbol,
-                qty=part.qty,
-                client_order_id=part.client_order_id,
-                extended_hours=bool(tracked.params.get("extended_hours")),
-            )
+            body = self._body(tracked, part)
             part.sent = True
             part.heard_at = asyncio.get_running_loop().time()
             outcome = await self._client.http.post("/v2/orders", body)
             self._on_submitted(tracked, part, outcome)
         self._client.touched(account=False)
+
+    def _body(self, tracked: Tracked, part: Part) -> bytes:
+        group = tracked.group
+        if group is not None and group.is_multi_leg:
+            return msgspec.json.encode(group.body(part))
+        return submit_body(
+            tracked.order,
+            tracked.symbol,
+            qty=tracked.notional if tracked.notional is not None else part.qty,
+            client_order_id=part.client_order_id,
+            extended_hours=bool(tracked.params.get("extended_hours")),
+            position_intent=intent_of(
+                tracked,
+                self._client.crossings.position(tracked.symbol),
+                self._client.instrument(tracked.instrument_id),
+            ),
+            more=group.body(part) if group is not None else None,
+        )
 
     def _on_submitted(self, tracked: Tracked, part: Part, outcome: Outcome) -> None:
         if isinstance(outcome, Accepted):
@@ -133,6 +127,9 @@ class Commands:
             self._client.log.warning(f"{tracked.id} has ended already; there is nothing to cancel")
             return
         tracked.cancel_requested = True
+        if tracked.group is not None and tracked.group.head is not tracked:
+            await self._cancel_member(tracked, tracked.group)
+            return
         tracked.held = Decimal(0)
         part = tracked.part
         if part is None or part.done or not part.sent:
@@ -140,11 +137,22 @@ class Commands:
                 part.done = True
             self._tracker.close(tracked)
             self._emit.canceled(tracked)
+            self._client.updates.end_members(tracked, "canceled", 0, "before it was sent")
             self._client.crossings.note_failure(tracked, "canceled", "before it was sent")
             self._client.crossings.release(tracked.symbol)
             return
         await part.settled.wait()
         await self.cancel_part(tracked, part)
+
+    async def _cancel_member(self, tracked: Tracked, group: Group) -> None:
+        """A leg: of several contracts none ends alone; an exit does once it is known, and the venue ends the others."""
+        head, part = group.head, tracked.part
+        if not head.closed and (group.is_multi_leg or head.part is None or not head.part.sent):
+            await self.cancel(head)
+            return
+        if part is not None:
+            await part.settled.wait()
+            await self.cancel_part(tracked, part)
 
     async def cancel_part(self, tracked: Tracked, part: Part) -> None:
         """One DELETE. A 204 says only that it was asked for; the event comes by the stream."""
@@ -204,10 +212,19 @@ class Commands:
 
     # -- modify ---------------------------------------------------------------------------------------
 
-    async def modify(self, tracked: Tracked, quantity: Any, price: Any, trigger_price: Any) -> None:
+    async def modify(
+        self, tracked: Tracked, quantity: Any, price: Any, trigger_price: Any, params: dict[str, Any] | None = None
+    ) -> None:
         """One PATCH. The order stands anew when the stream says `replaced`; a refusal leaves it as it was."""
-        part = tracked.part
-        reason = self._unmodifiable(tracked, part, quantity, price, trigger_price)
+        part, group = tracked.part, tracked.group
+        if group is not None and part is not None and not part.sent and group.head.part is not None:
+            await group.head.part.settled.wait()
+        try:
+            trail = None if (given := (params or {}).get("trail")) is None else Decimal(str(given))
+        except ArithmeticError:
+            self._emit.modify_rejected(tracked, f"trail {given!r} is no number")
+            return
+        reason = self._unmodifiable(tracked, part, quantity, price, trigger_price, trail)
         if reason is not None or part is None:
             self._emit.modify_rejected(tracked, reason or "it has not been sent")
             return
@@ -222,6 +239,7 @@ class Commands:
             price=price,
             trigger_price=trigger_price,
             qty=quantity.as_decimal() if quantity is not None else part.qty,
+            trail=trail,
         )
         async with self.lanes.lane(tracked.symbol):
             if tracked.closed or part.done or part.replacement is not None:
@@ -234,8 +252,9 @@ class Commands:
                 client_order_id=wanted.client_order_id,
                 # What filled under earlier ids is in our quantity, and may not be in the venue's.
                 qty=wanted.qty - (part.qty - (part.shown_qty or part.qty)) if wanted.qty != part.qty else None,
-                limit_price=price.as_decimal() if price is not None else None,
+                limit_price=price.as_decimal() * tracked.price_sign if price is not None else None,
                 stop_price=trigger_price.as_decimal() if trigger_price is not None else None,
+                trail=trail,
             )
             outcome = await self._client.http.patch(f"/v2/orders/{part.order_id}", body)
         self._client.touched(account=False)
@@ -261,6 +280,7 @@ class Commands:
             else:
                 wanted.order_id, wanted.shown_qty = order.id, order.qty
                 self._tracker.note_order_id(tracked, part, order.id)
+                self._client.updates.legs.learn(tracked, order)
                 return
         elif isinstance(outcome, Rejected):
             if BURNT_ID not in outcome.message:
@@ -279,10 +299,18 @@ class Commands:
         self._client.settler.watch_replacement(tracked, part, wanted)
 
     def _unmodifiable(
-        self, tracked: Tracked, part: Part | None, quantity: Any, price: Any, trigger_price: Any
+        self,
+        tracked: Tracked,
+        part: Part | None,
+        quantity: Any,
+        price: Any,
+        trigger_price: Any,
+        trail: Decimal | None,
     ) -> str | None:
         if tracked.closed:
             return f"{tracked.id} has ended already"
+        if (reason := self._fixed(tracked, quantity, trail)) is not None:
+            return reason
         if tracked.held > 0 or len(tracked.parts) > 1:
             return "an order that crosses zero can't be modified; cancel it and send another"
         if part is None or not part.sent:
@@ -295,6 +323,7 @@ class Commands:
             and price == getattr(order, "price", None)
             and tracked.quantity == quantity
             and trigger_price is None
+            and trail is None
         ):
             return "nothing would change"
         for name, value in (("price", price), ("trigger_price", trigger_price)):
@@ -302,8 +331,27 @@ class Commands:
                 continue
             if getattr(order, name, None) is None:
                 return f"a {order.type_string()} order has no {name}"
-            if (reason := sub_penny(name, value.as_decimal())) is not None:
+            asset = asset_of(order, self._client.instrument(tracked.instrument_id)) if tracked.is_head else "stock"
+            if (reason := price_fault(name, value.as_decimal(), asset)) is not None:
                 return reason
         if quantity is not None and quantity.as_decimal() <= tracked.filled:
             return f"QUANTITY: {decimal_text(tracked.filled)} are filled already; the new quantity must be more"
+        return None
+
+    @staticmethod
+    def _fixed(tracked: Tracked, quantity: Any, trail: Decimal | None) -> str | None:
+        """What Alpaca lets nobody change in this kind of order."""
+        group, trailing = tracked.group, tracked.order.order_type == OrderType.TRAILING_STOP_MARKET
+        if tracked.notional is not None:
+            return "Alpaca replaces no orders by dollars; cancel it and send another"
+        if tracked.is_leg:
+            return "a leg of a multi-leg order can't be modified by itself; cancel the order and send another"
+        if group is not None and group.kind == "oto":
+            return "Alpaca replaces no OTO orders; cancel it and send another"
+        if group is not None and not group.is_multi_leg and quantity is not None and quantity != tracked.quantity:
+            return f"only the prices of a {group.kind} order can be modified; cancel it and send another"
+        if quantity is not None and quantity != tracked.quantity and quantity.as_decimal() % 1 + tracked.qty % 1:
+            return "Alpaca changes no fractional quantities; cancel it and send another"
+        if trail is not None and (not trailing or not trail.is_finite() or trail <= 0):
+            return "the param trail is a trailing stop's new distance: dollars or per cent, as it was sent"
         return None

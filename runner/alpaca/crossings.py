@@ -103,3 +103,4 @@ class Crossings:
         reason = f"CLOSE_FAILED: {tracked.id} waited for the position {position} {tracked.symbol} to close, but {why}"
         self._tracker.close(tracked)
         self._client.emitter.rejected(tracked, reason)
+        self._client.updates.end_members(tracked, "rejected", 0, reason)

@@ -56,6 +56,8 @@ class Emitter:
 
     def submitted(self, tracked: Tracked) -> None:
         """On its way."""
+        if tracked.is_silent:
+            return
         self._client.generate_order_submitted(**self._ids(tracked), ts_event=self._client.now_ns())
 
     def accepted(self, tracked: Tracked, order_id: str, ts_ns: int) -> None:
@@ -64,14 +66,29 @@ class Emitter:
             return
         tracked.accepted = True
         venue_order_id = tracked.venue_order_id = VenueOrderId(order_id)
+        if tracked.is_silent:
+            return
         self._client.generate_order_accepted(
             **self._ids(tracked), venue_order_id=venue_order_id, ts_event=self._ts(ts_ns)
         )
 
     def updated(
-        self, tracked: Tracked, order_id: str, ts_ns: int, *, price: Any = None, trigger_price: Any = None
+        self,
+        tracked: Tracked,
+        order_id: str,
+        ts_ns: int,
+        *,
+        price: Any = None,
+        trigger_price: Any = None,
+        in_shares: bool = False,
     ) -> None:
-        """The order stands as `tracked.quantity` under `order_id`. Prices that are None stay as they are."""
+        """The order stands as `tracked.quantity` under `order_id`. Prices that are None stay as they are.
+
+        `in_shares`: an order by dollars has a quantity of shares from now on.
+        """
+        if tracked.is_silent:
+            tracked.venue_order_id = VenueOrderId(order_id)
+            return
         if tracked.order.order_type != OrderType.MARKET:
             # Nautilus's market orders keep their first id whatever an update says, and refuse events with another.
             tracked.venue_order_id = VenueOrderId(order_id)
@@ -83,10 +100,13 @@ class Emitter:
             trigger_price=trigger_price if trigger_price is not None else getattr(tracked.order, "trigger_price", None),
             ts_event=self._ts(ts_ns),
             venue_order_id_modified=True,
+            is_quote_quantity=False if in_shares else None,
         )
 
     def rejected(self, tracked: Tracked, reason: str, ts_ns: int = 0) -> None:
         """Refused by the venue, or known never to have arrived. One that has filled in part is canceled instead."""
+        if tracked.is_silent:
+            return
         if tracked.filled > 0:
             self._client.log.warning(f"The rest of {tracked.id} ended: {reason}")
             self.canceled(tracked, ts_ns)
@@ -95,24 +115,32 @@ class Emitter:
 
     def canceled(self, tracked: Tracked, ts_ns: int = 0) -> None:
         """Ended unfilled or partly filled."""
+        if tracked.is_silent:
+            return
         self._client.generate_order_canceled(
             **self._ids(tracked), venue_order_id=tracked.venue_order_id, ts_event=self._ts(ts_ns)
         )
 
     def expired(self, tracked: Tracked, ts_ns: int = 0) -> None:
         """Ended by its time in force."""
+        if tracked.is_silent:
+            return
         self._client.generate_order_expired(
             **self._ids(tracked), venue_order_id=tracked.venue_order_id, ts_event=self._ts(ts_ns)
         )
 
     def modify_rejected(self, tracked: Tracked, reason: str, ts_ns: int = 0) -> None:
         """The venue refused a modification."""
+        if tracked.is_silent:
+            return
         self._client.generate_order_modify_rejected(
             **self._ids(tracked), venue_order_id=tracked.venue_order_id, reason=reason, ts_event=self._ts(ts_ns)
         )
 
     def cancel_rejected(self, tracked: Tracked, reason: str, ts_ns: int = 0) -> None:
         """The venue refused a cancellation, and the order still works."""
+        if tracked.is_silent:
+            return
         self._client.generate_order_cancel_rejected(
             **self._ids(tracked), venue_order_id=tracked.venue_order_id, reason=reason, ts_event=self._ts(ts_ns)
         )
@@ -122,6 +150,8 @@ class Emitter:
         instrument = self._client.instrument(tracked.instrument_id)
         late = tracked.closed
         tracked.filled += fill.qty
+        if tracked.is_silent and tracked.is_head:
+            return  # It stands for several orders of Nautilus's, each of which has its fills.
         if instrument is None:
             self.lost_fills += 1
             self._client.log.error(f"A fill of {tracked.id} has no instrument {tracked.instrument_id}: {fill}")
@@ -137,7 +167,7 @@ class Emitter:
             order_side=tracked.order.side,
             order_type=tracked.order.order_type,
             last_qty=exact_quantity(fill.qty, instrument.size_precision),
-            last_px=exact_price(fill.price, instrument.price_precision),
+            last_px=exact_price(fill.price * tracked.price_sign, instrument.price_precision),
             quote_currency=USD,
             commission=NO_COMMISSION,
             liquidity_side=LiquiditySide.TAKER if taker else LiquiditySide.NO_LIQUIDITY_SIDE,

@@ -24,6 +24,7 @@ from runner.alpaca.external import External
 from runner.alpaca.fills import FillLedger
 from runner.alpaca.models import Activity, Order, WireError, decode_update
 from runner.alpaca.patrol import Patrol
+from runner.alpaca.preparing import Preparing
 from runner.alpaca.providers import AlpacaInstrumentProvider
 from runner.alpaca.reconcile import GapFill
 from runner.alpaca.reports import Reports
@@ -83,6 +84,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.gaps = GapFill(self)
         self.settler = Settler(self)
         self.patrol = Patrol(self)
+        self.preparing = Preparing(self)
         self.commands = Commands(self, serial=config.serial)
         self.book = AccountBook(self)
         self._shared = shared
@@ -134,6 +136,10 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
     def instrument(self, instrument_id: Any) -> Any:
         """The instrument, from the cache or the provider; None where neither has it."""
         return self._cache.instrument(instrument_id) or self.provider.find(instrument_id)
+
+    def last_quote(self, instrument_id: Any) -> Any:
+        """The newest quote in the cache, None where there is none."""
+        return self._cache.quote_tick(instrument_id)
 
     def unsettled(self) -> set[Any]:
         """Client order ids of unknown outcomes, and of orders that wait for a close."""

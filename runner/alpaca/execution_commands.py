@@ -19,6 +19,7 @@ class CommandsMixin:
 
     config: Any
     commands: Any
+    preparing: Any
     emitter: Any
     tracker: Tracker
     fills: Any
@@ -59,7 +60,7 @@ class CommandsMixin:
         if not self._approved(command):
             self.emitter.denied(order, "GATE_BYPASSED: this order did not pass the risk gate")
             return
-        prepared = self.commands.prepare(order, command.params)
+        prepared = self.preparing.one(order, command.params)
         self._arrived(order)
         if isinstance(prepared, str):
             self.emitter.denied(order, prepared)
@@ -68,24 +69,15 @@ class CommandsMixin:
 
     async def _submit_order_list(self, command: Any) -> None:
         orders = command.order_list.orders
-        reason = None if self._approved(command) else "GATE_BYPASSED: this list did not pass the risk gate"
-        prepared: list[Tracked] = []
-        for order in orders:
-            if reason is not None:
-                break
-            made = self.commands.prepare(order, command.params)
-            if isinstance(made, str):
-                reason = f"{made} (order {order.client_order_id} of the list {command.order_list.id})"
-            else:
-                prepared.append(made)
-        if reason is not None:
-            for tracked in prepared:
-                self.tracker.forget(tracked)
-            for order in orders:
-                self.emitter.denied(order, reason)
-            return
+        prepared: list[Tracked] | str = "GATE_BYPASSED: this list did not pass the risk gate"
+        if self._approved(command):
+            prepared = self.preparing.several(orders, command.params)
         for order in orders:
             self._arrived(order)
+        if isinstance(prepared, str):
+            for order in orders:
+                self.emitter.denied(order, prepared)
+            return
         await asyncio.gather(*(self.commands.submit(tracked) for tracked in prepared))
 
     async def _modify_order(self, command: Any) -> None:
@@ -105,7 +97,7 @@ class CommandsMixin:
                 self.now_ns(),
             )
             return
-        await self.commands.modify(tracked, command.quantity, command.price, command.trigger_price)
+        await self.commands.modify(tracked, command.quantity, command.price, command.trigger_price, command.params)
 
     async def _cancel_order(self, command: Any) -> None:
         tracked = self._tracked(command) or await self._arrival(command.client_order_id)
@@ -134,7 +126,7 @@ class CommandsMixin:
         for order in self._cache.orders_open(instrument_id=command.instrument_id, strategy_id=command.strategy_id):
             adopted = self._adopt(order) if self.tracker.get(order.client_order_id.value) is None else None
             chosen += [adopted] if adopted is not None else []
-        await asyncio.gather(*(self.commands.cancel(tracked) for tracked in chosen))
+        await asyncio.gather(*(self.commands.cancel(tracked) for tracked in _one_a_group(chosen)))
 
     async def _batch_cancel_orders(self, command: Any) -> None:
         await asyncio.gather(*(self._cancel_order(cancel) for cancel in command.cancels))
@@ -193,3 +185,19 @@ class CommandsMixin:
         if not self.fills.booked_qty(order.venue_order_id.value):
             self.fills.seed(order.venue_order_id.value, tracked.filled)
         return tracked
+
+
+def _one_a_group(chosen: list[Tracked]) -> list[Tracked]:
+    """Of orders that the venue ends together, the head alone, or the first where that has ended."""
+    heads = {tracked.group.head.id for tracked in chosen if tracked.group is not None and tracked.is_head}
+    kept: list[Tracked] = []
+    seen: set[str] = set()
+    for tracked in chosen:
+        group = tracked.group
+        if group is not None and not tracked.is_head:
+            if group.head.id in heads | seen:
+                tracked.cancel_requested = True  # Should the head fill first, it is canceled by itself then.
+                continue
+            seen.add(group.head.id)
+        kept.append(tracked)
+    return kept

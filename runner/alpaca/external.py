@@ -26,6 +26,9 @@ class External:
     def on_update(self, update: TradeUpdate) -> None:
         """A trade update of an order that is not ours."""
         order = update.order
+        if not order.symbol:
+            self._client.updates.legs.book_fills(update)
+            return  # A multi-leg order as a whole: its legs are orders of their own.
         if update.event in ("fill", "partial_fill") and update.qty and update.price is not None:
             fill = self._fill(order, update.qty, update.price, update.ts_ns)
             self._report_order(order, filled_before=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 
@@ -12,7 +12,9 @@ from decimal import Decimal
 class Fill:
     """One execution. `qty` is positive (shares), `price` in USD, `venue_ts_ns` UNIX nanoseconds.
 
-    `external`: not of an order of this node. `inferred`: known only from an order's cumulative figures.
+    `external`: not of an order of this node. `inferred`: known only from an order's cumulative figures. One of a
+    multi-leg order as a whole has no symbol, and is of units: its legs' fills move cash and positions. `fee_qty` is
+    what was taken of the asset itself, `fee_usd` of the proceeds (pairs only).
     """
 
     symbol: str
@@ -24,11 +26,13 @@ class Fill:
     venue_ts_ns: int
     external: bool
     inferred: bool
+    fee_qty: Decimal = Decimal(0)
+    fee_usd: Decimal = Decimal(0)
 
     @property
     def signed_qty(self) -> Decimal:
-        """Change of the position."""
-        return self.qty if self.side == "buy" else -self.qty
+        """Change of the position, fees taken off."""
+        return (self.qty if self.side == "buy" else -self.qty) - self.fee_qty
 
 
 @dataclass(slots=True)
@@ -156,39 +160,17 @@ class FillLedger:
         price = fill.price
         if avg_price is not None:
             derived = ((avg_price * filled_qty - covered.notional) / missing).quantize(Decimal("0.0001"))
-            price = derived if derived > 0 else avg_price
+            price = derived if derived > 0 or not fill.symbol else avg_price
         covered.add(Decimal(0), filled_qty)
-        self.inferred += 1
-        inferred = Fill(
-            fill.symbol,
-            fill.side,
-            missing,
-            price,
-            fill.order_id,
-            fill.client_order_id,
-            fill.venue_ts_ns,
-            fill.external,
-            True,
-        )
+        self.inferred += bool(fill.symbol)
+        inferred = replace(fill, qty=missing, price=price, inferred=True)
         return self._append(inferred, missing, covered)
 
     def _append(self, fill: Fill, qty: Decimal, covered: _Covered) -> Fill:
-        booked = (
-            fill
-            if qty == fill.qty
-            else Fill(
-                fill.symbol,
-                fill.side,
-                qty,
-                fill.price,
-                fill.order_id,
-                fill.client_order_id,
-                fill.venue_ts_ns,
-                fill.external,
-                fill.inferred,
-            )
-        )
+        booked = fill if qty == fill.qty else replace(fill, qty=qty)
         covered.notional += booked.qty * booked.price
+        if not booked.symbol:
+            return booked
         self._fills.append(booked)
         for listener in self._listeners:
             listener(booked)

@@ -93,6 +93,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     filled_avg_price: Decimal | None = None
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    hwm: Decimal | None = None
+    ratio_qty: Decimal | None = None
+    position_intent: str | None = None
     replaces: str | None = None
     replaced_by: str | None = None
     created_at: str | None = None
@@ -122,6 +127,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return timestamp_ns(self.submitted_at or self.created_at)
 
 
+class LegFill(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg's execution in a trade update of a multi-leg order."""
+
+    order_id: str
+    symbol: str = ""
+    qty: Decimal
+    price: Decimal
+    execution_id: str | None = None
+    timestamp: str | None = None
+
+
 class TradeUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """A message of the trade-updates stream. `qty` and `price` are this execution's, `position_qty` is signed."""
 
@@ -134,6 +150,7 @@ class TradeUpdate(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal | None = None
     qty: Decimal | None = None
     position_qty: Decimal | None = None
+    legs: list[LegFill] | None = None
 
     @property
     def ts_ns(self) -> int:

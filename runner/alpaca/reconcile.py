@@ -90,7 +90,8 @@ class GapFill:
         return [order for order_id in unknown if (order := await self._rest.order(order_id)) is not None]
 
     async def _apply_all(self, orders: dict[str, Order], fills: list[Activity], asked_at: float) -> None:
-        for order in sorted(orders.values(), key=lambda order: order.submitted_ns):
+        # Heads before their legs, which are known by them.
+        for order in sorted(orders.values(), key=lambda order: (order.submitted_ns, not order.legs)):
             await self.apply(order, asked_at, [fill for fill in fills if fill.order_id == order.id])
         self._book([fill for fill in fills if fill.order_id not in orders])
 
@@ -102,11 +103,18 @@ class GapFill:
     async def _apply_one(self, order: Order, asked_at: float, fills: Sequence[Activity] = ()) -> None:
         """An order as it was read at `asked_at` (loop time). Its activities come first, so that nothing is guessed."""
         updates = self._client.updates
+        if updates.legs.awaits(order):
+            return  # Its head tells whose it is, and is asked for.
         updates.learn(order)
         self._book(fills)
+        if order.order_class == "mleg":
+            for leg in order.legs or ():
+                await self._apply_one(leg, asked_at)
         for attempt in range(ACTIVITY_TRIES):
             if self._ledger.is_complete(order.id, order.filled_qty) or not updates.is_of_this_life(order):
                 break
+            if not order.symbol:
+                break  # A multi-leg order as a whole: its legs have the activities.
             if attempt:
                 await asyncio.sleep(self._client.config.lookup_delay_min_s)
             after_ns = order.submitted_ns - int(self._client.config.overlap_s * NANOS)
@@ -141,6 +149,9 @@ class GapFill:
         for replaced in await self._replaced(order):
             await self._apply_one(replaced, asked_at)
         await self._apply_one(order, asked_at, fills)
+        if order.order_class != "mleg":
+            for leg in order.legs or ():
+                await self.apply(leg, asked_at)
         found = self._client.find(order)
         if order.status == "replaced" and order.replaced_by and found and order.replaced_by not in found[1].order_ids:
             newer = await self._rest.order(order.replaced_by)

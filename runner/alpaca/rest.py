@@ -44,11 +44,14 @@ class TradingRest:
 
     async def order(self, order_id: str) -> Order | None:
         """One order by the venue's id; None where there is none."""
-        return await self._one(f"/v2/orders/{quote(order_id, safe='')}", [])
+        return await self._one(f"/v2/orders/{quote(order_id, safe='')}", [("nested", "true")])
 
     async def order_by_client_id(self, client_order_id: str) -> Order | None:
         """One order by the client's id; None where there is none."""
-        return await self._one("/v2/orders:by_client_order_id", [("client_order_id", client_order_id)])
+        found = await self._one("/v2/orders:by_client_order_id", [("client_order_id", client_order_id)])
+        if found is None or found.legs or found.order_class in ("", "simple"):
+            return found
+        return await self.order(found.id) or found  # That look-up does not nest.
 
     async def _one(self, path: str, params: list[tuple[str, str]]) -> Order | None:
         try:

@@ -9,10 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from runner.alpaca.fills import FillLedger
+from runner.alpaca.groups import STOP_LOSS, TAKE_PROFIT, Group
 from runner.alpaca.orders import side_text
 from runner.alpaca.symbols import symbol_of
 
 ZERO = Decimal(0)
+EXITS = (TAKE_PROFIT, STOP_LOSS)
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class Replacement:
     price: Any
     trigger_price: Any
     qty: Decimal
+    #: A trailing stop's new distance, in the unit that it has.
+    trail: Decimal | None = None
     order_id: str | None = None
     unknown: bool = False
     #: The quantity that the replacing order shows.
@@ -69,18 +73,27 @@ class Part:
 
 
 class Tracked:
-    """One order of a strategy. Quantities are shares."""
+    """One order of a strategy, or a leg of one that Nautilus has no order for. Quantities are shares or contracts."""
 
-    def __init__(self, order: Any, params: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, order: Any, params: dict[str, Any] | None = None, *, symbol: str | None = None, is_silent: bool = False
+    ) -> None:
         self.order = order
         self.params = params or {}
         self.client_order_id = order.client_order_id
         self.strategy_id = order.strategy_id
         self.instrument_id = order.instrument_id
-        self.symbol = symbol_of(order.instrument_id)
+        self.symbol = symbol_of(order.instrument_id) if symbol is None else symbol
         self.side = side_text(order.side)
         self.quantity = order.quantity
         self.qty: Decimal = order.quantity.as_decimal()
+        #: Dollars that it is for, where its quantity is not given in shares; `qty` is an estimate then.
+        self.notional: Decimal | None = self.qty if order.is_quote_quantity else None
+        #: The Alpaca order of which it is a part, and what it is there for.
+        self.group: Group | None = None
+        self.role = ""
+        #: Nautilus has no such order: nothing but fills is told of it.
+        self.is_silent = is_silent
         self.parts: list[Part] = []
         #: Shares that wait for the position to be closed.
         self.held: Decimal = ZERO
@@ -102,6 +115,21 @@ class Tracked:
     def part(self) -> Part | None:
         """The Alpaca order that stands now."""
         return self.parts[-1] if self.parts else None
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it is sent by itself: no leg of another order."""
+        return self.group is None or self.group.head is self
+
+    @property
+    def price_sign(self) -> int:
+        """-1 where what Nautilus calls a price is the negative of what Alpaca does: a spread that is sold."""
+        return self.group.sign if self.group is not None and self.group.head is self else 1
+
+    @property
+    def is_leg(self) -> bool:
+        """Whether it is one leg of a multi-leg order, whose end is its head's."""
+        return self.group is not None and self.group.is_multi_leg and self.group.head is not self
 
     @property
     def is_unknown(self) -> bool:
@@ -188,7 +216,7 @@ class Tracker:
         return [
             tracked
             for tracked in self._open.values()
-            if tracked.instrument_id == instrument_id and tracked.strategy_id == strategy_id
+            if tracked.instrument_id == instrument_id and tracked.strategy_id == strategy_id and not tracked.is_silent
         ]
 
     def forget(self, tracked: Tracked) -> None:
@@ -203,17 +231,37 @@ class Tracker:
         self.disowned.add(part.client_order_id)
 
     def working(self, symbol: str, side: str) -> Decimal:
-        """Shares of this side that are at the venue, or on their way there."""
-        return sum(
-            (
-                max(ZERO, part.qty - part.filled(self._ledger))
-                for tracked in self.open_of(symbol)
-                if tracked.side == side
-                for part in tracked.parts
-                if not part.done
-            ),
-            ZERO,
-        )
+        """Shares of this side that are at the venue, or on their way there.
+
+        Exits count once they work, and of those that cancel each other only the largest.
+        """
+        total = ZERO
+        exits: dict[Group, Decimal] = {}
+        for tracked in self.open_of(symbol):
+            if tracked.side != side:
+                continue
+            leaves = sum(
+                (max(ZERO, part.qty - part.filled(self._ledger)) for part in tracked.parts if not part.done), ZERO
+            )
+            if tracked.group is None or tracked.role not in EXITS:
+                total += leaves
+            elif tracked.group.is_entered:
+                exits[tracked.group] = max(exits.get(tracked.group, ZERO), leaves)
+        return total + sum(exits.values(), ZERO)
+
+    def group_awaiting(self, symbol: str, order_class: str) -> Group | None:
+        """A group of this class one of whose legs, of this symbol, has no id yet; None where there is none."""
+        for tracked in self._open.values():
+            group = tracked.group
+            if (
+                group is not None
+                and group.head is tracked
+                and group.kind == order_class
+                and symbol in group.symbols
+                and group.has_unmapped()
+            ):
+                return group
+        return None
 
     def unsettled(self) -> list[Tracked]:
         """Orders whose outcome is unknown, or that hold shares back."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner.alpaca.emit import exact_price, exact_quantity
 from runner.alpaca.fills import Fill, trade_id_text
+from runner.alpaca.legs import Legs
 from runner.alpaca.models import Activity, Order, TradeUpdate
 from runner.alpaca.tracking import Part, Tracked
 
@@ -50,6 +51,7 @@ class Updates:
         self._emit = client.emitter
         self._tracker = client.tracker
         self._ledger = client.fills
+        self.legs = Legs(client)
         self.unknown_events = 0
 
     def on_update(self, update: TradeUpdate) -> None:
@@ -57,7 +59,8 @@ class Updates:
         order = update.order
         found = self._client.find(order)
         if found is None:
-            self._client.external.on_update(update)
+            if not self.legs.hold(update):
+                self._client.external.on_update(update)
             return
         tracked, part = found
         part.heard_at, part.looks = asyncio.get_running_loop().time(), 0
@@ -70,6 +73,8 @@ class Updates:
             self.known(tracked, part, order, update.ts_ns)
         if update.event in FILLS:
             self._on_fill(update, tracked, part)
+        elif tracked.is_leg:
+            return  # It ends, and is replaced, with its head.
         elif update.event in ENDS:
             self.end(tracked, part, order, update.event, update.ts_ns)
         elif update.event == "replaced":
@@ -89,6 +94,8 @@ class Updates:
             part.shown_qty = order.qty
         if not tracked.closed and order.status != "rejected" and part is tracked.part and order.id == part.order_id:
             self._emit.accepted(tracked, order.id, ts_ns)
+        if order.status != "rejected":
+            self.legs.learn(tracked, order)
 
     def _known(self, tracked: Tracked, part: Part, order_id: str) -> None:
         if part.order_id is None:
@@ -102,13 +109,18 @@ class Updates:
         if update.qty is None or update.price is None:
             self._client.repair(order.id, f"a {update.event} of {tracked.id} came without quantity or price")
             return
+        if update.legs:
+            self.legs.book_fills(update)
         fill = self._fill(order, update.qty, update.price, update.ts_ns, external=False)
-        self.book(tracked, fill, cum_qty=order.filled_qty, execution_id=update.execution_id)
+        last = update.event == "fill" or order.status == "filled"
+        self.book(tracked, fill, cum_qty=order.filled_qty, execution_id=update.execution_id, last=last)
         if not self._ledger.is_complete(order.id, order.filled_qty):
             self._client.repair(order.id, f"{tracked.id} has filled {order.filled_qty}, of which a part was not told")
+        elif not self.legs.are_complete(tracked):
+            self._client.repair(order.id, f"{tracked.id} has filled {order.filled_qty}, not all of its legs were told")
         elif order.status == "filled":
             if order.id == part.order_id:
-                self._finish(tracked, part)
+                self.finish(tracked, part)
             else:
                 self._client.repair(order.id, f"{order.id} filled, which is not the one that stands for {tracked.id}")
 
@@ -135,17 +147,41 @@ class Updates:
         )
         if found is None:
             self._client.external.on_fill(fill, cum_qty=activity.cum_qty, execution_id=None)
-        elif self.book(found[0], fill, cum_qty=activity.cum_qty, execution_id=None):
+        elif self.book(
+            found[0], fill, cum_qty=activity.cum_qty, execution_id=None, last=activity.leaves_qty == Decimal(0)
+        ):
             self._client.log.warning(f"A fill of {found[0].id} was missed by the stream and found by REST: {fill}")
 
-    def book(self, tracked: Tracked, fill: Fill, *, cum_qty: Decimal, execution_id: str | None) -> bool:
-        """Book a fill and tell of it, unless it is booked already."""
+    def book(
+        self, tracked: Tracked, fill: Fill, *, cum_qty: Decimal, execution_id: str | None, last: bool = False
+    ) -> bool:
+        """Book a fill and tell of it, unless it is booked already. `last`: its order has filled whole with it."""
         booked = self._ledger.book(fill, cum_qty=cum_qty, execution_id=execution_id)
         if booked is None:
             return False
-        self._emit.filled(tracked, booked, trade_id_text(fill.order_id, cum_qty))
-        self._client.touched()
+        self._tell_fill(tracked, booked, trade_id_text(fill.order_id, cum_qty), last=last)
         return True
+
+    def _tell_fill(self, tracked: Tracked, booked: Fill, trade_id: str, *, last: bool) -> None:
+        if tracked.notional is not None:
+            self._size(tracked, booked, last=last)
+        self._emit.filled(tracked, booked, trade_id)
+        self.legs.after_fill(tracked)
+        self._client.touched()
+
+    def _size(self, tracked: Tracked, booked: Fill, *, last: bool) -> None:
+        """An order by dollars: how many shares it is of is told with its fills, and sure with the last."""
+        part, instrument = tracked.part, self._client.instrument(tracked.instrument_id)
+        if part is None or instrument is None or tracked.notional is None:
+            return
+        step = Decimal(1).scaleb(-instrument.size_precision)
+        filled = tracked.filled + booked.qty
+        rest = max(Decimal(0), tracked.notional - filled * booked.price) / booked.price if booked.price else Decimal(0)
+        qty = filled if last else filled + max(step, rest.quantize(step))
+        tracked.qty = part.qty = qty
+        tracked.quantity = exact_quantity(qty, instrument.size_precision)
+        self._emit.accepted(tracked, booked.order_id, booked.venue_ts_ns)
+        self._emit.updated(tracked, part.order_id or booked.order_id, booked.venue_ts_ns, in_shares=True)
 
     def end(self, tracked: Tracked, part: Part, order: Order, status: str, ts_ns: int, reason: str = "") -> None:
         """The venue ended a part. Where fills of it are missing, those are fetched before it is told."""
@@ -154,9 +190,13 @@ class Updates:
         if not self._ledger.is_complete(order.id, order.filled_qty):
             self._client.repair(order.id, f"{tracked.id} ended {status} with fills that were not told")
             return
-        self._finish(tracked, part, status, ts_ns, reason or f"the venue ended it as {status}")
+        if not self.legs.are_complete(tracked):
+            self._client.repair(order.id, f"{tracked.id} ended {status}, and not all fills of its legs were told")
+            return
+        self.finish(tracked, part, status, ts_ns, reason or f"the venue ended it as {status}")
 
-    def _finish(self, tracked: Tracked, part: Part, status: str = "filled", ts_ns: int = 0, reason: str = "") -> None:
+    def finish(self, tracked: Tracked, part: Part, status: str = "filled", ts_ns: int = 0, reason: str = "") -> None:
+        """A part has ended, and every fill of it is booked."""
         if part.done:
             return  # Told twice; another part may work by now.
         part.done, part.unknown, part.cancel_unknown = True, False, False
@@ -173,6 +213,7 @@ class Updates:
                         self._emit.canceled(tracked, ts_ns)
             else:
                 self._tell_end(tracked, status, ts_ns, reason)
+        self.legs.after_end(tracked, status, ts_ns, reason)
         if status != "filled":
             self._client.crossings.note_failure(tracked, status, reason)
         self._client.crossings.release(tracked.symbol)
@@ -190,14 +231,15 @@ class Updates:
     def refused(self, tracked: Tracked, part: Part, reason: str) -> None:
         """The venue refused a part, or it is certain that it never got it."""
         if not part.done:
-            self._finish(tracked, part, "rejected", 0, reason)
+            self.finish(tracked, part, "rejected", 0, reason)
 
     def cancel_refused(self, tracked: Tracked, part: Part, reason: str, ts_ns: int = 0) -> None:
         """A cancel came to nothing, and the order works on. Told once for what was asked once."""
         part.cancel_unknown, part.canceling_since = False, None
-        if tracked.cancel_requested and not tracked.closed:
-            tracked.cancel_requested = False
-            self._emit.cancel_rejected(tracked, reason, ts_ns)
+        for one in tracked.group.orders if tracked.group else (tracked,):
+            if one.cancel_requested and not one.closed:
+                one.cancel_requested = False
+                self._emit.cancel_rejected(one, reason, ts_ns)
 
     def learn(self, order: Order) -> None:
         """An order was read: if it is one of ours whose reply was lost, its id is kept, and its fills find it."""
@@ -209,6 +251,10 @@ class Updates:
             self._learn_replacement(found[0], found[1], order)
         elif found[1].order_id is None and order.replaces is None:
             self._known(found[0], found[1], order.id)
+            if order.status != "rejected":
+                self.legs.learn(found[0], order)
+        elif order.id == found[1].order_id:
+            self.legs.learn(found[0], order)
 
     def _learn_replacement(self, tracked: Tracked, part: Part, order: Order) -> None:
         self._note_replacement(tracked, part, order)
@@ -225,6 +271,10 @@ class Updates:
             or self._ledger.knows(order.id)
             or self._client.find(order) is not None
         )
+
+    def end_members(self, head: Tracked, status: str, ts_ns: int, reason: str) -> None:
+        """A head that was never sent has ended, and so have those that would have come with it."""
+        self.legs.end_members(head, status, ts_ns, reason)
 
     # -- replacements -------------------------------------------------------------------------------
 
@@ -296,7 +346,7 @@ class Updates:
             tracked,
             order.id,
             ts_ns,
-            price=None if limit is None else exact_price(limit, precision),
+            price=None if limit is None else exact_price(limit * tracked.price_sign, precision),
             trigger_price=None if stop is None else exact_price(stop, precision),
         )
 
@@ -347,13 +397,16 @@ class Updates:
         else:
             self.known(tracked, part, order, order.submitted_ns)
         self._infer(tracked, part, order)
+        if tracked.is_leg:
+            return  # It ends with its head.
         self._look_at_cancel(tracked, part, order, asked_at)
         if order.status == "replaced":
             part.replaced_ids.add(order.id)
             if order.id == part.order_id:
                 self._client.follow(tracked, part, order.replaced_by)
         elif order.status == "filled" and order.id == part.order_id:
-            self._finish(tracked, part)
+            if self.legs.are_complete(tracked):
+                self.finish(tracked, part)
         elif order.status in ENDS:
             self.end(tracked, part, order, order.status, order.last_ns)
 
@@ -379,9 +432,10 @@ class Updates:
         fill = self._fill(order, order.filled_qty, price, order.last_ns, external=False)
         booked = self._ledger.infer(fill, filled_qty=order.filled_qty, avg_price=order.filled_avg_price)
         if booked is not None:
-            self._client.log.error(f"A fill of {tracked.id} had to be inferred from its order: {booked}")
-            self._emit.filled(tracked, booked, trade_id_text(order.id, order.filled_qty, inferred=True))
-            self._client.touched()
+            if order.symbol:
+                self._client.log.error(f"A fill of {tracked.id} had to be inferred from its order: {booked}")
+            trade_id = trade_id_text(order.id, order.filled_qty, inferred=bool(order.symbol))
+            self._tell_fill(tracked, booked, trade_id, last=order.status == "filled")
 
     def _fill(self, order: Order, qty: Decimal, price: Decimal, ts_ns: int, *, external: bool) -> Fill:
         side = "buy" if order.side == "buy" else "sell"
