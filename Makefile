@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 ENGINE_SOURCES := Cargo.toml Cargo.lock $(shell find engine_rs -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/fuzz/*')
 
 SCHEDULES ?= 1000
+SECONDS ?= 60
 
-.PHONY: help setup run test test-fast chaos check fmt bench lock clean
+.PHONY: help setup run test test-fast chaos fuzz check fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +39,9 @@ test-fast: setup ## the Python tests that take no servers
 
 chaos: setup ## a thousand seeded schedules of faults: no order lost, none sent twice (SCHEDULES=n for another number)
 	RUNNER_CHAOS_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q --timeout 3600 tests/alpaca/test_chaos.py
+
+fuzz: ## fuzz the parsers, a minute each (SECONDS=n for longer); needs cargo-fuzz and a nightly compiler
+	tools/fuzz $(SECONDS)
 
 check: setup ## lint, types, formats, import contracts, stubs against the binary
 	$(BIN)/ruff check .

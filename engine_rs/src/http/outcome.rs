@@ -59,7 +59,8 @@ pub fn judge(status: u16, body: Bytes, request_id: Option<String>, needs_body: b
 }
 
 pub fn is_json(body: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(body).is_ok()
+    // What is skipped is not looked into, so that text which is not UTF-8 would pass.
+    std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 /// Alpaca's `{"code", "message"}`, or what can be said about anything else: a proxy's page, an empty body.

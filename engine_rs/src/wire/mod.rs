@@ -5,6 +5,8 @@ pub mod frame;
 pub mod history;
 pub mod json;
 pub mod msgpack;
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
 pub mod tick;
 pub mod time;
 

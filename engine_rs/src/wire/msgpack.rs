@@ -233,8 +233,16 @@ pub fn encode(value: &serde_json::Value, out: &mut Vec<u8>) {
         Json::Null => out.push(0xc0),
         Json::Bool(value) => out.push(if *value { 0xc3 } else { 0xc2 }),
         Json::Number(number) => {
-            out.push(0xcb);
-            out.extend(number.as_f64().unwrap_or(0.0).to_be_bytes());
+            if let Some(whole) = number.as_i64() {
+                out.push(0xd3);
+                out.extend(whole.to_be_bytes());
+            } else if let Some(whole) = number.as_u64() {
+                out.push(0xcf);
+                out.extend(whole.to_be_bytes());
+            } else {
+                out.push(0xcb);
+                out.extend(number.as_f64().unwrap_or(0.0).to_be_bytes());
+            }
         }
         Json::String(text) => {
             header(out, text.len(), (0xa0, 31), 0xda, 0xdb);
