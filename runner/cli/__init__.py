@@ -17,6 +17,8 @@ COMMANDS = {
 app = App(
     name="runner",
     help="One YAML file becomes a guarded, observable trading node. `runner FILE` runs it.",
+    # Markdown would cost every --help a library that takes longer to load than all the rest.
+    help_format="plaintext",
     result_action="return_int_as_exit_code_else_zero",
 )
 for _name, _help in COMMANDS.items():

@@ -6,10 +6,9 @@ Sources: docs.alpaca.markets "Margin and Short Selling" (the maintenance table),
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from runner.exchange.assets import Asset
 from runner.exchange.broker.activities import Activities
@@ -31,6 +30,16 @@ SHORT_MAINTENANCE: Final = (
     (Decimal("5.00"), Decimal("2.50"), Decimal(1)),
     (None, Decimal("5.00"), Decimal("0.3")),
 )
+
+
+class Valuation(Protocol):
+    """What the books ask the market."""
+
+    def mark(self, symbol: str) -> Decimal:
+        """What one share is worth now."""
+
+    def asset(self, symbol: str) -> Asset | None:
+        """What it is."""
 
 
 def maintenance_margin(qty: Decimal, price: Decimal, *, marginable: bool = True) -> Decimal:
@@ -170,12 +179,17 @@ class Account:
         return found.qty if found is not None else ZERO
 
     def open_orders(self, symbol: str | None = None, *, without: Order | None = None) -> list[Order]:
-        """Open orders in the order of submission; `without` leaves out the one that is about to be replaced."""
-        return [o for o in self._open.values() if symbol in {None, o.symbol} and o is not without]
+        """Open orders in the order of submission; `without` leaves out the family of the one that is about to be
+        replaced.
+        """
+        if without is None and symbol is None:
+            return list(self._open.values())
+        left_out = () if without is None else without.family
+        return [o for o in self._open.values() if symbol in {None, o.symbol} and o not in left_out]
 
     def holding_orders(self, symbol: str, *, without: Order | None = None) -> list[Order]:
         """Open orders that close the position and so hold its shares."""
-        return [o for o in self.open_orders(symbol, without=without) if not o.opens]
+        return [o for o in self.open_orders(symbol, without=without) if o.holds]
 
     def add_order(self, order: Order) -> None:
         """An order that was accepted: from now on its client order id is burnt."""
@@ -208,14 +222,12 @@ class Account:
         self.cash -= amount
         self.fees += amount
 
-    def figures(
-        self, mark: Callable[[str], Decimal], asset: Callable[[str], Asset | None], *, less_reserved: bool = True
-    ) -> Figures:
+    def figures(self, prices: Valuation, *, less_reserved: bool = True) -> Figures:
         """Equity, margins and buying powers at the marks given."""
         long_value = short_value = initial = maintenance = ZERO
         for symbol, position in self.positions.items():
-            price = mark(symbol)
-            found = asset(symbol)
+            price = prices.mark(symbol)
+            found = prices.asset(symbol)
             marginable = found is None or found.marginable
             value = position.qty * price
             long_value += max(value, ZERO)
@@ -241,9 +253,9 @@ class Account:
             non_marginable_buying_power=max(min(self.cash, excess) - reserved, ZERO),
         )
 
-    def roll_day(self, mark: Callable[[str], Decimal], asset: Callable[[str], Asset | None]) -> None:
+    def roll_day(self, prices: Valuation) -> None:
         """The close of a trading day: today's figures become `last_…`, positions enter the next day at the close."""
-        now = self.figures(mark, asset, less_reserved=False)
+        now = self.figures(prices, less_reserved=False)
         self.last_equity, self.last_maintenance = now.equity, now.maintenance
         for symbol, position in self.positions.items():
-            position.day_cost = position.qty * mark(symbol)
+            position.day_cost = position.qty * prices.mark(symbol)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from runner.exchange.broker.accounts import Account
+from runner.exchange.broker.groups import take_place
 from runner.exchange.broker.lifecycle import Lifecycle
 from runner.exchange.broker.matching import (
     Portions,
@@ -17,7 +18,7 @@ from runner.exchange.broker.matching import (
     shares_of,
     trail,
 )
-from runner.exchange.broker.orders import Order
+from runner.exchange.broker.orders import EXITS, Order
 from runner.exchange.broker.sessions import Sessions
 from runner.exchange.calendar import Session
 from runner.exchange.market import Market, Quote, Trade
@@ -60,10 +61,7 @@ class Book:
 
     def start(self, account: Account, order: Order) -> None:
         """Route an order whose session is on, and match it against the quote that stands."""
-        if order.status == "accepted":
-            self._life.simple(account, order, "pending_new")
-        self._revalue(account, order)
-        self._life.simple(account, order, "new")
+        self._route(account, order)
         quote = self._market.quote(order.symbol)
         if quote is not None and self._is_live(quote):
             self._match(account, order, quote)
@@ -109,9 +107,7 @@ class Book:
         for orders in list(self._orders.values()):
             for account, order in list(orders.values()):
                 if order.status == "accepted" and may_trade(order, session):
-                    self._life.simple(account, order, "pending_new")
-                    self._revalue(account, order)
-                    self._life.simple(account, order, "new")
+                    self._route(account, order)
 
     def now_or_never(self, account: Account, order: Order) -> None:
         """IOC and FOK: what did not trade at the quote that stands is cancelled."""
@@ -124,6 +120,17 @@ class Book:
         self._sweep(order.symbol)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _route(self, account: Account, order: Order) -> None:
+        """To the venue; with an order that is an exit itself goes the other one."""
+        if order.status == "accepted":
+            self._life.simple(account, order, "pending_new")
+        self._revalue(account, order)
+        self._life.simple(account, order, "new")
+        if order.role in EXITS:
+            for leg in order.legs:
+                if leg.status == "held" and order.open:
+                    self._route(account, leg)
 
     def _is_live(self, quote: Quote) -> bool:
         session = self._market.session()
@@ -164,6 +171,7 @@ class Book:
             return
         order.replaced_by = replacement.id
         self._life.simple(account, order, "replaced")
+        take_place(order, replacement)
         self._life.simple(account, replacement, "new")
 
     def _expire(self, now_ns: int) -> None:
@@ -174,6 +182,8 @@ class Book:
             if order.open and order.expires_ns <= now_ns
         ]
         for expires_ns, account, order in sorted(due, key=lambda row: row[0]):
+            if not order.open:  # it ended with another of its family
+                continue
             replacement = self._undecided.pop(order.id, None)
             if replacement is not None and replacement.open:
                 self._life.simple(account, replacement, "rejected")

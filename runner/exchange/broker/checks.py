@@ -12,8 +12,8 @@ from typing import Final
 
 from runner.exchange.assets import Asset
 from runner.exchange.broker.accounts import MARGIN_MINIMUM_EQUITY, ZERO, Account, Figures
-from runner.exchange.broker.legality import OrderRequest
 from runner.exchange.broker.orders import Order
+from runner.exchange.broker.request import OrderRequest
 from runner.exchange.broker.wire import text
 from runner.exchange.calendar import Session
 from runner.exchange.errors import forbidden, unprocessable
@@ -79,11 +79,13 @@ def check_opposite_opening(
 
 
 def check_wash_trade(account: Account, request: OrderRequest, *, without: Order | None = None) -> None:
-    """An order that could trade with one's own on the other side. Trailing stops are exempt."""
+    """An order that could trade with one's own on the other side. Trailing stops and the legs of complex orders are
+    exempt.
+    """
     if request.type == "trailing_stop":
         return
     for other in account.open_orders(request.symbol, without=without):
-        if other.side == request.side or other.type == "trailing_stop":
+        if other.side == request.side or other.type == "trailing_stop" or other.role:
             continue
         if other.limit_price is not None and request.limit_price is not None:
             buy, sell = (

@@ -1,225 +1,211 @@
-"""What may be sent at all: one table of type × time in force × kind of order, and the checks around it.
+"""Whether the table lets an order through, and what its asset asks of it: 42210000, in Alpaca's words.
 
-Source: docs.alpaca.markets "Orders at Alpaca" (tables of order types and times in force), "Extended hours trading",
-the page's sub-penny rule. Checks run in Alpaca's order: the request itself (40010001), then the asset, type and
-time in force (42210000); permission, quantity, wash trades and buying power (40310000) are `checks.py`.
+Checks run in Alpaca's order: the request itself (40010001, `request.py`), then this, then permission, quantity, wash
+trades and buying power (40310000, `checks.py`). Sources: `table.py`; the sub-penny rule of "Orders at Alpaca".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Final
 
 from runner.exchange.assets import Asset
-from runner.exchange.broker.orders import Side
-from runner.exchange.broker.wire import decimals, parse_decimal
-from runner.exchange.errors import AlpacaError, forbidden, invalid, unprocessable
-
-TYPES: Final = frozenset({"market", "limit", "stop", "stop_limit", "trailing_stop"})
-SIMPLE: Final = frozenset({"market", "limit", "stop", "stop_limit"})
-TIMES_IN_FORCE: Final = frozenset({"day", "gtc", "ioc", "fok", "opg", "cls"})
-INTENTS: Final = frozenset({"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"})
-
-# kind of order → time in force → order types that are legal. What is missing is refused.
-LEGAL: Final[dict[str, dict[str, frozenset[str]]]] = {
-    "whole": {
-        "day": TYPES,
-        "gtc": TYPES,
-        "ioc": frozenset({"market", "limit"}),
-        "fok": frozenset({"market", "limit"}),
-    },
-    "fractional": {"day": SIMPLE},  # by fractional qty or by notional
-    "extended": {"day": frozenset({"limit"}), "gtc": frozenset({"limit"})},
-}
+from runner.exchange.broker.orders import EXITS
+from runner.exchange.broker.request import OrderRequest
+from runner.exchange.broker.table import LEGAL, Hours, is_legal_somewhere
+from runner.exchange.broker.wire import decimals, minute_of_day
+from runner.exchange.calendar import Session
+from runner.exchange.errors import AlpacaError, forbidden, unprocessable
 
 ONE_CENT: Final = 2
 FOUR_PLACES: Final = 4
 QTY_PLACES: Final = 9
+SMALLEST_STEP: Final = Decimal("0.01")
+# New York minutes of the day between which orders for the next auction are not taken.
+OPENING_SHUT: Final = (9 * 60 + 28, 19 * 60)
+CLOSING_SHUT_BEFORE_MIN: Final = 10
+EVENING: Final = 19 * 60
+
+KIND_OF_CLASS: Final = {"us_equity": "stock", "crypto": "crypto", "us_option": "option"}
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRequest:
-    """A POST /v2/orders body whose members have the right types and fit together."""
-
-    symbol: str
-    side: Side
-    type: str
-    time_in_force: str
-    qty: Decimal | None = None
-    notional: Decimal | None = None
-    limit_price: Decimal | None = None
-    stop_price: Decimal | None = None
-    trail_price: Decimal | None = None
-    trail_percent: Decimal | None = None
-    extended_hours: bool = False
-    client_order_id: str | None = None
-    position_intent: str | None = None
-
-    @property
-    def fractional(self) -> bool:
-        return self.qty is None or self.qty != self.qty.to_integral_value()
-
-    @property
-    def kind(self) -> str:
-        """The row of the table that it falls under; an extended-hours order is told apart first."""
-        if self.extended_hours:
-            return "extended"
-        return "fractional" if self.fractional else "whole"
-
-
-def parse_order(body: dict[str, Any]) -> OrderRequest:
-    """The request in its right types; AlpacaError 422/40010001 where it makes no sense."""
-    symbol = body.get("symbol")
-    if not isinstance(symbol, str) or not symbol.strip():
-        raise invalid("symbol is required")
-    side, kind, tif = body.get("side"), body.get("type"), body.get("time_in_force")
-    if side not in {"buy", "sell"}:
-        raise invalid("side must be buy or sell")
-    if kind not in TYPES:
-        raise invalid("invalid order type")
-    if tif not in TIMES_IN_FORCE:
-        raise invalid("invalid time_in_force")
-    numbers = {
-        name: parse_decimal(body.get(name), name)
-        for name in ("qty", "notional", "limit_price", "stop_price", "trail_price", "trail_percent")
-    }
-    extended = body.get("extended_hours")
-    if extended is not None and not isinstance(extended, bool):
-        raise invalid("extended_hours must be true or false")
-    intent = body.get("position_intent") or None
-    if intent is not None and intent not in INTENTS:
-        raise invalid(f"invalid position_intent: {intent}")
-    request = OrderRequest(
-        symbol=symbol.strip().upper(),
-        side=cast(Side, side),
-        type=cast(str, kind),
-        time_in_force=cast(str, tif),
-        extended_hours=bool(extended),
-        client_order_id=check_client_order_id(body.get("client_order_id")),
-        position_intent=cast("str | None", intent),
-        **numbers,
-    )
-    _check_amounts(request)
-    check_prices(request)
-    if body.get("order_class") not in {None, "", "simple"} or any(
-        body.get(name) for name in ("legs", "take_profit", "stop_loss")
-    ):
-        raise unprocessable(f"order_class {body.get('order_class')} is not supported by this simulated exchange")
-    return request
-
-
-def check_client_order_id(value: object) -> str | None:
-    """A client order id as sent, or None where it was left out."""
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise invalid("client_order_id must be a string")
-    if len(value) > 128:
-        raise invalid("client_order_id must be no more than 128 characters")
-    return value
-
-
-def _check_amounts(request: OrderRequest) -> None:
-    if request.qty is None and request.notional is None:
-        raise invalid("qty or notional is required")
-    if request.qty is not None and request.notional is not None:
-        raise invalid("only one of qty or notional is accepted")
-    if request.qty is not None and request.qty <= 0:
-        raise invalid("qty must be > 0")
-    if request.notional is not None and request.notional <= 0:
-        raise invalid("notional must be > 0")
-
-
-def check_prices(request: OrderRequest) -> None:
-    """Each type has exactly its prices."""
-    limit, stop = request.limit_price is not None, request.stop_price is not None
-    trails = (request.trail_price is not None) + (request.trail_percent is not None)
-    match request.type:
-        case "market" if limit or stop:
-            raise invalid("market orders require no stop or limit price")
-        case "limit" if not limit:
-            raise invalid("limit orders require a limit price")
-        case "limit" if stop:
-            raise invalid("limit orders require only limit price")
-        case "stop" if not stop:
-            raise invalid("stop orders require a stop price")
-        case "stop" if limit:
-            raise invalid("stop orders require only stop price")
-        case "stop_limit" if not (limit and stop):
-            raise invalid("stop limit orders require both stop and limit price")
-        case "trailing_stop" if trails != 1:
-            raise invalid("trailing stop orders must specify one of trail_price or trail_percent")
-        case _:
-            pass
-    if trails and request.type != "trailing_stop":
-        raise invalid("trail_price and trail_percent are only accepted for trailing stop orders")
-    for name in ("limit_price", "stop_price", "trail_price", "trail_percent"):
-        value: Decimal | None = getattr(request, name)
-        if value is not None and value <= 0:
-            raise invalid(f"{name} must be > 0")
-
-
-def check_increment(name: str, price: Decimal | None) -> None:
-    """At or above a dollar whole cents, below it four places."""
-    if price is None:
-        return
-    if decimals(price) > (ONE_CENT if price >= 1 else FOUR_PLACES):
-        written = f"{price.normalize():f}"
-        raise unprocessable(f"invalid {name} {written}. sub-penny increment does not fulfill minimum pricing criteria")
+def kind_of(request: OrderRequest, asset: Asset) -> str:
+    """The first column of the table."""
+    kind = KIND_OF_CLASS[asset.asset_class]
+    if kind == "stock" and request.fractional:
+        kind = "fraction"
+    return f"{kind} extended" if request.extended_hours and kind in {"stock", "fraction"} else kind
 
 
 def check_asset(request: OrderRequest, asset: Asset | None, *, fractional_enabled: bool) -> Asset:
-    """What the asset, the type and the time in force allow: 42210000, and 403 where the account has fractions off."""
+    """What the asset, the class, the type and the time in force allow: 42210000, and 403 where the account has
+    fractions off.
+    """
     if asset is None:
         raise unprocessable(f'asset "{request.symbol}" not found')
+    option = asset.asset_class == "us_option"
     if not asset.tradable:
-        raise unprocessable(f'asset "{request.symbol}" is not tradable')
-    if request.time_in_force in {"opg", "cls"}:
-        raise unprocessable(
-            f"invalid time_in_force: {request.time_in_force} is not supported by this simulated exchange"
-        )
-    if request.fractional:
+        noun = "contract" if option else "asset"
+        raise unprocessable(f'{noun} "{asset.symbol}" is not tradable')
+    if option:
+        _check_option(request)
+    if request.fractional and asset.asset_class == "us_equity":
         if not fractional_enabled:
             raise forbidden("fractional trading is disabled")
         if not asset.fractionable:
             raise unprocessable(f'asset "{request.symbol}" is not fractionable')
-    check_table(request)
+    check_table(request, asset)
+    if asset.asset_class == "us_equity":
+        _check_amount(request)
+        check_exits(request)
+    for name in ("limit_price", "stop_price", "take_profit", "stop_loss", "stop_loss_limit"):
+        check_increment(name, getattr(request, name), asset)
+    return asset
+
+
+def check_table(request: OrderRequest, asset: Asset) -> Hours:
+    """When the order may be sent; AlpacaError with Alpaca's words for each way to miss the table."""
+    kind = kind_of(request, asset)
+    hours = LEGAL.get((kind, request.order_class, request.time_in_force, request.type))
+    if hours is None:
+        raise _refusal(kind, request)
+    if request.extended_hours and asset.asset_class != "us_equity":
+        noun = "options" if asset.asset_class == "us_option" else "crypto"
+        raise unprocessable(f"extended hours is not supported for {noun} trading")
+    return hours
+
+
+def check_hours(hours: Hours, session: Session, now_ns: int, *, close_minute: int | None) -> None:
+    """The windows in which orders for an auction, and market orders for options, are taken.
+
+    `close_minute` is the minute of the day at which the core session ends today; None where today has none.
+    """
+    if hours == "core" and session != "core":
+        raise unprocessable("options market orders are only allowed during market hours")
+    if close_minute is None:
+        return
+    minute = minute_of_day(now_ns)
+    if hours == "opening" and OPENING_SHUT[0] <= minute < OPENING_SHUT[1]:
+        raise forbidden("opg orders must be submitted after 7:00pm and before 9:28am")
+    last = close_minute - CLOSING_SHUT_BEFORE_MIN
+    if hours == "closing" and last <= minute < EVENING:
+        written = f"{(last // 60 - 1) % 12 + 1}:{last % 60:02d}{'am' if last < 720 else 'pm'}"
+        raise forbidden(f"cls orders must be submitted after 7:00pm and before {written}")
+
+
+def check_increment(name: str, price: Decimal | None, asset: Asset | None = None) -> None:
+    """Stocks: at or above a dollar whole cents, below it four places. Pairs: a step of their own. Options: cents."""
+    if price is None:
+        return
+    written = f"{price.normalize():f}"
+    if asset is not None and asset.price_increment is not None:
+        if price % asset.price_increment:
+            raise unprocessable(f"invalid {name} {written}. must be a multiple of {asset.price_increment:f}")
+        return
+    option = asset is not None and asset.asset_class == "us_option"
+    if decimals(price) > (ONE_CENT if option or price >= 1 else FOUR_PLACES):
+        raise unprocessable(f"invalid {name} {written}. sub-penny increment does not fulfill minimum pricing criteria")
+
+
+def check_exits(request: OrderRequest) -> None:
+    """Which exits a class has, and that they stand on their sides of each other and of the entry's limit."""
+    given = {name for name in EXITS if getattr(request, name) is not None}
+    match request.order_class:
+        case "simple" if given:
+            raise unprocessable("take_profit and stop_loss require an order_class of bracket, oco or oto")
+        case "bracket" | "oco" if len(given) < 2:
+            raise unprocessable(
+                f"{request.order_class} orders require take_profit.limit_price and stop_loss.stop_price"
+            )
+        case "oto" if len(given) != 1:
+            raise unprocessable("oto orders require either take_profit or stop_loss")
+        case _:
+            pass
+    if not given:
+        return
+    selling = _exits_sell(request)
+    profit, stop, stop_limit = request.take_profit, request.stop_loss, request.stop_loss_limit
+    if profit is not None and stop is not None and (profit <= stop if selling else profit >= stop):
+        raise unprocessable(f"take_profit.limit_price must be {'>' if selling else '<'} stop_loss.stop_price")
+    base = profit if request.order_class == "oco" else request.stop_price or request.limit_price
+    if stop is None:
+        return
+    if base is not None:
+        _check_stop_loss(stop, base, selling=selling)
+    if stop_limit is not None and (stop_limit > stop if selling else stop_limit < stop):
+        raise unprocessable(f"stop_loss.limit_price must be {'<=' if selling else '>='} stop_loss.stop_price")
+
+
+def check_stop(request: OrderRequest, current: Decimal | None) -> None:
+    """A stop must stand on the far side of the current price; unchecked where no price is known."""
+    if current is None:
+        return
+    if request.stop_price is not None:
+        if request.side == "buy" and request.stop_price <= current:
+            raise unprocessable("stop price must be greater than current price")
+        if request.side == "sell" and request.stop_price >= current:
+            raise unprocessable("stop price must be less than current price")
+    elif request.stop_loss is not None:
+        _check_stop_loss(request.stop_loss, current, selling=_exits_sell(request))
+
+
+def _exits_sell(request: OrderRequest) -> bool:
+    """An exit is on the other side of its entry; an OCO order is an exit itself."""
+    return (request.side == "sell") == (request.order_class == "oco")
+
+
+def _check_stop_loss(stop: Decimal, base: Decimal, *, selling: bool) -> None:
+    if stop > base - SMALLEST_STEP if selling else stop < base + SMALLEST_STEP:
+        side = "<= base_price - 0.01" if selling else ">= base_price + 0.01"
+        raise unprocessable(f"stop_loss.stop_price must be {side}")
+
+
+def _check_amount(request: OrderRequest) -> None:
     for name in ("qty", "notional"):
         amount: Decimal | None = getattr(request, name)
         if amount is not None and decimals(amount) > QTY_PLACES:
             raise unprocessable(f"{name} must have no more than {QTY_PLACES} decimal places")
     if request.notional is not None and request.notional < 1:
         raise unprocessable("notional amount must be >= 1.00")
-    check_increment("limit_price", request.limit_price)
-    check_increment("stop_price", request.stop_price)
-    return asset
 
 
-def check_table(request: OrderRequest) -> None:
-    """The legality table, with Alpaca's words for each way to miss it."""
-    kinds = {request.kind} | ({"fractional"} if request.fractional else set())
-    for kind in sorted(kinds):  # "extended" before "fractional"
-        if request.type in LEGAL[kind].get(request.time_in_force, frozenset()):
-            continue
-        raise _refusal(kind, request)
+def _check_option(request: OrderRequest) -> None:
+    if request.order_class not in {"simple", "mleg"}:
+        raise unprocessable("complex orders not supported for options trading")
+    if request.notional is not None:
+        raise unprocessable("notional orders are not supported for options trading")
+    if request.fractional:
+        raise unprocessable("qty must be integer for options trading")
 
 
 def _refusal(kind: str, request: OrderRequest) -> AlpacaError:
-    if kind == "extended":
+    order_class, tif = request.order_class, request.time_in_force
+    if order_class == "mleg" and kind != "option":
+        return unprocessable("equity legs are allowed only with a corresponding amount of call contracts")
+    if not is_legal_somewhere(kind, order_class=order_class):
+        if kind.startswith("fraction"):
+            return unprocessable("fractional orders must be simple orders")
+        noun = {"crypto": "crypto", "option": "options"}.get(kind)
+        if noun is not None:
+            return unprocessable(f"complex orders not supported for {noun} trading")
+        return unprocessable(f"extended hours orders must be simple orders, not {order_class}")
+    if kind == "stock extended" or (kind == "fraction extended" and request.type != "limit"):
         return unprocessable("extended hours order must be DAY or GTC limit orders")
-    if kind == "fractional":
-        if request.time_in_force != "day":
+    legal_time = is_legal_somewhere(kind, order_class=order_class, tif=tif)
+    match kind:
+        case "fraction" | "fraction extended" if not legal_time:
             return unprocessable("fractional orders must be DAY orders")
-        return unprocessable(f"invalid order type for fractional order: {request.type}")
-    return unprocessable(f"order type {request.type} is not allowed with time_in_force {request.time_in_force}")
-
-
-def check_stop(request: OrderRequest, current: Decimal | None) -> None:
-    """A stop must stand on the far side of the current price; unchecked where no price is known."""
-    if current is None or request.stop_price is None:
-        return
-    if request.side == "buy" and request.stop_price <= current:
-        raise unprocessable("stop price must be greater than current price")
-    if request.side == "sell" and request.stop_price >= current:
-        raise unprocessable("stop price must be less than current price")
+        case "crypto" if not legal_time:
+            return unprocessable("invalid crypto time_in_force")
+        case "option" if not legal_time:
+            return unprocessable("invalid time in force" if order_class == "mleg" else "invalid option time_in_force")
+        case "fraction":
+            return unprocessable(f"invalid order type for fractional order: {request.type}")
+        case "crypto":
+            return unprocessable(f"invalid order type for crypto order: {request.type}")
+        case "option":
+            return unprocessable(f"invalid option order_type: {request.type}")
+        case _ if order_class != "simple":
+            return unprocessable(f"{order_class} orders can't be {request.type} orders with time_in_force {tif}")
+        case _:
+            return unprocessable(f"order type {request.type} is not allowed with time_in_force {tif}")

@@ -30,6 +30,8 @@ class Lifecycle:
         # The last price at which anything traded here: the mark of a symbol that the market shows no price for.
         self.last_fill: dict[str, Decimal] = {}
         self.fills = 0
+        # Called after each step of an order, once its update is out.
+        self.after: list[Callable[[Account, Order], None]] = []
 
     def stamp(self, ns: int | None = None) -> int:
         """Venue time, never twice the same: a replay's clock stands still between ticks, but time filters are
@@ -114,6 +116,8 @@ class Lifecycle:
             "execution_id": execution_id,
             "timestamp": at,
             **members,
-            "order": order.json(),
+            "order": order.streamed(),
         }
         self._publish(account.key, update)
+        for callback in self.after:
+            callback(account, order)

@@ -6,7 +6,7 @@ goes on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -18,15 +18,19 @@ TERMINAL: Final = frozenset({"filled", "canceled", "expired", "rejected", "repla
 # What PATCH refuses, besides the terminal ones ([OAS-T] and "Orders at Alpaca").
 NOT_REPLACEABLE: Final = TERMINAL | {"accepted", "pending_new", "pending_cancel", "pending_replace", "held"}
 ZERO: Final = Decimal(0)
+# The exits of a bracket, OCO or OTO order: what its legs are there for.
+EXITS: Final = ("take_profit", "stop_loss")
+NIL_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """One order id. Quantities are shares, prices dollars, times UNIX ns of venue time.
+    """One order id. Quantities are shares, coins or contracts, prices dollars, times UNIX ns of venue time.
 
     `qty` is None for an order by notional, which then has `notional`. `unit_reserve` is the buying power that each
     share still to be filled holds; `opens` says whether the order opens (and so reserves) or closes (and so holds
-    shares).
+    shares). `role` says what a leg is there for: an exit, or `leg` in a multi-leg order, which has `ratio` of it in
+    each unit.
     """
 
     id: str
@@ -65,6 +69,16 @@ class Order:
     unit_reserve: Decimal = ZERO
     estimated_qty: Decimal = ZERO
     before_pending: str = "new"
+    asset_class: str = "us_equity"
+    multiplier: int = 1
+    # How many dollars of what is free of margin each reserved dollar takes: half of one where it is lent.
+    reserve_rate: Decimal = Decimal("0.5")
+    role: str = ""
+    ratio: int | None = None
+    parent: Order | None = None
+    legs: list[Order] = field(default_factory=list)
+    # Whether it took liquidity (it traded when it came), which decides the fee of a pair.
+    maker: bool = False
 
     def __post_init__(self) -> None:
         self.updated_ns = self.updated_ns or self.created_ns
@@ -80,6 +94,34 @@ class Order:
     @property
     def open(self) -> bool:
         return self.status not in TERMINAL
+
+    @property
+    def several(self) -> bool:
+        """Whether it is the parent of a multi-leg order: no symbol and no side of its own."""
+        return self.order_class == "mleg" and self.parent is None
+
+    @property
+    def symbols(self) -> list[str]:
+        """What it trades."""
+        return [leg.symbol for leg in self.legs] if self.several else [self.symbol]
+
+    @property
+    def family(self) -> list[Order]:
+        """The order that was sent, and its legs."""
+        root = self.parent or self
+        return [root, *root.legs]
+
+    @property
+    def exits(self) -> list[Order]:
+        """Those of its family of which one cancels the others."""
+        return [order for order in self.family if order.role in EXITS]
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps shares from being sold again. Of two exits only one does; a leg that is held does not."""
+        if self.opens or not self.open or self.status == "held" or self.several:
+            return False
+        return self.role != "stop_loss" or not any(e.open and e.role == "take_profit" for e in self.exits)
 
     @property
     def working(self) -> bool:
@@ -112,8 +154,10 @@ class Order:
             return self.limit_price
         return self.stop_price * (Decimal("1.04") if self.stop_price < 50 else Decimal("1.025"))
 
-    def json(self) -> dict[str, Any]:
-        """Every documented field of the reply."""
+    def json(self, *, nested: bool = True) -> dict[str, Any]:
+        """Every documented field of the reply. `nested` shows legs; a multi-leg order always does."""
+        several = self.several
+        leg = self.role == "leg"
         return {
             "id": self.id,
             "client_order_id": self.client_order_id,
@@ -131,25 +175,31 @@ class Order:
             "replaces": self.replaces,
             "asset_id": self.asset_id,
             "symbol": self.symbol,
-            "asset_class": "us_equity",
+            "asset_class": "" if several else self.asset_class,
             "notional": optional_text(self.notional),
             "qty": optional_text(self.qty),
             "filled_qty": text(self.filled_qty),
             "filled_avg_price": optional_text(self.average),
             "order_class": self.order_class,
-            "order_type": self.type,
-            "type": self.type,
-            "side": self.side,
+            "order_type": "" if leg else self.type,
+            "type": "" if leg else self.type,
+            "side": "" if several else self.side,
             "position_intent": self.position_intent,
             "time_in_force": self.time_in_force,
             "limit_price": optional_text(self.limit_price),
             "stop_price": optional_text(self.stop_price),
             "status": self.status,
             "extended_hours": self.extended_hours,
-            "legs": None,
+            "legs": [one.json() for one in self.legs] if self.legs and (nested or several) else None,
             "trail_percent": optional_text(self.trail_percent),
             "trail_price": optional_text(self.trail_price),
             "hwm": optional_text(self.hwm),
             "subtag": None,
             "source": None,
+            **({"ratio_qty": str(self.ratio)} if self.ratio is not None else {}),
         }
+
+    def streamed(self) -> dict[str, Any]:
+        """As a trade update shows it: a multi-leg parent has the nil id and a side there."""
+        body = self.json()
+        return body | {"asset_id": NIL_ID, "side": "buy"} if self.several else body

@@ -59,7 +59,7 @@ def select_orders(orders: Iterable[Order], query: Mapping[str, str]) -> list[Ord
     symbols = words(query, "symbols")
     classes = words(query, "asset_class")
     side = query.get("side")
-    flag(query, "nested")  # orders here have no legs, so nested or not is the same
+    nested = flag(query, "nested")
     known = list(orders)
     before_id, after_id = query.get("before_order_id"), query.get("after_order_id")
     if before_id and after_id:
@@ -81,6 +81,9 @@ def select_orders(orders: Iterable[Order], query: Mapping[str, str]) -> list[Ord
         and (symbols is None or order.symbol in symbols)
         and (not side or order.side == side)
     ]
+    if nested:  # a leg shows with its parent, and by itself where the parent is not asked for
+        chosen = {order.id for order in found}
+        found = [order for order in found if order.parent is None or order.parent.id not in chosen]
     found.sort(key=lambda order: order.created_ns, reverse=direction == "desc")
     return found[:limit]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from runner.exchange.broker.legality import TIMES_IN_FORCE, OrderRequest, check_client_order_id
-from runner.exchange.broker.orders import Order
+from runner.exchange.broker.groups import COMPLEX
+from runner.exchange.broker.legality import check_exits
+from runner.exchange.broker.orders import EXITS, Order
+from runner.exchange.broker.request import TIMES_IN_FORCE, OrderRequest, check_client_order_id
 from runner.exchange.broker.wire import parse_decimal
 from runner.exchange.errors import invalid, unprocessable
 
@@ -41,6 +43,8 @@ def changed(order: Order, body: dict[str, Any]) -> OrderRequest:
     """The request for the new order; 422 where nothing changes or a change isn't allowed. `qty` is the order's
     total.
     """
+    if order.order_class == "oto":
+        raise unprocessable("oto orders cannot be replaced")
     if order.notional is not None or body.get("notional") is not None:
         raise unprocessable("notional orders cannot be replaced")
     old = as_request(order)
@@ -68,6 +72,8 @@ def changed(order: Order, body: dict[str, Any]) -> OrderRequest:
         changes[_trail_member(order) if name == "trail" else name] = value
     if order.type == "trailing_stop" and order.triggered:
         raise unprocessable("cannot replace a triggered trailing stop order")
+    if order.order_class in COMPLEX and not set(changes) <= {"limit_price", "stop_price"}:
+        raise unprocessable(f"only limit_price and stop_price of {order.order_class} orders can be replaced")
     new = replace(old, **changes)
     if new == old:
         raise unprocessable("order parameters are not changed")
@@ -76,3 +82,25 @@ def changed(order: Order, body: dict[str, Any]) -> OrderRequest:
 
 def _trail_member(order: Order) -> str:
     return "trail_price" if order.trail_price is not None else "trail_percent"
+
+
+def check_exit_prices(order: Order, request: OrderRequest) -> None:
+    """The exits of a family must stand on their sides of each other, and of the entry while it works."""
+    if order.order_class not in COMPLEX:
+        return
+    root = order.parent or order
+    prices = {one.role: request if one is order else as_request(one) for one in order.family}
+    entry = prices.get("")
+    profit, stop = (prices.get(role) for role in EXITS)
+    check_exits(
+        replace(
+            entry if entry is not None and root.open else as_request(root),
+            order_class=order.order_class,
+            type="market" if entry is not None and not root.open else root.type,
+            limit_price=entry.limit_price if entry is not None and root.open else None,
+            stop_price=entry.stop_price if entry is not None and root.open else None,
+            take_profit=None if profit is None else profit.limit_price,
+            stop_loss=None if stop is None else stop.stop_price,
+            stop_loss_limit=None if stop is None else stop.limit_price,
+        )
+    )

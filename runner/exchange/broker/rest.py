@@ -114,7 +114,8 @@ class TradingRest:
 
     async def get_orders(self, request: Request, account: Account) -> Response:
         orders = select_orders(account.orders.values(), request.query_params)
-        return JSONResponse([order.json() for order in orders])
+        nested = flag(request.query_params, "nested")
+        return JSONResponse([order.json(nested=nested) for order in orders])
 
     async def post_order(self, request: Request, account: Account) -> Response:
         return JSONResponse(self._desk.submit(account, parse_json(await request.body())))
@@ -132,8 +133,8 @@ class TradingRest:
         return JSONResponse(rows, status_code=207)
 
     async def get_order(self, request: Request, account: Account) -> Response:
-        flag(request.query_params, "nested")
-        return JSONResponse(self._desk.order(account, request.path_params["order_id"]).json())
+        nested = flag(request.query_params, "nested")
+        return JSONResponse(self._desk.order(account, request.path_params["order_id"]).json(nested=nested))
 
     async def get_by_client_order_id(self, request: Request, account: Account) -> Response:
         wanted = request.query_params.get("client_order_id")
@@ -142,7 +143,7 @@ class TradingRest:
         found = account.by_client_id.get(wanted)
         if found is None:
             raise not_found(f"order not found for {wanted}")
-        return JSONResponse(found.json())
+        return JSONResponse(found.json(nested=False))
 
     async def patch_order(self, request: Request, account: Account) -> Response:
         body = parse_json(await request.body())

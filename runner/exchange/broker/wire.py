@@ -69,6 +69,12 @@ def day_of(ns: int) -> date:
     return datetime.fromtimestamp(ns // SECOND_NS, NEW_YORK).date()
 
 
+def minute_of_day(ns: int) -> int:
+    """New York's minutes since midnight at that time."""
+    moment = datetime.fromtimestamp(ns // SECOND_NS, NEW_YORK)
+    return moment.hour * 60 + moment.minute
+
+
 def new_york_ns(day: date, hour: int, minute: int) -> int:
     """UNIX nanoseconds of a New York wall time."""
     moment = datetime(day.year, day.month, day.day, hour, minute, tzinfo=NEW_YORK)

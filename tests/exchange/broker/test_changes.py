@@ -79,7 +79,7 @@ def test_a_chain_of_replacements_goes_on_from_the_last_id_only(venue: Any) -> No
         ({"qty": "1.5"}, 42210000, "qty must be integer"),
         ({"notional": "50"}, 42210000, "notional orders cannot be replaced"),
         ({"qty": "99999"}, 40310000, "insufficient buying power"),
-        ({"time_in_force": "opg"}, 42210000, "invalid time_in_force"),
+        ({"time_in_force": "gtd"}, 40010001, "invalid time_in_force"),
     ],
 )
 def test_a_replacement_is_checked_like_an_order(venue: Any, body: dict[str, str], code: int, message: str) -> None:

@@ -116,12 +116,6 @@ def test_a_stop_on_the_wrong_side_of_the_price(venue: Any, side: str, stop: str,
     assert venue.refused(side=side, type="stop", stop_price=stop).message == message
 
 
-@pytest.mark.parametrize("order_class", ["bracket", "oco", "oto", "mleg"])
-def test_order_classes_beyond_simple_are_refused_and_say_so(venue: Any, order_class: str) -> None:
-    refusal = venue.refused(order_class=order_class)
-    assert "is not supported by this simulated exchange" in refusal.message
-
-
 def test_switches_of_the_account(venue: Any) -> None:
     venue.me.configuration.fractional_trading = False
     assert venue.refused(qty="0.5").message == "fractional trading is disabled"

@@ -48,6 +48,13 @@ class Visitor:
             "to_replace": LIMIT,
             "to_cancel": {**LIMIT, "time_in_force": "gtc"},
             "trailing": {**MARKET, "type": "trailing_stop", "trail_percent": "5"},
+            "bracket": {
+                **LIMIT,
+                "order_class": "bracket",
+                "take_profit": {"limit_price": "120"},
+                "stop_loss": {"stop_price": "80", "limit_price": "79"},
+            },
+            "oto": {**LIMIT, "order_class": "oto", "stop_loss": {"stop_price": "80"}},
             "stop": {**MARKET, "type": "stop_limit", "stop_price": "150", "limit_price": "151"},
         }
         for name, body in orders.items():

@@ -30,6 +30,12 @@ DEVIATIONS: dict[tuple[str, str, str], str] = {
 }
 
 LIMIT = {"symbol": "IBM", "side": "buy", "type": "limit", "limit_price": "90", "time_in_force": "day", "qty": "10"}
+BRACKET = {
+    **LIMIT,
+    "order_class": "bracket",
+    "take_profit": {"limit_price": "120"},
+    "stop_loss": {"stop_price": "80"},
+}
 DAY = {"start": "2026-01-12T14:30:00Z", "end": "2026-01-12T16:00:00Z"}
 BOTH = {"symbols": "IBM,BAC"}
 
@@ -47,6 +53,9 @@ CALLS: list[tuple[str, str, str, dict[str, Any], int]] = [
     ("GET", "/v2/orders/{order_id}", "/v2/orders/{filled}", {}, 200),
     ("GET", "/v2/orders/{order_id}", "/v2/orders/{dollars}", {}, 200),
     ("GET", "/v2/orders/{order_id}", "/v2/orders/{trailing}", {}, 200),
+    ("GET", "/v2/orders/{order_id}", "/v2/orders/{bracket}", {"params": {"nested": "true"}}, 200),
+    ("GET", "/v2/orders/{order_id}", "/v2/orders/{oto}", {"params": {"nested": "true"}}, 200),
+    ("POST", "/v2/orders", "/v2/orders", {"json": BRACKET}, 200),
     (
         "GET",
         "/v2/orders:by_client_order_id",
@@ -157,7 +166,9 @@ def allowed(method: str, path: str, place: str, keyword: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(("method", "path", "url", "send", "status"), CALLS, ids=[f"{c[0]} {c[2]}" for c in CALLS])
+@pytest.mark.parametrize(
+    ("method", "path", "url", "send", "status"), CALLS, ids=[f"{c[0]} {c[2]} {n}" for n, c in enumerate(CALLS)]
+)
 async def test_a_reply_is_what_the_specs_promise(
     visitor: Any, shared: Path | None, method: str, path: str, url: str, send: dict[str, Any], status: int
 ) -> None:
