@@ -27,6 +27,9 @@ COMPLEX = frozenset({"bracket", "oco", "oto"})
 TAKE_PROFIT, STOP_LOSS, LEG = "take_profit", "stop_loss", "leg"
 STOPS = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
 MOST_LEGS = 4
+SEVERAL_TIMES = (
+    "its orders have several times in force (a bracket's tp_time_in_force and sl_time_in_force are GTC by default)"
+)
 
 
 @dataclass(slots=True)
@@ -199,11 +202,9 @@ def _entry_shape(entry: Any, children: list[Any]) -> Shape | str:
         child.contingency_type not in (ContingencyType.OCO, ContingencyType.OUO) for child in children
     ):
         return _no_shape("its exits do not cancel each other (OCO or OUO)")
-    return (
-        Shape("bracket" if len(children) == 2 else "oto", entry, roles)
-        if _times_agree(entry, children)
-        else _no_shape("its orders have several times in force")
-    )
+    if not _times_agree(entry, children):
+        return _no_shape(SEVERAL_TIMES)
+    return Shape("bracket" if len(children) == 2 else "oto", entry, roles)
 
 
 def _oco_shape(orders: list[Any]) -> Shape | str:
@@ -215,9 +216,7 @@ def _oco_shape(orders: list[Any]) -> Shape | str:
     if orders[0].side != orders[1].side or orders[0].quantity != orders[1].quantity:
         return _no_shape("its exits differ in side or quantity")
     head = next(order for order in orders if roles[order.client_order_id] == TAKE_PROFIT)
-    return (
-        Shape("oco", head, roles) if _times_agree(head, orders) else _no_shape("its orders have several times in force")
-    )
+    return Shape("oco", head, roles) if _times_agree(head, orders) else _no_shape(SEVERAL_TIMES)
 
 
 def _times_agree(first: Any, others: list[Any]) -> bool:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from nautilus_trader.model.enums import OrderStatus, TimeInForce
+from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, TimeInForce
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
@@ -37,6 +37,7 @@ class Schedule:
         self.random = random.Random(seed)  # reproducible, not secret
         self.script: list[str] = []
         self.orders: list[Any] = []
+        self.groups: dict[Any, str] = {}
         self.middle = dict(START)
 
     def note(self, text: str) -> None:
@@ -68,6 +69,27 @@ class Schedule:
         order = self.rig.market(side, self.random.randint(1, 60), instrument_id)
         self.orders.append(order)
         self.note(f"close and reverse: {order.info()}")
+
+    def bracket(self) -> None:
+        """An entry with a stop loss and a take profit, as one order."""
+        rng, instrument_id = self.random, self.random.choice((IBM, BAC))
+        up = rng.choice((1, -1))
+        instrument = self.rig.node.kernel.cache.instrument(instrument_id)
+        kw: dict[str, Any] = {}
+        if rng.random() < 0.5:
+            kw = {"entry_order_type": OrderType.LIMIT, "entry_price": self.price(instrument_id, rng.choice((1, -1)))}
+        made = self.rig.strategy.order_factory.bracket(
+            instrument_id,
+            OrderSide.BUY if up == 1 else OrderSide.SELL,
+            instrument.make_qty(rng.randint(1, 60)),
+            tp_price=Price.from_str(str(self.middle[instrument_id] + up * rng.randint(65, 90) * CENT)),
+            sl_trigger_price=Price.from_str(str(self.middle[instrument_id] - up * rng.randint(65, 90) * CENT)),
+            **kw,
+        )
+        self.rig.strategy.submit_order_list(made)
+        self.orders += made.orders
+        self.groups |= {child.client_order_id: made.orders[0].client_order_id.value for child in made.orders[1:]}
+        self.note("bracket: " + ", ".join(f"{order.client_order_id.value}: {order.info()}" for order in made.orders))
 
     def modify(self) -> None:
         if (order := self.pick(lambda row: row.is_open and hasattr(row, "price"))) is None:
@@ -166,7 +188,14 @@ class Schedule:
 
     async def play(self) -> None:
         actions = (
-            *((self.submit, 8), (self.reverse, 1), (self.modify, 5), (self.cancel, 4), (self.cancel_all, 1)),
+            *(
+                (self.submit, 6),
+                (self.bracket, 2),
+                (self.reverse, 1),
+                (self.modify, 5),
+                (self.cancel, 4),
+                (self.cancel_all, 1),
+            ),
             *((self.quote, 8), (self.cut, 1), (self.mute, 1), (self.fail_requests, 5), (self.race, 2)),
             *((self.updates, 3), (self.somebody_else, 1)),
         )
@@ -194,12 +223,16 @@ class Schedule:
 
     def rows(self, order: Any) -> list[Any]:
         """The venue's orders of one of ours: itself, its second half, all replacements."""
+        head = self.groups.get(order.client_order_id)
+        if head is not None:
+            role = "take_profit" if order.order_type == OrderType.LIMIT else "stop_loss"
+            return [
+                row
+                for row in self.rig.account.orders.values()
+                if row.role == role and row.parent is not None and is_of(row.parent.client_order_id, head)
+            ]
         name = order.client_order_id.value
-        return [
-            row
-            for row in self.rig.account.orders.values()
-            if row.client_order_id == name or row.client_order_id.startswith(f"{name}-")
-        ]
+        return [row for row in self.rig.account.orders.values() if is_of(row.client_order_id, name)]
 
     def check_orders(self) -> None:
         """Each order of ours and what the venue has of it say the same."""
@@ -229,7 +262,7 @@ class Schedule:
                 assert working or held, f"works here alone: {said}"
                 for row in working:
                     assert order.venue_order_id.value == row.id or len(first) == 2 or held, f"other id: {said}"
-                    if hasattr(order, "price"):
+                    if getattr(order, "price", None) is not None:
                         assert order.price.as_decimal() == row.limit_price, f"other price: {said}"
                     if not held and len(first) == 1:
                         assert order.leaves_qty.as_decimal() == row.leaves, f"other quantity: {said}"
@@ -246,9 +279,9 @@ class Schedule:
         assert sorted((fill.order_id, fill.qty, fill.price) for fill in rig.client.fills) == at_venue
         ours = {order.client_order_id.value for order in self.orders}
         for fill in rig.client.fills:
-            assert fill.external != any(
-                fill.client_order_id == name or fill.client_order_id.startswith(f"{name}-") for name in ours
-            ), fill
+            row = self.rig.account.orders[fill.order_id]
+            row = row if row.parent is None else row.parent
+            assert fill.external != any(is_of(row.client_order_id, name) for name in ours), fill
 
     def fills(self) -> list[dict[str, Any]]:
         """The executions that the venue has on record."""
@@ -270,6 +303,11 @@ class Schedule:
         await self.rig.agree()
         others = [row for row in self.rig.account.orders.values() if row.open]
         assert not others, others
+
+
+def is_of(client_order_id: str, name: str) -> bool:
+    """Whether the venue's order is ours of this name: itself, its second half, a replacement."""
+    return client_order_id == name or client_order_id.startswith(f"{name}-")
 
 
 def arrange(rig: Any, seed: int) -> Schedule:
