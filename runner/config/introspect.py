@@ -16,9 +16,6 @@ PLANNED: dict[type[BaseModel], frozenset[str]] = {
     RiskLimits: frozenset(
         {
             "margin",
-            "max_daily_loss",
-            "max_drawdown",
-            "max_gross_exposure",
         }
     ),
     RunnerConfig: frozenset({"actors", "algorithms", "exec_algorithms"}),

@@ -164,9 +164,24 @@ class RiskLimits(Section):
     max_position_notional: Limit | None = Field(
         None, description="Largest value of one instrument's position with its working orders, in USD."
     )
-    price_collar: (
-        Annotated[PriceCollar, BeforeValidator(_collar, json_schema_input_type=Percent | Limit | PriceCollar)] | None
-    ) = Field(
+    max_gross_exposure: MoneyOrPercent | None = Field(
+        None,
+        description="Largest sum of all positions' absolute values with their working orders: in USD, or in % of the "
+        "equity.",
+    )
+    max_daily_loss: MoneyOrPercent | None = Field(
+        None,
+        description="A larger loss of the trading day makes this level reducing: in USD, or in % of the equity before "
+        "it was lost.",
+    )
+    max_drawdown: MoneyOrPercent | None = Field(
+        None, description="The same for what was lost since the best point so far, over any number of days."
+    )
+    daily_loss_rearms: Literal["manual", "next_day"] = Field(
+        "manual",
+        description="After max_daily_loss: reducing until somebody resumes it, or until the next trading day.",
+    )
+    price_collar: Collar | None = Field(
         None,
         description="How far above the middle of the quote a buy, or below it a sale, may be filled: `2%`, `0.50` "
         "(an amount), or both under percent and absolute. Needs a sound quote.",

@@ -9,7 +9,7 @@ from runner.config.models import RunnerConfig
 from runner.node.adapter import AlpacaAdapter, trading_url
 from runner.node.build import Endpoint, NodePlan, StrategyPlan
 from runner.node.endpoints import real, simulated
-from runner.node.gate import install_gate
+from runner.node.gate import GateHook, install_gate
 from runner.node.lock import AccountLock
 from runner.node.node import Hook, Node
 from runner.node.progress import ReplayBar
@@ -54,7 +54,7 @@ def assemble(
     watchdog = WatchdogHook(trading_url)
     telemetry = TelemetryHook(config.metrics.host, config.metrics.port, watchdog.healthy, any_port=exchange is not None)
     result = SummaryHook()
-    hooks: list[Hook] = [watchdog, telemetry, result]
+    hooks: list[Hook] = [GateHook(), watchdog, telemetry, result]
     locks: list[AccountLock] = []
     if exchange is not None and ready is not None and sim is not None:
         accounts, feeds = simulated(config, ready)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +11,49 @@ from nautilus_trader.execution.engine import ExecutionEngine
 
 from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts, direct
+from runner.node.node import BaseHook, Node
 from runner.risk.gate import RiskGate
+from runner.risk.latches import LatchStore
 from runner.risk.limits import Limits, LimitsBook
 
+TICK_S = 1.0
 
-def install_gate(plan: NodePlan, parts: Parts) -> RiskGate:
-    """Every command goes router → gate → Nautilus's execution engine; the clients refuse what went around it."""
+
+class GateHook(BaseHook):
+    """Lets the gate count losses once the accounts are reconciled, and shows it the prices once a second.
+
+    In a replay faster than real time a second of this machine is many of the venue's, and not always as many: there
+    the gate looks by itself, at each order and fill, by venue time.
+    """
+
+    def __init__(self, every_s: float = TICK_S) -> None:
+        self._every_s = every_s
+        self._task: asyncio.Task[None] | None = None
+
+    async def connected(self, node: Node) -> None:
+        if node.gate is None:
+            return
+        node.gate.begin()
+        if node.plan.real_time:
+            self._task = asyncio.create_task(self._run(node.gate), name="risk-gate")
+
+    async def stopped(self, node: Node) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self, gate: RiskGate) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            gate.tick()
+
+
+def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = None) -> RiskGate:
+    """Every command goes router → gate → Nautilus's execution engine; the clients refuse what went around it.
+
+    `latches` keeps what must outlive the process.
+    """
     config, kernel = plan.config, parts.kernel
     # An account id's issuer is its client's name; limits go by the names of the file.
     names = {client.id.value: name for name, client in parts.exec_clients.items()}
@@ -36,6 +75,7 @@ def install_gate(plan: NodePlan, parts: Parts) -> RiskGate:
         outage=lambda account, strategy: outage(config, parts.exec_clients, parts.data_clients, account, strategy),
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
+        latches=latches,
         account_name=account_name,
         strategy_name=lambda strategy_id: parts.names.get(strategy_id.value, strategy_id.value),
     )

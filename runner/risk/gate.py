@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -30,14 +31,18 @@ from nautilus_trader.model.events import OrderDenied, OrderFilled, OrderModifyRe
 
 from runner.risk.candidate import Candidate, Subject, working_leg
 from runner.risk.codes import Code, Denial, seconds
+from runner.risk.gross import GrossExposure
 from runner.risk.judge import Judge
-from runner.risk.latches import LatchStore
+from runner.risk.latches import LatchStore, MemoryLatches
+from runner.risk.ledger import Ledger
 from runner.risk.limits import LimitsBook, Rate
+from runner.risk.losses import Losses
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
 from runner.risk.rate import Rates
 from runner.risk.reservations import Reservations
 from runner.risk.state import NODE, By, Scope, Standing, State, States
+from runner.risk.trading_day import TradingDay
 from runner.risk.universe import Legality
 from runner.risk.working import Working
 
@@ -45,6 +50,7 @@ EXECUTE = "ExecEngine.execute"
 PROCESS = "ExecEngine.process"
 # Before any strategy hears of an order's event, the gate has heard of it.
 PRIORITY = 100
+_FRESH_NS = 1_000_000_000
 
 _log = logging.getLogger(__name__)
 _CANCELS = (CancelOrder, BatchCancelOrders, CancelAllOrders)
@@ -124,11 +130,28 @@ class RiskGate:
         self._displaced: Callable[[Any], None] | None = None
 
         self._now_ns = now_ns = venue_now_ns or clock.timestamp_ns
-        self.states = States(now_ns, on_state, store=latches, on_error=self._failed)
+        store = latches if latches is not None else MemoryLatches()
+        self.states = States(now_ns, on_state, store=store, on_error=self._failed)
         self.reservations = Reservations()
         prices = Prices(cache)
         self.positions = Positions(cache)
         self.working = Working(self.reservations, cache, lambda order: working_leg(order, prices))
+        self.ledger = Ledger(cache, prices)
+        self.gross = GrossExposure(cache, self.positions, self.working, prices)
+        self.working.on_change = self.gross.touch
+        self.losses = Losses(
+            cache=cache,
+            ledger=self.ledger,
+            states=self.states,
+            store=store,
+            now_ns=now_ns,
+            day=TradingDay().day,
+            account_name=self._account_name,
+            strategy_name=self._strategy_name,
+            on_error=self._failed,
+        )
+        self._begun = False
+        self._marked_ns: int | None = None  # venue time
         self.judge = Judge(
             cache=cache,
             limits=limits,
@@ -137,6 +160,8 @@ class RiskGate:
             working=self.working,
             states=self.states,
             venue_now_ns=now_ns,
+            gross=self.gross,
+            ledger=self.ledger,
             outage=outage or (lambda _account, _strategy: None),
             legality=legality,
             session=session,
@@ -154,6 +179,7 @@ class RiskGate:
             # What was latched can't be told: it may have been a halt.
             self._failed("reading the latches", error)
             self.states.set(State.REDUCING, scope=NODE, why="the latches could not be read", by="fault")
+        self.losses.watch(limits)
         self._set_states(limits)
 
     # -- its seat --------------------------------------------------------------------------------------------------
@@ -184,6 +210,44 @@ class RiskGate:
         self._bus.register(EXECUTE, self._displaced)
         self._inner = None
 
+    def begin(self, every: timedelta | None = None, start: datetime | None = None) -> None:
+        """Count losses from here on: once the accounts are known and reconciled, and before any strategy starts.
+
+        `every` sets a timer on Nautilus's clock that calls `tick`: for backtests, where nothing else can. It runs from
+        `start` on, when the data begins; the clock itself does not know that before the run. Where nobody calls this,
+        the first order does.
+        """
+        self._begun = True
+        try:
+            self.ledger.begin()
+            self.losses.begin()
+        except Exception as error:
+            # What was lost before a restart can't be told.
+            self._failed("beginning to count losses", error)
+            self.states.set(State.REDUCING, scope=NODE, why="the day's losses could not be read", by="fault")
+        if every is not None:
+            self._clock.set_timer("risk-gate", every, start, callback=lambda _event: self.tick())
+        self.tick()
+
+    def tick(self) -> None:
+        """Look at all prices anew: losses and exposures are then as of now. Once a second is enough; never raises."""
+        if not self._begun:
+            return
+        try:
+            self._marked_ns = self._now_ns()
+            self.ledger.mark()
+            self.losses.check()
+            self.gross.mark()
+        except Exception as error:
+            self._failed("valuing positions", error)
+
+    def _fresh(self) -> None:
+        """No decision rests on values that are older than a second."""
+        if not self._begun:
+            self.begin()
+        elif self._marked_ns is None or self._now_ns() - self._marked_ns >= _FRESH_NS:
+            self.tick()
+
     # -- states and the second lock --------------------------------------------------------------------------------
 
     @property
@@ -193,6 +257,7 @@ class RiskGate:
     def set_limits(self, limits: LimitsBook) -> None:
         """Put other limits in force, for orders from now on; a file's state can only make a scope more severe."""
         self.judge.limits = limits
+        self.losses.watch(limits)
         self._set_states(limits)
 
     def set_state(self, state: State | str, *, scope: Scope = NODE, why: str, by: By = "command") -> bool:
@@ -200,7 +265,11 @@ class RiskGate:
         return self.states.set(State(state), scope=scope, why=why, by=by)
 
     def resume(self, *, scope: Scope = NODE, why: str) -> bool:
-        """Make a scope active again."""
+        """Make a scope active again. What it lost until now is accepted: limits on losses count anew from here."""
+        try:
+            self.losses.rearm(scope)
+        except Exception as error:
+            self._failed(f"counting the losses of {scope} anew", error)
         return self.states.resume(scope=scope, why=why)
 
     def approved(self, command: Any) -> bool:
@@ -247,6 +316,7 @@ class RiskGate:
             if failure is not None:
                 raise failure
             subject = self._subject(command)
+            self._fresh()
             candidates = [self.judge.candidate(order) for order in orders]
             denied = self.judge.submit(candidates, subject)
         except Exception as error:
@@ -281,6 +351,7 @@ class RiskGate:
             if order is None:
                 raise LookupError(f"{command.client_order_id} is not in the cache")
             subject = self._subject(command)
+            self._fresh()
             candidate = self.judge.modified(order, command)
             denial = self.judge.modify(candidate, command, subject)
             if denial is None:
@@ -334,7 +405,7 @@ class RiskGate:
                     f"{code}: {held + more} {what} within {seconds(rate.per_ns)}, "
                     f"more than the {rate.count} of {scope.section}.{code.lower()}"
                 )
-                self.states.set(State.REDUCING, scope=scope, why=why, by="breach")
+                self.states.set(State.REDUCING, scope=scope, why=why, by="breach", cause=str(code))
         self._rates[code].count(rates, more, now_ns)
 
     def _expect(self, candidate: Candidate, subject: Subject) -> None:
@@ -428,6 +499,9 @@ class RiskGate:
 
     def _filled(self, event: Any) -> None:
         self.positions.on_event(event)
+        self.gross.on_event(event)
+        if self.ledger.on_fill(event) and self._begun:
+            self.losses.check()
         if not event.reconciliation:
             rules = self.limits.rules(self._account_name(event.account_id), self._strategy_name(event.strategy_id))
             self._runaway(Code.MAX_FILLS, "fills", rules.fills, 1)
@@ -435,6 +509,7 @@ class RiskGate:
     def _on_position_event(self, event: Any) -> None:
         try:
             self.positions.on_event(event)
+            self.gross.on_event(event)
         except Exception as error:
             self._failed("following a position", error)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from runner.risk import quotes, self_match, universe
 from runner.risk.candidate import Candidate, Finder, Subject, base_qty, other_price
-from runner.risk.codes import Code, Denial, seconds, text
+from runner.risk.codes import Code, Denial, percent, seconds, text
 from runner.risk.duplicates import Duplicates
 from runner.risk.exposure import ZERO, Leg, Sum, worst_notional
+from runner.risk.gross import GrossExposure, Part
+from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound, LimitsBook, Rules
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
@@ -37,6 +39,8 @@ class Judge:
         working: Working,
         states: States,
         venue_now_ns: Callable[[], int],
+        gross: GrossExposure,
+        ledger: Ledger,
         outage: Callable[[str, str], str | None],
         legality: Legality | None = None,
         session: Callable[[int], str] | None = None,
@@ -50,6 +54,8 @@ class Judge:
         self._working = working
         self._states = states
         self._venue_now_ns = venue_now_ns
+        self._gross = gross
+        self._ledger = ledger
         self._outage = outage
         self._legality = legality
         self._session = session or TradingDay().session
@@ -213,7 +219,42 @@ class Judge:
             instrument = self._instrument(candidate.instrument_id)
             if (denial := universe.check_short(instrument, subject.rules, held - side.qty)) is not None:
                 return denial, candidate.order
-        return self._position_limits(candidates, subject)
+        denied = self._position_limits(candidates, subject)
+        if denied is None and subject.rules.gross and (denial := self._gross_exposure(candidates, subject)) is not None:
+            return denial, candidates[0].order
+        return denied
+
+    def _gross_exposure(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
+        own = subject.account_id
+
+        def sums(part: Part, buy: bool) -> Sum:
+            return self._side(part[0], candidates, subject, part[2], buy=buy)
+
+        for scope, limit in subject.rules.gross:
+            strategy_id = subject.strategy_id if scope.kind == "strategy" else None
+            others = [account.id for account in self._cache.accounts() if account.id != own]
+            if scope.kind != "node":
+                others = []
+            try:
+                before, after = self._gross.after(candidates, own, strategy_id, sums)
+                more = sum((self._gross.total(each) for each in others), ZERO)
+            except LookupError as error:
+                return Denial(Code.NO_PRICE, f"{scope.section}.max_gross_exposure can't be judged: {error}")
+            most = limit.amount
+            if limit.fraction is not None:
+                equity = self._ledger.equities([own, *others])
+                if equity is None:
+                    return Denial(Code.NO_ACCOUNT, f"the equity of {subject.account} is not known yet")
+                most = max(equity, ZERO) * limit.fraction
+            assert most is not None
+            if after + more > most and after > before:
+                shown = text(most) if limit.fraction is None else f"{text(most)} ({percent(limit.fraction)})"
+                return Denial(
+                    Code.MAX_GROSS_EXPOSURE,
+                    f"{candidates[0].words} could take the gross exposure from {text(before + more)} to "
+                    f"{text(after + more)}, more than the {shown} of {scope.section}.max_gross_exposure",
+                )
+        return None
 
     def _open_orders(self, more: int, subject: Subject) -> Denial | None:
         for scope, most in subject.rules.open_orders:

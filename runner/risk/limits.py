@@ -1,8 +1,8 @@
 """The limits of a file, by level: the top, an account, a strategy. Over all that apply, the tightest wins.
 
 A limit is measured on what it stands on: an account's limit on a position by the account's own net position (the
-broker nets over strategies), a strategy's by the strategy's own. Limits on money at the top hold for each account by
-itself (a loss also for all of them together); counts of orders, cancels, fills and open orders at the top are those of
+broker nets over strategies), a strategy's by the strategy's own. At the top, a limit on a position holds for each
+account by itself; what is counted or added up (orders, cancels, fills, open orders, gross exposure, losses) is that of
 the whole node.
 """
 
@@ -97,7 +97,11 @@ class Limits:
             collar_percent=None if collar is None else collar.percent,
             collar_absolute=None if collar is None else collar.absolute,
             max_quote_age_ns=_ns(section.max_quote_age),
+            max_gross_exposure=section.max_gross_exposure,
             max_open_orders=section.max_open_orders,
+            max_daily_loss=section.max_daily_loss,
+            max_drawdown=section.max_drawdown,
+            daily_loss_rearms=section.daily_loss_rearms,
             max_cancels=_rate(section.max_cancels),
             max_fills=_rate(section.max_fills),
             duplicate_window_ns=_ns(section.duplicate_window),
@@ -139,6 +143,7 @@ class Rules:
     cancels: tuple[tuple[Scope, Rate], ...]
     fills: tuple[tuple[Scope, Rate], ...]
     open_orders: tuple[tuple[Scope, int], ...]
+    gross: tuple[tuple[Scope, Portion], ...]
     self_match: str | None
     """Where it stands in the file; None where it is allowed."""
     universe: tuple[tuple[str, UniverseLimits], ...]
@@ -219,6 +224,9 @@ class LimitsBook:
             fills=self.rates("max_fills", account, strategy),
             open_orders=tuple(
                 (scope, limits.max_open_orders) for scope, limits in levels if limits.max_open_orders is not None
+            ),
+            gross=tuple(
+                (scope, each.max_gross_exposure) for scope, each in levels if each.max_gross_exposure is not None
             ),
             self_match=next((f"{scope.section}.self_match" for scope, limits in levels if limits.self_match), None),
             universe=tuple(

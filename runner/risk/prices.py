@@ -27,6 +27,16 @@ class Prices:
             self._quotes[instrument_id] = known
         return known[1:]
 
+    def middle(self, instrument_id: Any) -> Decimal | None:
+        """What is held is worth: the middle of the quote, else the last trade, else a bar's close."""
+        bid, ask, _ = self.quote(instrument_id)
+        if bid is not None and ask is not None:
+            return bid if bid == ask else (bid + ask) / 2
+        last = self._cache.price(instrument_id, PriceType.LAST)
+        if last is not None and last > 0:
+            return last.as_decimal()  # type: ignore[no-any-return]
+        return self._any_bar(instrument_id)
+
     def market(self, instrument_id: Any, *, buy: bool) -> Decimal | None:
         """What a market order would pay or get: the far side of the quote, else the last trade, else a bar's close.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -58,6 +58,8 @@ class Standing:
     why: str
     since_ns: int
     by: By = "command"
+    causes: tuple[str, ...] = ()
+    """The codes of all breaches since it was last active, so that one that ends by itself does not end the others."""
 
 
 _ACTIVE = Standing(NODE, State.ACTIVE, "", 0)
@@ -100,6 +102,7 @@ class States:
                 str(record["why"]),
                 int(record["since_ns"]),
                 record["by"],
+                tuple(record.get("causes", ())),
             )
             if standing.state is not State.ACTIVE:
                 self._latched[standing.scope] = standing
@@ -117,18 +120,35 @@ class States:
         """Every scope that was ever other than active."""
         return [self.get(scope) for scope in dict.fromkeys((*self._latched, *self._of_file))]
 
-    def set(self, state: State, *, scope: Scope, why: str, by: By = "command") -> bool:
+    def set(self, state: State, *, scope: Scope, why: str, by: By = "command", cause: str = "") -> bool:
         """Make a scope more severe. False where it already is as severe or more so.
+
+        `cause` is a breach's code; another one is remembered beside the first.
 
         What the file says and what was latched stand side by side: a breach under a file's `reducing` is still
         latched once the file no longer says so.
         """
         layer = self._of_file if by == "file" else self._latched
-        current = layer.get(scope)
-        if state.severity <= (0 if current is None else current.state.severity):
-            return False
+        current = layer.get(scope) or Standing(scope, State.ACTIVE, "", 0)
+        causes = current.causes if not cause or cause in current.causes else (*current.causes, cause)
         before = self.get(scope)
-        self._put(layer, Standing(scope, state, why, self._now_ns(), by), before)
+        if state.severity > current.state.severity:
+            self._put(layer, Standing(scope, state, why, self._now_ns(), by, causes), before)
+        elif state is not State.ACTIVE and causes != current.causes:
+            self._put(layer, replace(current, causes=causes), before)
+        return self.get(scope).state is not before.state
+
+    def lift(self, cause: str, *, scope: Scope, why: str) -> bool:
+        """Make a scope active again where this breach alone made it reducing; False where anything else did too."""
+        latched = self._latched.get(scope)
+        if latched is None or latched.by != "breach" or cause not in latched.causes:
+            return False
+        left = tuple(each for each in latched.causes if each != cause)
+        before = self.get(scope)
+        if left:
+            self._put(self._latched, replace(latched, causes=left), before)
+            return False
+        self._put(self._latched, Standing(scope, State.ACTIVE, why, self._now_ns()), before)
         return self.get(scope).state is not before.state
 
     def resume(self, *, scope: Scope, why: str) -> bool:
@@ -151,7 +171,13 @@ class States:
         layer[standing.scope] = standing
         self._calm = all(each.state is State.ACTIVE for each in (*self._latched.values(), *self._of_file.values()))
         if standing.by != "file":
-            record = {"state": standing.state, "why": standing.why, "since_ns": standing.since_ns, "by": standing.by}
+            record = {
+                "state": standing.state,
+                "why": standing.why,
+                "since_ns": standing.since_ns,
+                "by": standing.by,
+                "causes": standing.causes,
+            }
             try:
                 self._store.save(f"{_PREFIX}{standing.scope.kind}/{standing.scope.name}", json.dumps(record))
             except Exception as error:  # whatever the store does, the state holds

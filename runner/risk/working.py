@@ -121,6 +121,8 @@ class Working:
         self._sides: dict[Key, tuple[Side, Side]] = {}
         self._where: dict[Any, tuple[tuple[Key, Key], bool]] = {}
         self._counts: Counter[tuple[Any, Any]] = Counter()
+        self.on_change: Callable[[Key], None] | None = None
+        """Called with each key whose sums have changed."""
         reservations.on_change = self.note
 
     def load(self) -> None:
@@ -138,6 +140,8 @@ class Working:
                 if not sides[0] and not sides[1]:
                     del self._sides[key]
                 self._counts[key[1:]] -= 1
+                if self.on_change is not None:
+                    self.on_change(key)
         found = self._look(client_order_id)
         if found is None:
             return
@@ -151,11 +155,20 @@ class Working:
             sides = self._sides.get(key) or self._sides.setdefault(key, (Side(), Side()))
             sides[leg.buy].put(client_order_id, leg)
             self._counts[key[1:]] += 1
+            if self.on_change is not None:
+                self.on_change(key)
         self._where[client_order_id] = (keys, leg.buy)
 
     def count(self, account_id: Any = None, strategy_id: Any = None) -> int:
         """How many orders work: of one account, of one strategy on it, or of all."""
         return len(self._where) if account_id is None else self._counts[account_id, strategy_id]
+
+    def instruments(self, account_id: Any) -> set[Any]:
+        """Every instrument that the account has working orders of."""
+        return {key[0] for key in self._sides if key[1] == account_id and key[2] is None}
+
+    def strategies(self, instrument_id: Any, account_id: Any) -> set[Any]:
+        return {key[2] for key in self._sides if key[:2] == (instrument_id, account_id) and key[2] is not None}
 
     def side(self, instrument_id: Any, account_id: Any, strategy_id: Any, *, buy: bool) -> Side:
         sides = self._sides.get((instrument_id, account_id, strategy_id))

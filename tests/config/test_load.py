@@ -82,8 +82,8 @@ def test_what_null_removed_can_be_said_anew(base: Path) -> None:
 
 
 def test_null_does_not_hide_an_unknown_key(base: Path) -> None:
-    assert mistakes(*over(base, "risk: {max_daily_loss: null}")) == [
-        "over.yaml:1:8 risk.max_daily_loss: not enforced by this version, remove it"
+    assert mistakes(*over(base, "risk: {margin: null}")) == [
+        "over.yaml:1:8 risk.margin: not enforced by this version, remove it"
     ]
 
 

@@ -117,6 +117,7 @@ class Bench:
         others: dict[str, list[Callable[[Scripted], Any]]] | None = None,
         at_start: Callable[[Scripted], Any] | None = None,
         prepare: Callable[[Any, RiskGate], None] | None = None,
+        instruments: list[Any] | None = None,
         **gate: Any,
     ) -> tuple[Scripted, RiskGate, Any]:
         book = limits if isinstance(limits, LimitsBook) else LimitsBook(top=limits or Limits())
@@ -129,7 +130,8 @@ class Bench:
             base_currency=USD,
             starting_balances=[Money(1_000_000, USD)],
         )
-        engine.add_instrument(equity())
+        for instrument_id in (IBM, *(instruments or ())):
+            engine.add_instrument(equity(instrument_id))
         engine.add_data(quotes or [quote("100.00", "100.00", second) for second in range(1, len(steps) + 3)])
         ours = Scripted(list(steps), "main")
         ours.at_start = at_start

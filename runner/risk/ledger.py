@@ -1,0 +1,154 @@
+"""What each account and each strategy has made since the gate began: from its own fills and today's prices alone.
+
+The broker's cash is not asked for: it is told a moment after the position has changed, and a loss worked out of the
+two would be off by a whole fill in between. Dividends, fees that come at the end of the day and transfers are not in
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model.enums import InstrumentClass
+
+from runner.risk.exposure import ZERO
+from runner.risk.prices import Prices
+
+Key = tuple[Any, Any]
+"""Account id and strategy id."""
+_SPREADS = frozenset({InstrumentClass.OPTION_SPREAD, InstrumentClass.FUTURES_SPREAD})
+
+
+class _Book:
+    __slots__ = ("flow", "qty", "worth")
+
+    def __init__(self) -> None:
+        self.flow = ZERO  # what sales brought less what purchases and commissions cost
+        self.worth = ZERO  # Σ quantity × mark
+        self.qty: dict[Any, Decimal] = {}
+
+
+class Ledger:
+    """Values in the instruments' currency (USD). A fill costs one step; `mark` looks at all prices anew."""
+
+    def __init__(self, cache: Any, prices: Prices) -> None:
+        self._cache = cache
+        self._prices = prices
+        self._books: dict[Key, _Book] = {}
+        self._marks: dict[Any, Decimal] = {}  # of one unit with its multiplier
+        self._equity: dict[Any, tuple[Decimal, Decimal]] = {}
+
+    def begin(self) -> None:
+        """Take up the positions that are open now; what was made before is not counted."""
+        self._books.clear()
+        self._marks.clear()
+        self._equity.clear()
+        for position in self._cache.positions_open():
+            book = self._book((position.account_id, position.strategy_id))
+            instrument_id = position.instrument_id
+            mark = self._mark(instrument_id)
+            if mark is None:
+                mark = Decimal(str(position.avg_px_open)) * self._multiplier(instrument_id)
+            self._marks[instrument_id] = mark
+            qty = position.signed_decimal_qty()
+            book.qty[instrument_id] = book.qty.get(instrument_id, ZERO) + qty
+            book.worth += qty * mark
+
+    def on_fill(self, event: Any) -> bool:
+        """Book a fill. False for a spread's own, whose legs' fills are booked instead."""
+        instrument_id = event.instrument_id
+        instrument = self._cache.instrument(instrument_id)
+        if instrument is not None and instrument.instrument_class in _SPREADS:
+            return False
+        paid = event.last_px.as_decimal() * self._multiplier(instrument_id)
+        qty: Decimal = event.last_qty.as_decimal()
+        signed = qty if event.is_buy else -qty
+        book = self._book((event.account_id, event.strategy_id))
+        book.flow -= signed * paid
+        commission = event.commission
+        if commission is not None and commission.currency == event.currency:
+            book.flow -= commission.as_decimal()
+        mark = self._marks.get(instrument_id)
+        if mark is None:
+            mark = self._marks[instrument_id] = self._mark(instrument_id) or paid
+        book.qty[instrument_id] = book.qty.get(instrument_id, ZERO) + signed
+        book.worth += signed * mark
+        return True
+
+    def mark(self) -> None:
+        """Value everything at the newest prices; one that is not known any more keeps its last."""
+        moved: dict[Any, Decimal] = {}
+        for instrument_id, before in self._marks.items():
+            now = self._mark(instrument_id)
+            if now is not None and now != before:
+                moved[instrument_id] = now - before
+                self._marks[instrument_id] = now
+        if not moved:
+            return
+        for book in self._books.values():
+            for instrument_id, qty in book.qty.items():
+                if qty and (change := moved.get(instrument_id)) is not None:
+                    book.worth += qty * change
+
+    def value(self, account_id: Any = None, strategy_id: Any = None) -> Decimal:
+        """Of one account, of one strategy, of both at once, or of everything. Only differences mean anything."""
+        total = ZERO
+        for (account, strategy), book in self._books.items():
+            if (account_id is None or account == account_id) and (strategy_id is None or strategy == strategy_id):
+                total += book.flow + book.worth
+        return total
+
+    def accounts(self, strategy_id: Any = None) -> set[Any]:
+        """Accounts that have a book, or on which a strategy has one."""
+        return {account for account, strategy in self._books if strategy_id is None or strategy == strategy_id}
+
+    def strategies(self) -> set[Any]:
+        return {strategy for _, strategy in self._books}
+
+    def equity(self, account_id: Any) -> Decimal | None:
+        """The account's equity: what it was when it was first asked for, and what was made since. None if unknown."""
+        base = self._equity.get(account_id)
+        value = self.value(account_id)
+        if base is None:
+            account = self._cache.account(account_id)
+            equity = None if account is None else self._reported(account)
+            if equity is None:
+                return None
+            base = self._equity[account_id] = (equity, value)
+        return base[0] + value - base[1]
+
+    def equities(self, account_ids: Iterable[Any]) -> Decimal | None:
+        """Of several accounts together; None where one is unknown."""
+        each = [self.equity(account_id) for account_id in account_ids]
+        return None if not each or None in each else sum((one for one in each if one is not None), ZERO)
+
+    def _reported(self, account: Any) -> Decimal | None:
+        info = account.last_event.info or {}
+        if (written := info.get("equity")) is not None:
+            return Decimal(str(written))
+        balances = account.balances_total()
+        if not balances:
+            return None
+        cash = sum((money.as_decimal() for money in balances.values()), ZERO)
+        for position in self._cache.positions_open(account_id=account.id):
+            qty = position.signed_decimal_qty()
+            cash += qty * self._marks.get(position.instrument_id, ZERO)
+            if account.is_margin_account:  # Nautilus's balance holds no cost of what is open
+                cash -= qty * Decimal(str(position.avg_px_open)) * self._multiplier(position.instrument_id)
+        return cash
+
+    def _mark(self, instrument_id: Any) -> Decimal | None:
+        price = self._prices.middle(instrument_id)
+        return None if price is None else price * self._multiplier(instrument_id)
+
+    def _multiplier(self, instrument_id: Any) -> Decimal:
+        instrument = self._cache.instrument(instrument_id)
+        return Decimal(1) if instrument is None else instrument.multiplier.as_decimal()
+
+    def _book(self, key: Key) -> _Book:
+        book = self._books.get(key)
+        if book is None:
+            book = self._books[key] = _Book()
+        return book

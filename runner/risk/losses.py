@@ -1,0 +1,233 @@
+"""Limits on losses: of the trading day, and from the best point so far. A breach makes the level reducing, latched.
+
+A level is measured on what it stands on: the top on all accounts together, an account on itself, a strategy on its
+own fills. An account's loss of the day is also held to what the broker reports (yesterday's closing equity less
+today's), which includes positions that the node has no prices of; the larger of the two counts.
+
+What resets it: a new trading day begins the day's loss anew, never the drawdown. A breach stays until somebody resumes
+it, or, for the day's loss under `daily_loss_rearms: next_day`, until the next trading day. Resuming accepts what was
+lost: both limits count anew from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from runner.config.risk import Portion
+from runner.risk.codes import Code, percent, text
+from runner.risk.exposure import ZERO
+from runner.risk.latches import LatchStore
+from runner.risk.ledger import Ledger
+from runner.risk.limits import Limits, LimitsBook
+from runner.risk.state import Scope, State, States
+
+_PREFIX = "loss/"
+# A record is written anew when the value has moved, but no more often than this; a breach at once.
+_SAVE_EVERY_NS = 5_000_000_000
+
+
+@dataclass(slots=True)
+class Day:
+    """One level's figures: where the day began, the best value so far, and the broker's loss that was accepted."""
+
+    day: str
+    base: Decimal
+    peak: Decimal
+    forgiven: Decimal = ZERO
+    of_yesterday: Decimal | None = None
+    """The closing equity that the broker still gave when this day began: its figures are of the day before."""
+    lost: Decimal = ZERO
+    below: Decimal = ZERO
+    saved_ns: int = 0
+    saved: str = ""
+
+
+class Losses:
+    """Watches every level that has a limit. `accounts` and `strategies` give the ids of a name of the file."""
+
+    def __init__(
+        self,
+        *,
+        cache: Any,
+        ledger: Ledger,
+        states: States,
+        store: LatchStore,
+        now_ns: Callable[[], int],
+        day: Callable[[int], str],
+        account_name: Callable[[Any], str],
+        strategy_name: Callable[[Any], str],
+        on_error: Callable[[str, Exception], None],
+    ) -> None:
+        self._cache = cache
+        self._ledger = ledger
+        self._states = states
+        self._store = store
+        self._now_ns = now_ns
+        self._day = day
+        self._account_name = account_name
+        self._strategy_name = strategy_name
+        self._on_error = on_error
+        self._days: dict[Scope, Day] = {}
+        self._watched: list[tuple[Scope, Limits]] = []
+
+    @property
+    def any(self) -> bool:
+        return bool(self._watched)
+
+    def watch(self, limits: LimitsBook) -> None:
+        """Put these limits in force; levels that were watched before keep their figures."""
+        self._watched = [
+            (scope, each)
+            for scope, each in limits.scopes()
+            if each.max_daily_loss is not None or each.max_drawdown is not None
+        ]
+
+    def begin(self) -> None:
+        """Count from the ledger's values of now on, and from what was kept over a restart.
+
+        Raises what the store raises, ValueError or KeyError for a broken record.
+        """
+        self._days.clear()
+        today = self._day(self._now_ns())
+        for key, written in self._store.load().items():
+            if not key.startswith(_PREFIX):
+                continue
+            kind, _, name = key.removeprefix(_PREFIX).partition("/")
+            record = json.loads(written)
+            scope = Scope(kind, name)  # type: ignore[arg-type]
+            value = self._value(scope)
+            same = record["day"] == today
+            day = Day(record["day"], value, value + Decimal(record["below"]))
+            if same:
+                day.base, day.forgiven = value + Decimal(record["lost"]), Decimal(record["forgiven"])
+            self._days[scope] = day
+
+    def check(self) -> None:
+        """Look at every level; a breach sets its state."""
+        now_ns = self._now_ns()
+        today = self._day(now_ns)
+        for scope, limits in self._watched:
+            day = self._days.get(scope)
+            value = self._value(scope)
+            if day is None:
+                day = self._days[scope] = Day(today, value, value)
+            reported, closing = self._reported(scope)
+            if day.day != today:
+                day.day, day.base = today, value
+                day.forgiven, day.of_yesterday = max(reported, ZERO), closing
+                if limits.daily_loss_rearms == "next_day":
+                    why = f"a new trading day, {today}"
+                    self._states.lift(str(Code.MAX_DAILY_LOSS), scope=scope, why=why)
+            if day.of_yesterday is not None and closing != day.of_yesterday:
+                day.forgiven, day.of_yesterday = ZERO, None
+            if value > day.peak:
+                day.peak = value
+            day.lost = max(day.base - value, reported - day.forgiven)
+            day.below = day.peak - value
+            breached = self._breaches(scope, limits, day)
+            self._save(scope, day, now_ns, at_once=breached)
+
+    def rearm(self, scope: Scope) -> None:
+        """Somebody resumed this level: what was lost is accepted."""
+        value = self._value(scope)
+        today = self._day(self._now_ns())
+        day = self._days.get(scope)
+        if day is not None:
+            day.day, day.base, day.peak = today, value, value
+            day.lost = day.below = ZERO
+            day.forgiven, day.of_yesterday = max(self._reported(scope)[0], ZERO), None
+            self._save(scope, day, self._now_ns(), at_once=True)
+
+    def used(self) -> Iterator[tuple[Scope, str, Decimal]]:
+        """Each level's limits with how much of them is used, as fractions."""
+        for scope, limits in self._watched:
+            day = self._days.get(scope)
+            for name, limit, lost in (
+                ("max_daily_loss", limits.max_daily_loss, ZERO if day is None else day.lost),
+                ("max_drawdown", limits.max_drawdown, ZERO if day is None else day.below),
+            ):
+                most = None if limit is None else self._most(scope, limit, lost)
+                if most:
+                    yield scope, name, max(lost, ZERO) / most
+
+    def _breaches(self, scope: Scope, limits: Limits, day: Day) -> bool:
+        breached = False
+        for code, limit, lost, words in (
+            (Code.MAX_DAILY_LOSS, limits.max_daily_loss, day.lost, "lost today"),
+            (Code.MAX_DRAWDOWN, limits.max_drawdown, day.below, "below the best point so far"),
+        ):
+            if limit is None or lost <= ZERO:
+                continue
+            most = self._most(scope, limit, lost)
+            if most is not None and lost <= most:
+                continue
+            breached = True
+            amount = "" if limit.fraction is None else f" ({'unknown' if most is None else text(most)})"
+            shown = text(limit.amount or ZERO) if limit.fraction is None else percent(limit.fraction)
+            why = f"{code}: {text(lost)} {words}, more than the {shown}{amount} of {scope.section}.{code.lower()}"
+            self._states.set(State.REDUCING, scope=scope, why=why, by="breach", cause=str(code))
+        return breached
+
+    def _most(self, scope: Scope, limit: Portion, lost: Decimal) -> Decimal | None:
+        """The limit as money; a fraction is of the equity before this was lost. None where that is unknown."""
+        if limit.fraction is None:
+            return limit.amount
+        equity = self._ledger.equities(self._accounts(scope))
+        return None if equity is None else max(equity + lost, ZERO) * limit.fraction
+
+    def _accounts(self, scope: Scope) -> list[Any]:
+        ids = [account.id for account in self._cache.accounts()]
+        if scope.kind == "account":
+            return [each for each in ids if self._account_name(each) == scope.name]
+        if scope.kind == "strategy":
+            own = {account for strategy_id in self._strategies(scope) for account in self._ledger.accounts(strategy_id)}
+            return list(own) or ids
+        return ids
+
+    def _strategies(self, scope: Scope) -> list[Any]:
+        return [each for each in self._ledger.strategies() if self._strategy_name(each) == scope.name]
+
+    def _value(self, scope: Scope) -> Decimal:
+        if scope.kind == "node":
+            return self._ledger.value()
+        if scope.kind == "account":
+            return sum((self._ledger.value(each) for each in self._accounts(scope)), ZERO)
+        return sum((self._ledger.value(strategy_id=each) for each in self._strategies(scope)), ZERO)
+
+    def _reported(self, scope: Scope) -> tuple[Decimal, Decimal | None]:
+        """The day's loss by the broker's own figures, and the closing equity that it is told from.
+
+        Without such figures, and for a strategy, which the broker knows nothing of, less than any loss.
+        """
+        accounts = [] if scope.kind == "strategy" else self._accounts(scope)
+        lost = closing = ZERO
+        for account_id in accounts:
+            info = self._cache.account(account_id).last_event.info or {}
+            before, now = info.get("last_equity"), info.get("equity")
+            if before is None or now is None:
+                return -_INFINITY, None
+            closing += Decimal(str(before))
+            lost += Decimal(str(before)) - Decimal(str(now))
+        return (lost, closing) if accounts else (-_INFINITY, None)
+
+    def _save(self, scope: Scope, day: Day, now_ns: int, *, at_once: bool) -> None:
+        if not at_once and now_ns - day.saved_ns < _SAVE_EVERY_NS:
+            return
+        # The own measure is kept; what the broker reports it will report again.
+        lost = day.base - self._value(scope)
+        record = {"day": day.day, "lost": str(lost), "below": str(day.below), "forgiven": str(day.forgiven)}
+        written = json.dumps(record)
+        if written == day.saved:
+            return
+        try:
+            self._store.save(f"{_PREFIX}{scope.kind}/{scope.name}", written)
+        except Exception as error:
+            self._on_error(f"keeping the losses of {scope}", error)
+        day.saved, day.saved_ns = written, now_ns
+
+
+_INFINITY = Decimal("Infinity")

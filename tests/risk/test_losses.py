@@ -1,0 +1,249 @@
+"""Limits on the day's loss and on the drawdown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OrderSide
+
+from runner.config.risk import Portion
+from runner.risk.latches import MemoryLatches
+from runner.risk.limits import Limits, LimitsBook
+from runner.risk.state import NODE, Scope, State
+from tests.risk.conftest import IBM, quote
+
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+DAY = 86_400
+START = 1_795_500_000  # 2026-11-24 01:00 in New York, a Tuesday
+
+
+def usd(amount: str) -> Portion:
+    return Portion(amount=Decimal(amount))
+
+
+def part(fraction: str) -> Portion:
+    return Portion(fraction=Decimal(fraction))
+
+
+def at(*prices: str, start: int = START, step: int = 1) -> list[Any]:
+    return [quote(price, price, start + i * step) for i, price in enumerate(prices)]
+
+
+def nothing(_s: Any) -> None: ...
+
+
+def buy(qty: int) -> Any:
+    return lambda s: s.market(BUY, qty)
+
+
+LEVELS = {
+    NODE: lambda limits: LimitsBook(top=limits),
+    Scope("account", "ALPACA"): lambda limits: LimitsBook(accounts={"ALPACA": limits}),
+    Scope("strategy", "main"): lambda limits: LimitsBook(strategies={"main": limits}),
+}
+
+
+@pytest.mark.parametrize("scope", LEVELS)
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (Limits(max_daily_loss=usd("500")), "MAX_DAILY_LOSS"),
+        (Limits(max_daily_loss=part("0.0005")), "MAX_DAILY_LOSS"),  # of a million
+        (Limits(max_drawdown=usd("500")), "MAX_DRAWDOWN"),
+        (Limits(max_drawdown=part("0.0005")), "MAX_DRAWDOWN"),
+    ],
+)
+@pytest.mark.parametrize(("price", "state"), [("95.00", State.ACTIVE), ("94.99", State.REDUCING)])
+def test_a_loss_may_reach_its_limit_and_one_cent_more_latches_reducing(bench, scope, limits, code, price, state):
+    ours, gate, engine = bench.run(
+        buy(100),
+        nothing,
+        buy(1),
+        lambda s: s.market(SELL, 50),
+        limits=LEVELS[scope](limits),
+        quotes=at("100.00", "100.00", price, price, price),
+    )
+    standing = gate.states.get(scope)
+    assert standing.state is state
+    assert gate.errors == 0
+    if state is State.REDUCING:
+        assert ours.codes() == ["STATE_REDUCING"]
+        assert (standing.by, standing.causes) == ("breach", (code,))
+        assert standing.why.startswith(f"{code}: 501 ")
+        assert standing.why.endswith(f"of {scope.section}.{code.lower()}")
+        assert engine.portfolio.net_position(IBM) == 50
+    else:
+        assert ours.denials() == []
+
+
+def test_a_realized_loss_counts_as_one_that_is_not(bench):
+    _, gate, _ = bench.run(
+        buy(100),
+        lambda s: s.market(SELL, 100),
+        buy(1),
+        limits=Limits(max_daily_loss=usd("500")),
+        quotes=at("100.00", "94.00", "94.00", "94.00"),
+    )
+    assert gate.states.get(NODE).why.startswith("MAX_DAILY_LOSS: 600 lost today")
+
+
+def test_a_fill_that_brings_the_loss_latches_at_once(bench):
+    states: list[Any] = []
+    bench.run(
+        lambda s: (s.market(BUY, 100), states.append(s)),
+        nothing,
+        limits=Limits(max_daily_loss=usd("500")),
+        # Bought at the ask, worth the middle: six dollars a share are lost with the fill.
+        quotes=[quote("88.00", "100.00", START), quote("88.00", "100.00", START + 1)],
+        on_state=states.append,
+    )
+    assert [s.state for s in states if not hasattr(s, "events")] == [State.REDUCING]
+
+
+def test_a_drawdown_is_told_from_the_best_point_and_a_days_loss_from_its_beginning(bench):
+    _, gate, _ = bench.run(
+        buy(100),
+        nothing,
+        nothing,
+        buy(1),
+        limits=Limits(max_daily_loss=usd("500"), max_drawdown=usd("500")),
+        quotes=at("100.00", "100.00", "110.00", "104.00", "104.00"),
+        prepare=lambda _engine, gate: gate.begin(timedelta(seconds=1), datetime.fromtimestamp(START, UTC)),
+    )
+    assert gate.states.get(NODE).causes == ("MAX_DRAWDOWN",)
+
+
+def test_a_timer_notices_a_loss_that_no_order_asks_about(bench):
+    _, gate, _ = bench.run(
+        buy(100),
+        *[nothing] * 3,
+        limits=Limits(max_daily_loss=usd("500")),
+        quotes=at("100.00", "100.00", "90.00", "90.00"),
+        prepare=lambda _engine, gate: gate.begin(timedelta(seconds=1), datetime.fromtimestamp(START, UTC)),
+    )
+    assert gate.states.get(NODE).state is State.REDUCING
+
+
+def test_resuming_accepts_the_loss_and_counts_anew(bench):
+    gates: list[Any] = []
+    ours, _gate, _ = bench.run(
+        buy(100),
+        buy(1),  # denied
+        lambda s: gates[0].resume(why="looked at it"),
+        buy(1),
+        buy(1),  # denied again, 600 after the first
+        limits=Limits(max_daily_loss=usd("500"), max_drawdown=usd("500")),
+        quotes=at("100.00", "94.00", "94.00", "94.00", "88.00", "88.00"),
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == ["STATE_REDUCING"] * 2
+
+
+@pytest.mark.parametrize(
+    ("rearms", "drawdown", "codes"),
+    [
+        ("manual", None, ["STATE_REDUCING"] * 2),
+        ("next_day", None, ["STATE_REDUCING"]),
+        ("next_day", "500", ["STATE_REDUCING"] * 2),
+    ],
+)
+def test_a_new_trading_day_begins_the_days_loss_anew_and_lifts_its_latch_where_the_file_says(
+    bench, rearms, drawdown, codes
+):
+    limits = Limits(
+        max_daily_loss=usd("500"),
+        max_drawdown=None if drawdown is None else usd(drawdown),
+        daily_loss_rearms=rearms,
+    )
+    ours, gate, _ = bench.run(
+        buy(100), buy(1), buy(1), limits=limits, quotes=at("100.00", "94.00", "94.00", "94.00", step=DAY // 2)
+    )
+    assert ours.codes() == codes
+    assert gate.errors == 0
+
+
+def test_what_was_lost_today_is_kept_over_a_restart(bench):
+    store = MemoryLatches()
+    limits = Limits(max_daily_loss=usd("500"))
+    first, _, _ = bench.run(
+        buy(100), buy(1), limits=limits, latches=store, quotes=at("100.00", "97.00", "97.00", step=10)
+    )
+    assert first.denials() == []
+    # 300 before, 201 now.
+    again = at("100.00", "97.99", "97.99", start=START + 60, step=10)
+    second, gate, _ = bench.run(buy(100), buy(1), limits=limits, latches=store, quotes=again)
+    assert second.codes() == ["STATE_REDUCING"]
+    assert gate.states.get(NODE).why.startswith("MAX_DAILY_LOSS: 501 lost today")
+    # The latch itself too.
+    third, _, _ = bench.run(buy(1), limits=limits, latches=store, quotes=at("100.00", start=START + 120))
+    assert third.codes() == ["STATE_REDUCING"]
+
+
+def test_another_days_loss_is_not_counted_after_a_restart_but_the_drawdown_is(bench):
+    store = MemoryLatches()
+    limits = Limits(max_daily_loss=usd("500"), max_drawdown=usd("1000"))
+    bench.run(buy(100), buy(1), limits=limits, latches=store, quotes=at("100.00", "96.00", "96.00", step=10))
+    later = at("100.00", "93.98", "93.98", start=START + DAY, step=10)
+    _, gate, _ = bench.run(buy(100), buy(1), limits=limits, latches=store, quotes=later)
+    assert gate.states.get(NODE).causes == ("MAX_DAILY_LOSS", "MAX_DRAWDOWN")
+
+
+@pytest.mark.parametrize("record", ["{", '{"day": "2026-11-24"}'])
+def test_losses_that_can_not_be_read_leave_the_node_reducing(bench, record):
+    ours, gate, _ = bench.run(
+        buy(1), limits=Limits(max_daily_loss=usd("1")), latches=MemoryLatches({"loss/node/": record})
+    )
+    assert ours.codes() == ["STATE_REDUCING"]
+    assert gate.errors == 1
+
+
+class Reported:
+    """An account as the broker reports it."""
+
+    def __init__(self, closing: str, equity: str) -> None:
+        self.info = {"last_equity": closing, "equity": equity}
+
+
+def test_what_the_broker_says_was_lost_counts_where_it_is_more(bench):
+    reports = [("100000", "99500")]
+    gates: list[Any] = []
+
+    def prepare(_engine: Any, gate: Any) -> None:
+        gates.append(gate)
+
+        def reported(scope: Scope) -> tuple[Decimal, Decimal | None]:
+            closing, equity = map(Decimal, reports[-1])
+            return closing - equity, closing
+
+        gate.losses._reported = reported
+
+    ours, gate, _ = bench.run(
+        buy(1),  # 500 lost, which is allowed
+        lambda s: (reports.append(("100000", "99499.99")), buy(1)(s)),
+        lambda s: (gates[0].resume(why="seen"), buy(1)(s)),
+        # The next day: the broker still tells yesterday's figures, then today's.
+        buy(1),
+        lambda s: (reports.append(("99499.99", "99499.99")), buy(1)(s)),
+        lambda s: (reports.append(("99499.99", "98999.98")), buy(1)(s)),
+        limits=Limits(max_daily_loss=usd("500")),
+        quotes=at("100.00", "100.00", "100.00") + at(*["100.00"] * 5, start=START + DAY),
+        prepare=prepare,
+    )
+    assert ours.codes() == ["STATE_REDUCING"] * 2
+    assert gate.errors == 0
+
+
+def test_how_much_of_each_limit_is_used(bench):
+    _, gate, _ = bench.run(
+        buy(100),
+        buy(1),
+        limits=Limits(max_daily_loss=usd("500"), max_drawdown=part("0.001")),
+        quotes=at("100.00", "97.50", "97.50", step=2),
+    )
+    assert list(gate.losses.used()) == [
+        (NODE, "max_daily_loss", Decimal("0.5")),
+        (NODE, "max_drawdown", Decimal("0.25")),
+    ]
