@@ -75,6 +75,25 @@ class Legs:
             self._held.append(update)
         return True
 
+    def entry_before(self, tracked: Tracked) -> str | None:
+        """The id of the entry whose fills must be told before those of this exit, None where all of them have been.
+
+        Exits work once their entry has filled whole; Nautilus drops a reducing fill of what it takes for no position.
+        """
+        group = tracked.group
+        if group is None or tracked not in group.exits or group.is_entered or group.head.closed:
+            return None
+        return None if group.head.part is None else group.head.part.order_id
+
+    def waits_for_entry(self, update: TradeUpdate, tracked: Tracked) -> bool:
+        """Keep an exit's fill until its entry's fills are told; False where they have been."""
+        entry_id = self.entry_before(tracked)
+        if entry_id is None:
+            return False
+        self._held.append(update)
+        self._client.repair(entry_id, f"an exit of {tracked.id} has filled, and how its entry did was not told")
+        return True
+
     def flush(self) -> None:
         """Apply what was kept, as far as it is known now whose it is."""
         held, self._held = self._held, []
@@ -147,6 +166,7 @@ class Legs:
             if group.head is tracked:
                 self.end_members(tracked, status, ts_ns, reason)
             return
+        self.flush()
         is_entry = group.head is tracked and tracked not in group.exits
         if is_entry and status == "filled":
             for member in group.members:

@@ -106,6 +106,10 @@ class GapFill:
         if updates.legs.awaits(order):
             return  # Its head tells whose it is, and is asked for.
         updates.learn(order)
+        found = self._client.find(order)
+        entry_id = updates.legs.entry_before(found[0]) if found and order.filled_qty > 0 else None
+        if entry_id is not None and (entry := await self._rest.order(entry_id)) is not None:
+            await self._apply_one(entry, asked_at)
         self._book(fills)
         if order.order_class == "mleg":
             for leg in order.legs or ():

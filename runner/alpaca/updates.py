@@ -72,7 +72,8 @@ class Updates:
         elif update.event != "replaced":
             self.known(tracked, part, order, update.ts_ns)
         if update.event in FILLS:
-            self._on_fill(update, tracked, part)
+            if not self.legs.waits_for_entry(update, tracked):
+                self._on_fill(update, tracked, part)
         elif tracked.is_leg:
             return  # It ends, and is replaced, with its head.
         elif update.event in ENDS:

@@ -258,7 +258,8 @@ class Schedule:
             if order.status in NEVER_SENT:
                 assert not rows or all(row.status == "rejected" for row in first), f"lost: {said}"
             elif not order.is_closed:
-                held = tracked is not None and tracked.held > 0
+                head = client.tracker.get(self.groups.get(order.client_order_id, name))
+                held = any(one is not None and one.held > 0 for one in (tracked, head))
                 assert working or held, f"works here alone: {said}"
                 for row in working:
                     assert order.venue_order_id.value == row.id or len(first) == 2 or held, f"other id: {said}"

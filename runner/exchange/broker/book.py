@@ -48,6 +48,7 @@ class Book:
         self._undecided: dict[str, Order | None] = {}
         self._session: Session = "closed"
         self._next_expiry_ns: int | None = None
+        life.after.append(self._ended)
 
     def add(self, account: Account, order: Order) -> None:
         """Take an order that was accepted; `start` puts it to work."""
@@ -120,6 +121,14 @@ class Book:
         self._sweep(order.symbol)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _ended(self, account: Account, order: Order) -> None:
+        """Another of its family ended it before the venue had decided: nothing takes its place any more."""
+        if order.open:
+            return
+        replacement = self._undecided.pop(order.id, None)
+        if replacement is not None and replacement.open:
+            self._life.simple(account, replacement, "rejected")
 
     def _route(self, account: Account, order: Order) -> None:
         """To the venue; with an order that is an exit itself goes the other one."""
