@@ -17,11 +17,23 @@ __all__ = [
     "EngineError",
     "HttpError",
     "LoopWatchdog",
+    "MarginAccount",
+    "MarginFigures",
+    "MarginRates",
+    "OPTION_REFUSALS",
+    "OptionCost",
+    "OptionRequirement",
     "Outcome",
     "Rejected",
     "Unavailable",
+    "UncoveredError",
     "Unknown",
     "__version__",
+    "nano_product",
+    "option_margin",
+    "option_order_refusal",
+    "option_requirement",
+    "order_unit_value",
 ]
 
 __version__: str
@@ -293,3 +305,154 @@ class LoopWatchdog:
     @property
     def late_s(self) -> float: ...
     def stop(self) -> None: ...
+
+# -- margin ------------------------------------------------------------------------------------------------------------
+#
+# Money is in nano-dollars (10**-9 USD), quantities of shares and coins in nano-units, strikes in mills (10**-3 USD, as
+# in an OCC symbol), expirations the number YYMMDD, contracts whole and negative where short. All results are exact; a
+# product that does not come out even is rounded up in size. Numbers out of range raise ValueError, nothing overflows.
+# Sources: docs.alpaca.markets "Options Level 3 Trading", "Options Trading Overview", "Margin and Short Selling".
+
+OPTION_REFUSALS: list[str]
+"""Every code that `option_order_refusal` may return."""
+
+class UncoveredError(ValueError):
+    """Short calls that neither long calls nor shares cover: no requirement is enough. `args`: (text, expiry, contracts)."""
+
+def option_margin(
+    legs: list[tuple[bool, int, int, int]], shares: int = 0, expirations: Literal["per_date", "from_date"] = "per_date"
+) -> int:
+    """The Universal Spread Rule's requirement of one underlying's options, in nano-dollars.
+
+    `legs`: (whether it is a call, strike, expiry, contracts). `shares`: whole long shares beside them, which cover short
+    calls. `expirations` "per_date" takes each date by itself, helped by later longs that no later short needs;
+    "from_date" takes at each date all that is still alive. Raises UncoveredError.
+    """
+
+def option_requirement(
+    legs: list[tuple[bool, int, int, int]], shares: int = 0, expirations: Literal["per_date", "from_date"] = "per_date"
+) -> OptionRequirement:
+    """As `option_margin`, with the price and the expiration of the worst loss."""
+
+def option_order_refusal(legs: list[tuple[str, int, str, int]], qty: int, level: int) -> str | None:
+    """The code of why an options order is not taken whatever money there is, or None.
+
+    `legs`: (OCC symbol, ratio, position intent, contracts held before). `level` 0 to 3. Raises ValueError for what is
+    no OCC symbol or no intent.
+    """
+
+def order_unit_value(buys: bool, limit: int | None, ask: int | None) -> int | None:
+    """What one share of an opening order is valued at: a purchase at its limit or the ask, a short sale at the higher of
+    its limit and 1.03 times the ask. None where no price is known.
+    """
+
+def nano_product(a: int, b: int) -> int:
+    """`a * b / 10**9`, rounded up in size: nano-shares times nano-dollars are nano-dollars."""
+
+@final
+class MarginRates:
+    """How an asset is margined: whether money is lent on it, its own per cent (0: none of its own), its leverage."""
+
+    def __new__(
+        cls, *, marginable: bool = True, long_percent: int = 0, short_percent: int = 0, leverage: int = 1
+    ) -> Self: ...
+    def initial(self, qty: int, price: int) -> int:
+        """Initial margin of a position (negative: short) at a price."""
+
+    def maintenance(self, qty: int, price: int) -> int:
+        """Maintenance margin of a position (negative: short) at a price."""
+
+@final
+class OptionRequirement:
+    """`amount` in nano-dollars, at the `price` (mills) of the underlying on the `expiry` where the loss is largest."""
+
+    @property
+    def amount(self) -> int: ...
+    @property
+    def price(self) -> int: ...
+    @property
+    def expiry(self) -> int: ...
+
+@final
+class OptionCost:
+    """What an order takes from options buying power: `amount` = after - before + net, at least 0."""
+
+    @property
+    def amount(self) -> int: ...
+    @property
+    def net(self) -> int:
+        """Paid (positive) or got (negative) for the whole order."""
+
+    @property
+    def before(self) -> OptionRequirement: ...
+    @property
+    def after(self) -> OptionRequirement: ...
+
+@final
+class MarginFigures:
+    """An account's figures, all in nano-dollars."""
+
+    @property
+    def equity(self) -> int: ...
+    @property
+    def long_market_value(self) -> int: ...
+    @property
+    def short_market_value(self) -> int: ...
+    @property
+    def initial_margin(self) -> int: ...
+    @property
+    def maintenance_margin(self) -> int: ...
+    @property
+    def options_margin(self) -> int:
+        """Of both margins what the options ask for."""
+
+    @property
+    def excess(self) -> int:
+        """Equity (long options left out) less initial margin less what is reserved; negative where too much is held."""
+
+    @property
+    def buying_power(self) -> int:
+        """For marginable shares: excess times the multiplier, which is 1 below 2,000 USD of equity."""
+
+    @property
+    def options_buying_power(self) -> int: ...
+    @property
+    def non_marginable_buying_power(self) -> int: ...
+
+@final
+class MarginAccount:
+    """One account, kept up change by change; a figure costs no walk over what did not change. Safe between threads."""
+
+    def __new__(cls, *, multiplier: int = 2, expirations: Literal["per_date", "from_date"] = "per_date") -> Self: ...
+    def set_cash(self, cash: int) -> None: ...
+    def set_position(self, symbol: str, qty: int, price: int, rates: MarginRates) -> None:
+        """Shares or coins held, at a price; a quantity of 0 removes them."""
+
+    def set_price(self, symbol: str, price: int) -> None:
+        """A new price of shares or coins; nothing where none are held."""
+
+    def set_option(self, symbol: str, qty: int, price: int) -> None:
+        """Contracts held of an OCC symbol, worth so much a share; 0 removes them."""
+
+    def reserve(self, order: str, amount: int) -> None:
+        """An order holds so much own money until it is released; again with another amount replaces it."""
+
+    def release(self, order: str) -> None: ...
+    @property
+    def reserved(self) -> int: ...
+    def held(self, symbol: str) -> int:
+        """Contracts held of an OCC symbol."""
+
+    def shares(self, root: str) -> int:
+        """Whole long shares held of an underlying."""
+
+    def options_cost(self, legs: list[tuple[str, int]], net: int, qty: int, *, shares: int = 0) -> OptionCost:
+        """What an order takes, given what is held. `legs`: (OCC symbol, signed contracts in all) of one root; `net` paid
+        (positive) or got a share of a unit, for `qty` units; `shares` change beside them. Raises UncoveredError.
+        """
+
+    def covers(self, root: str, shares: int) -> bool:
+        """Whether all short calls of a root stay covered once the shares held change by so many."""
+
+    def figures(self) -> MarginFigures:
+        """Raises UncoveredError where short calls stand uncovered."""

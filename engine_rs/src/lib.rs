@@ -1,6 +1,7 @@
 //! The engine of the trading node: network, parsing and delivery, without the GIL. It knows nothing of Nautilus.
 
 pub mod http;
+pub mod margin;
 pub mod notify;
 pub mod origin;
 #[cfg(feature = "python")]

@@ -3,6 +3,7 @@
 mod builders;
 mod errors;
 mod http;
+mod margin;
 mod numbers;
 mod outcome;
 mod stream;
@@ -28,6 +29,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<http::AlpacaHttpClient>()?;
     module.add_class::<stream::AlpacaWebSocketClient>()?;
     module.add_class::<watchdog::LoopWatchdog>()?;
+    margin::register(module)?;
     let shutdown = wrap_pyfunction!(_shutdown, module)?;
     module.py().import("atexit")?.call_method1("register", (shutdown,))?;
     Ok(())

@@ -1,0 +1,169 @@
+//! The Universal Spread Rule: what the options of one underlying can lose at worst, premiums left aside.
+//!
+//! Each option's intrinsic value is a piecewise-linear function of the underlying's price, so the least of their sum lies
+//! at a price of 0 or at a strike. With several expirations each is worked out by itself and the largest counts, not the
+//! sum. Short calls must be covered, contract by contract, by long calls that expire on the same day or later, or by
+//! shares; without that the loss has no bound and the position is refused.
+
+use super::leg::{Leg, Right};
+use super::{MILL, SHARES};
+
+/// How expirations are told apart, which Alpaca's page leaves open where they differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expirations {
+    /// The page's words: each date by itself, helped by later longs that no later short needs.
+    #[default]
+    PerDate,
+    /// At each date everything that is still alive then.
+    FromDate,
+}
+
+/// What must be kept, and where the worst lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requirement {
+    /// Nano-dollars, never negative.
+    pub amount: i128,
+    /// The price of the underlying, in mills, at which the loss is largest; 0 too where there is none.
+    pub price: i64,
+    /// The expiration (YYMMDD) that decides; 0 where nothing is required.
+    pub expiry: i32,
+}
+
+/// Short calls that nothing covers: at this expiration, so many contracts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncovered {
+    pub expiry: i32,
+    pub contracts: i64,
+}
+
+/// A point at which the slope changes: strike in mills, units (shares) by which it does.
+type Bend = (i64, i64);
+
+/// The requirement of all option positions of one underlying, `shares` (whole ones, long) held beside them.
+///
+/// Shares cover short calls a hundred at a time, as calls with a strike of nothing that never expire.
+pub fn requirement(legs: &[Leg], shares: i64, reading: Expirations) -> Result<Requirement, Uncovered> {
+    let lots = (shares / SHARES).max(0);
+    let mut first = None;
+    if legs.iter().all(|leg| *first.get_or_insert(leg.contract.expiry) == leg.contract.expiry) {
+        return one_date(legs, lots);
+    }
+    let mut sorted: Vec<Leg> = legs.iter().filter(|leg| leg.qty != 0).copied().collect();
+    sorted.sort_unstable_by_key(|leg| (std::cmp::Reverse(leg.contract.expiry), leg.contract.strike));
+    let mut worst = Requirement::default();
+    let mut later = Longs::new(lots);
+    let mut from = 0;
+    while from < sorted.len() {
+        let expiry = sorted[from].contract.expiry;
+        let to = from + sorted[from..].iter().take_while(|leg| leg.contract.expiry == expiry).count();
+        let own = &sorted[from..to];
+        later.check_cover(own, expiry)?;
+        let found = match reading {
+            Expirations::PerDate => least(own.iter().copied(), later.legs(expiry)),
+            Expirations::FromDate => least(sorted[..to].iter().copied(), std::iter::once(free_call(lots, expiry))),
+        };
+        worst = larger(worst, found, expiry);
+        later.take(own);
+        from = to;
+    }
+    Ok(worst)
+}
+
+/// The common case: no table of later longs is needed.
+fn one_date(legs: &[Leg], lots: i64) -> Result<Requirement, Uncovered> {
+    let Some(first) = legs.first() else { return Ok(Requirement::default()) };
+    let expiry = first.contract.expiry;
+    let calls: i64 = legs.iter().filter(|leg| leg.contract.right == Right::Call).map(|leg| leg.qty).sum();
+    if calls + lots < 0 {
+        return Err(Uncovered { expiry, contracts: -(calls + lots) });
+    }
+    let found = least(legs.iter().copied(), std::iter::once(free_call(lots, expiry)));
+    Ok(larger(Requirement::default(), found, expiry))
+}
+
+/// The least of the sum, in mills times contracts (at most 0, as all may expire worthless), and the price where it lies.
+fn least(legs: impl Iterator<Item = Leg>, more: impl Iterator<Item = Leg>) -> (i128, i64) {
+    let mut bends: Vec<Bend> = Vec::with_capacity(16);
+    let (mut value, mut slope) = (0_i128, 0_i128);
+    for leg in legs.chain(more).filter(|leg| leg.qty != 0) {
+        let (strike, qty) = (leg.contract.strike, leg.qty);
+        if leg.contract.right == Right::Put {
+            value += i128::from(strike) * i128::from(qty);
+            slope -= i128::from(qty);
+        }
+        // At its strike a call begins to rise, and a put ends to fall: the slope changes by the same.
+        bends.push((strike, qty));
+    }
+    bends.sort_unstable_by_key(|bend| bend.0);
+    let (mut least, mut place, mut at) = (value.min(0), 0, 0);
+    for (strike, qty) in bends {
+        value += slope * i128::from(strike - at);
+        at = strike;
+        slope += i128::from(qty);
+        if value < least {
+            (least, place) = (value, strike);
+        }
+    }
+    (least, place)
+}
+
+fn larger(worst: Requirement, (least, price): (i128, i64), expiry: i32) -> Requirement {
+    let amount = -least * MILL * i128::from(SHARES);
+    if amount > worst.amount { Requirement { amount, price, expiry } } else { worst }
+}
+
+/// Shares as a call that costs nothing to exercise.
+fn free_call(lots: i64, expiry: i32) -> Leg {
+    Leg { contract: super::Contract { expiry, strike: 0, right: Right::Call }, qty: lots }
+}
+
+/// Long contracts that later shorts leave over, the best cover first: calls by rising, puts by falling strike.
+struct Longs {
+    calls: Vec<Bend>,
+    puts: Vec<Bend>,
+}
+
+impl Longs {
+    fn new(lots: i64) -> Self {
+        Self { calls: if lots > 0 { vec![(0, lots)] } else { Vec::new() }, puts: Vec::new() }
+    }
+
+    fn legs(&self, expiry: i32) -> impl Iterator<Item = Leg> + '_ {
+        let leg = move |right, &(strike, qty): &Bend| Leg { contract: super::Contract { expiry, strike, right }, qty };
+        let calls = self.calls.iter().map(move |bend| leg(Right::Call, bend));
+        calls.chain(self.puts.iter().map(move |bend| leg(Right::Put, bend)))
+    }
+
+    fn check_cover(&self, own: &[Leg], expiry: i32) -> Result<(), Uncovered> {
+        let net: i64 = own.iter().filter(|leg| leg.contract.right == Right::Call).map(|leg| leg.qty).sum();
+        let left = net + self.calls.iter().map(|bend| bend.1).sum::<i64>();
+        if left < 0 { Err(Uncovered { expiry, contracts: -left }) } else { Ok(()) }
+    }
+
+    /// Add a date's longs, and let its shorts use up the best of what there is. What stays helps earlier dates.
+    fn take(&mut self, own: &[Leg]) {
+        for (right, pool) in [(Right::Call, &mut self.calls), (Right::Put, &mut self.puts)] {
+            let mut shorts = 0;
+            for leg in own.iter().filter(|leg| leg.contract.right == right) {
+                if leg.qty > 0 {
+                    pool.push((leg.contract.strike, leg.qty));
+                } else {
+                    shorts -= leg.qty;
+                }
+            }
+            match right {
+                Right::Call => pool.sort_unstable_by_key(|bend| bend.0),
+                Right::Put => pool.sort_unstable_by_key(|bend| std::cmp::Reverse(bend.0)),
+            }
+            for bend in pool.iter_mut() {
+                let used = shorts.min(bend.1);
+                bend.1 -= used;
+                shorts -= used;
+            }
+            pool.retain(|bend| bend.1 > 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
