@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, final
 
 __all__ = [
+    "OPTION_REFUSALS",
     "Accepted",
     "AlpacaHttpClient",
     "AlpacaWebSocketClient",
@@ -20,7 +21,6 @@ __all__ = [
     "MarginAccount",
     "MarginFigures",
     "MarginRates",
-    "OPTION_REFUSALS",
     "OptionCost",
     "OptionRequirement",
     "Outcome",
