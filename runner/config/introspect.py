@@ -9,15 +9,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from runner.config.document import Step
-from runner.config.models import RiskLimits, RunnerConfig, StrategyConfig
+from runner.config.models import RunnerConfig, StrategyConfig
 
 # Keys of the design that nothing obeys yet. Silently passing one by would be worse than refusing it.
 PLANNED: dict[type[BaseModel], frozenset[str]] = {
-    RiskLimits: frozenset(
-        {
-            "margin",
-        }
-    ),
     RunnerConfig: frozenset({"actors", "algorithms", "exec_algorithms"}),
     StrategyConfig: frozenset({"schedule"}),
 }

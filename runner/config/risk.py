@@ -203,6 +203,10 @@ class RiskLimits(Section):
     self_match: Literal["deny", "allow"] = Field(
         "allow", description="deny: an order that could trade with one of our own is denied, with the one to cancel."
     )
+    margin: MarginLimits | None = Field(
+        None,
+        description="What opens must be covered by the account's buying power; without this key it is not checked.",
+    )
     universe: Universe | None = Field(None, description="What may be opened, and when.")
     state: State = Field(
         "active",

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nautilus_trader.execution.engine import ExecutionEngine
+from nautilus_trader.model.enums import ContingencyType
 
+from runner.alpaca.orders import denial
 from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts, direct
 from runner.node.node import BaseHook, Node
@@ -75,6 +77,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         outage=lambda account, strategy: outage(config, parts.exec_clients, parts.data_clients, account, strategy),
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
+        legality=lambda order, instrument, params: illegal(order, instrument, params, first.venue_clock.now_ns()),
         latches=latches,
         account_name=account_name,
         strategy_name=lambda strategy_id: parts.names.get(strategy_id.value, strategy_id.value),
@@ -83,6 +86,13 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
     for client in parts.exec_clients.values():
         client.set_gate_check(gate.approved)
     return gate
+
+
+def illegal(order: Any, instrument: Any, params: Any, now_ns: int | None) -> str | None:
+    """Why Alpaca would not take an order. One of a list is judged by the adapter, which knows what the list becomes."""
+    if order.contingency_type != ContingencyType.NO_CONTINGENCY or order.order_list_id is not None:
+        return None
+    return denial(order, instrument, params, now_ns=now_ns)
 
 
 def outage(

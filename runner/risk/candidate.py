@@ -22,6 +22,8 @@ class Subject:
     account: str
     strategy: str
     rules: Rules
+    params: Any = None
+    """The command's own, for the adapter."""
 
 
 @dataclass(slots=True)

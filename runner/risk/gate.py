@@ -37,6 +37,7 @@ from runner.risk.latches import LatchStore, MemoryLatches
 from runner.risk.ledger import Ledger
 from runner.risk.limits import LimitsBook, Rate
 from runner.risk.losses import Losses
+from runner.risk.margin import Margin
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
 from runner.risk.rate import Rates
@@ -75,7 +76,8 @@ class RiskGate:
         What keeps an account and a strategy, given by the file's names, from opening anything now: a stream that is
         down, in words. None where all is well.
     legality : callable, optional
-        Why the venue takes no such order of its instrument, in words; None where it does. (order, instrument)
+        Why the venue takes no such order of its instrument, in words; None where it does. (order, instrument,
+        the command's params)
     session : callable, optional
         The exchange's session (pre, core, post, overnight, closed) at a venue time in UNIX nanoseconds; by default
         told by the time of day in New York, which knows no holidays.
@@ -139,6 +141,16 @@ class RiskGate:
         self.ledger = Ledger(cache, prices)
         self.gross = GrossExposure(cache, self.positions, self.working, prices)
         self.working.on_change = self.gross.touch
+        self.margin = Margin(
+            cache=cache,
+            ledger=self.ledger,
+            positions=self.positions,
+            working=self.working,
+            reservations=self.reservations,
+            prices=prices,
+            clock=clock,
+        )
+        self.reservations.on_change = self._noted
         self.losses = Losses(
             cache=cache,
             ledger=self.ledger,
@@ -162,6 +174,7 @@ class RiskGate:
             venue_now_ns=now_ns,
             gross=self.gross,
             ledger=self.ledger,
+            margin=self.margin,
             outage=outage or (lambda _account, _strategy: None),
             legality=legality,
             session=session,
@@ -179,8 +192,7 @@ class RiskGate:
             # What was latched can't be told: it may have been a halt.
             self._failed("reading the latches", error)
             self.states.set(State.REDUCING, scope=NODE, why="the latches could not be read", by="fault")
-        self.losses.watch(limits)
-        self._set_states(limits)
+        self._put_in_force(limits)
 
     # -- its seat --------------------------------------------------------------------------------------------------
 
@@ -196,9 +208,10 @@ class RiskGate:
         self._bus.register(EXECUTE, self.execute)
         self._bus.subscribe("events.order.*", self._on_order_event, priority=PRIORITY)
         self._bus.subscribe("events.position.*", self._on_position_event, priority=PRIORITY)
+        self._bus.subscribe("events.account.*", self._on_account, priority=PRIORITY)
         self._inner = execute or inner
         self._displaced = inner
-        self.working.load()
+        self._take_up()
 
     def uninstall(self) -> None:
         """Give the seat back. Does nothing where it was never taken."""
@@ -206,6 +219,7 @@ class RiskGate:
             return
         self._bus.unsubscribe("events.order.*", self._on_order_event)
         self._bus.unsubscribe("events.position.*", self._on_position_event)
+        self._bus.unsubscribe("events.account.*", self._on_account)
         self._bus.deregister(EXECUTE, self.execute)
         self._bus.register(EXECUTE, self._displaced)
         self._inner = None
@@ -238,6 +252,7 @@ class RiskGate:
             self.ledger.mark()
             self.losses.check()
             self.gross.mark()
+            self.margin.mark()
         except Exception as error:
             self._failed("valuing positions", error)
 
@@ -257,8 +272,7 @@ class RiskGate:
     def set_limits(self, limits: LimitsBook) -> None:
         """Put other limits in force, for orders from now on; a file's state can only make a scope more severe."""
         self.judge.limits = limits
-        self.losses.watch(limits)
-        self._set_states(limits)
+        self._put_in_force(limits)
 
     def set_state(self, state: State | str, *, scope: Scope = NODE, why: str, by: By = "command") -> bool:
         """Make a scope reducing or halted until it is resumed. False where it already is that or more severe."""
@@ -327,6 +341,7 @@ class RiskGate:
         if denied is None:
             try:
                 for candidate in candidates:
+                    self.margin.reserve(candidate, subject)
                     self.reservations.reserve(candidate.order, subject.account_id, candidate.price)
                 self.judge.count(orders, subject)
             except Exception as error:
@@ -497,9 +512,29 @@ class RiskGate:
         except Exception as error:
             self._failed("following an order's event", error)
 
+    def _take_up(self) -> None:
+        """Take up the orders that the cache holds already."""
+        for order in (*self._cache.orders_open(), *self._cache.orders_inflight()):
+            self._noted(order.client_order_id)
+
+    def _noted(self, client_order_id: Any) -> None:
+        self.working.note(client_order_id)
+        self.margin.note(client_order_id)
+
+    def _on_account(self, event: Any) -> None:
+        try:
+            if "buying_power" not in (event.info or {}):
+                return  # worked out by Nautilus, not told by a broker
+            self.margin.on_account(event)
+            if not len(self.reservations) and not self.margin.unseen(event.account_id):
+                self.ledger.rebase(event.account_id)
+        except Exception as error:
+            self._failed("following an account", error)
+
     def _filled(self, event: Any) -> None:
         self.positions.on_event(event)
         self.gross.on_event(event)
+        self.margin.on_position(event)
         if self.ledger.on_fill(event) and self._begun:
             self.losses.check()
         if not event.reconciliation:
@@ -510,6 +545,7 @@ class RiskGate:
         try:
             self.positions.on_event(event)
             self.gross.on_event(event)
+            self.margin.on_position(event)
         except Exception as error:
             self._failed("following a position", error)
 
@@ -526,7 +562,8 @@ class RiskGate:
         account_id = self._account_of(command)
         account = "" if account_id is None else self._account_name(account_id)
         strategy = self._strategy_name(command.strategy_id)
-        return Subject(account_id, command.strategy_id, account, strategy, self.limits.rules(account, strategy))
+        rules = self.limits.rules(account, strategy)
+        return Subject(account_id, command.strategy_id, account, strategy, rules, command.params)
 
     def _find_account(self, command: Any) -> Any:
         """The account that Nautilus will send the command to: by client, by the order, else by the venue."""
@@ -546,7 +583,12 @@ class RiskGate:
             return order.account_id
         return self._cache.account_id(command.instrument_id.venue)
 
-    def _set_states(self, limits: LimitsBook) -> None:
+    def _put_in_force(self, limits: LimitsBook) -> None:
+        self.losses.watch(limits)
+        margin = any(each.headroom is not None for _, each in limits.scopes())
+        if margin and not self.margin.enabled:
+            self.margin.enabled = True
+            self._take_up()
         for scope, each in limits.scopes():
             self.states.set(State(each.state), scope=scope, why=f"{scope.section}.state", by="file")
 

@@ -17,6 +17,7 @@ from runner.risk.exposure import ZERO, Leg, Sum, worst_notional
 from runner.risk.gross import GrossExposure, Part
 from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound, LimitsBook, Rules
+from runner.risk.margin import Margin
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
 from runner.risk.rate import Rates
@@ -41,6 +42,7 @@ class Judge:
         venue_now_ns: Callable[[], int],
         gross: GrossExposure,
         ledger: Ledger,
+        margin: Margin,
         outage: Callable[[str, str], str | None],
         legality: Legality | None = None,
         session: Callable[[int], str] | None = None,
@@ -56,6 +58,7 @@ class Judge:
         self._venue_now_ns = venue_now_ns
         self._gross = gross
         self._ledger = ledger
+        self._margin = margin
         self._outage = outage
         self._legality = legality
         self._session = session or TradingDay().session
@@ -91,6 +94,8 @@ class Judge:
         if (denied := self._holdings(candidates, subject)) is not None:
             return denied
         denial = self._open_orders(len(candidates), subject) or self._rate(len(candidates), rules)
+        if denial is None and rules.headroom is not None:
+            denial = self._margin.check(candidates, subject, rules.headroom)
         return None if denial is None else (denial, candidates[0].order)
 
     def modify(self, candidate: Candidate, command: Any, subject: Subject) -> Denial | None:
@@ -115,6 +120,10 @@ class Judge:
             return denial
         if (grows or dearer) and (denied := self._holdings([candidate], subject)) is not None:
             return denied[0]
+        if (grows or dearer) and rules.headroom is not None:
+            denial = self._margin.check([candidate], subject, rules.headroom)
+            if denial is not None:
+                return denial
         return self._rate(1, rules)
 
     def count(self, orders: Sequence[Any], subject: Subject) -> None:
@@ -184,7 +193,7 @@ class Judge:
         """What holds for every order, those that reduce included."""
         order, rules = candidate.order, subject.rules
         if self._legality is not None:
-            illegal = self._legality(order, self._instrument(candidate.instrument_id))
+            illegal = self._legality(order, self._instrument(candidate.instrument_id), subject.params)
             if illegal is not None:
                 return Denial(Code.ORDER_ILLEGAL, illegal)
         if rules.duplicates is not None:

@@ -38,7 +38,8 @@ class Ledger:
         self._prices = prices
         self._books: dict[Key, _Book] = {}
         self._marks: dict[Any, Decimal] = {}  # of one unit with its multiplier
-        self._equity: dict[Any, tuple[Decimal, Decimal]] = {}
+        # By account: equity and cash when they were last told for certain, with what had been made until then.
+        self._equity: dict[Any, tuple[Decimal, Decimal, Decimal, Decimal]] = {}
 
     def begin(self) -> None:
         """Take up the positions that are open now; what was made before is not counted."""
@@ -55,6 +56,8 @@ class Ledger:
             qty = position.signed_decimal_qty()
             book.qty[instrument_id] = book.qty.get(instrument_id, ZERO) + qty
             book.worth += qty * mark
+        for account in self._cache.accounts():
+            self._base(account.id)
 
     def on_fill(self, event: Any) -> bool:
         """Book a fill. False for a spread's own, whose legs' fills are booked instead."""
@@ -108,36 +111,66 @@ class Ledger:
         return {strategy for _, strategy in self._books}
 
     def equity(self, account_id: Any) -> Decimal | None:
-        """The account's equity: what it was when it was first asked for, and what was made since. None if unknown."""
+        """The account's equity: what it was when it was last told, and what was made since. None if unknown."""
+        base = self._base(account_id)
+        return None if base is None else base[0] + self.value(account_id) - base[2]
+
+    def cash(self, account_id: Any) -> Decimal:
+        """The same of cash. Raises LookupError where it is unknown."""
+        base = self._base(account_id)
+        if base is None:
+            raise LookupError(f"the cash of {account_id} is not known")
+        return base[1] + self._flow(account_id) - base[3]
+
+    def rebase(self, account_id: Any) -> None:
+        """The account has just told its figures, and nothing was under way that they might lack: go by them."""
+        self._equity.pop(account_id, None)
+        self._base(account_id)
+
+    def mark_of(self, instrument_id: Any) -> Decimal:
+        """The mark of one unit with its multiplier. Raises LookupError where nothing is known."""
+        mark = self._marks.get(instrument_id)
+        if mark is None:
+            mark = self._mark(instrument_id)
+            if mark is None:
+                raise LookupError(f"no price of {instrument_id} is known")
+        return mark
+
+    def _base(self, account_id: Any) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
         base = self._equity.get(account_id)
-        value = self.value(account_id)
         if base is None:
             account = self._cache.account(account_id)
-            equity = None if account is None else self._reported(account)
-            if equity is None:
+            told = None if account is None else self._reported(account)
+            if told is None:
                 return None
-            base = self._equity[account_id] = (equity, value)
-        return base[0] + value - base[1]
+            base = self._equity[account_id] = (*told, self.value(account_id), self._flow(account_id))
+        return base
+
+    def _flow(self, account_id: Any) -> Decimal:
+        return sum((book.flow for (account, _), book in self._books.items() if account == account_id), ZERO)
 
     def equities(self, account_ids: Iterable[Any]) -> Decimal | None:
         """Of several accounts together; None where one is unknown."""
         each = [self.equity(account_id) for account_id in account_ids]
         return None if not each or None in each else sum((one for one in each if one is not None), ZERO)
 
-    def _reported(self, account: Any) -> Decimal | None:
+    def _reported(self, account: Any) -> tuple[Decimal, Decimal] | None:
+        """Equity and cash as the account tells them."""
         info = account.last_event.info or {}
-        if (written := info.get("equity")) is not None:
-            return Decimal(str(written))
+        if (equity := info.get("equity")) is not None and (cash := info.get("cash")) is not None:
+            return Decimal(str(equity)), Decimal(str(cash))
         balances = account.balances_total()
         if not balances:
             return None
         cash = sum((money.as_decimal() for money in balances.values()), ZERO)
+        worth = cost = ZERO
         for position in self._cache.positions_open(account_id=account.id):
             qty = position.signed_decimal_qty()
-            cash += qty * self._marks.get(position.instrument_id, ZERO)
-            if account.is_margin_account:  # Nautilus's balance holds no cost of what is open
-                cash -= qty * Decimal(str(position.avg_px_open)) * self._multiplier(position.instrument_id)
-        return cash
+            worth += qty * self._marks.get(position.instrument_id, ZERO)
+            cost += qty * Decimal(str(position.avg_px_open)) * self._multiplier(position.instrument_id)
+        if account.is_margin_account:  # Nautilus's balance does not have the cost of what is open taken off
+            cash -= cost
+        return cash + worth, cash
 
     def _mark(self, instrument_id: Any) -> Decimal | None:
         price = self._prices.middle(instrument_id)

@@ -25,6 +25,7 @@ Amount = Literal[
     "collar_absolute",
     "max_quote_age_ns",
     "duplicate_window_ns",
+    "headroom",
 ]
 Counted = Literal["max_orders", "max_cancels", "max_fills"]
 Loss = Literal["max_daily_loss", "max_drawdown"]
@@ -34,6 +35,7 @@ _KEYS = {
     "collar_absolute": "price_collar",
     "max_quote_age_ns": "max_quote_age",
     "duplicate_window_ns": "duplicate_window",
+    "headroom": "margin.headroom",
 }
 
 
@@ -114,6 +116,7 @@ class Limits:
                 None if universe.sessions is None else tuple(universe.sessions),
                 universe.shorting,
             ),
+            headroom=None if section.margin is None else section.margin.headroom,
         )
 
 
@@ -146,6 +149,8 @@ class Rules:
     gross: tuple[tuple[Scope, Portion], ...]
     self_match: str | None
     """Where it stands in the file; None where it is allowed."""
+    headroom: Bound | None
+    """None where margin is not checked."""
     universe: tuple[tuple[str, UniverseLimits], ...]
     """Each with where it stands in the file."""
     quoted: bool = field(init=False)
@@ -229,6 +234,7 @@ class LimitsBook:
                 (scope, each.max_gross_exposure) for scope, each in levels if each.max_gross_exposure is not None
             ),
             self_match=next((f"{scope.section}.self_match" for scope, limits in levels if limits.self_match), None),
+            headroom=_smallest("headroom", levels, largest=True),
             universe=tuple(
                 (f"{scope.section}.universe", limits.universe)
                 for scope, limits in levels

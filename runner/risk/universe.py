@@ -13,8 +13,8 @@ from runner.risk.codes import Code, Denial, text
 from runner.risk.exposure import ZERO
 from runner.risk.limits import Rules
 
-Legality = Callable[[Any, Any], str | None]
-"""Why the venue takes no such order of this instrument, in words; None where it does. (order, instrument)"""
+Legality = Callable[[Any, Any, Any], str | None]
+"""Why the venue takes no such order, in words; None where it does. (order, instrument, the command's params)"""
 
 
 @lru_cache(maxsize=4096)

@@ -117,18 +117,12 @@ class Working:
     def __init__(self, reservations: Reservations, cache: Any, other: Callable[[Any], Leg]) -> None:
         self._reservations = reservations
         self._cache = cache
-        self._other = other
+        self.other = other
         self._sides: dict[Key, tuple[Side, Side]] = {}
         self._where: dict[Any, tuple[tuple[Key, Key], bool]] = {}
         self._counts: Counter[tuple[Any, Any]] = Counter()
         self.on_change: Callable[[Key], None] | None = None
         """Called with each key whose sums have changed."""
-        reservations.on_change = self.note
-
-    def load(self) -> None:
-        """Take up what the cache holds already."""
-        for order in (*self._cache.orders_open(), *self._cache.orders_inflight()):
-            self.note(order.client_order_id)
 
     def note(self, client_order_id: Any) -> None:
         """Something happened to this order: look at it anew."""
@@ -187,4 +181,4 @@ class Working:
         order = self._cache.order(client_order_id)
         if order is None or order.is_closed or not (order.is_open or order.is_inflight):
             return None
-        return self._other(order), order.account_id
+        return self.other(order), order.account_id

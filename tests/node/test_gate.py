@@ -5,9 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.objects import Price, Quantity
 
 from runner.config.models import RunnerConfig
-from runner.node.gate import outage
+from runner.node.gate import illegal, outage
+from tests.risk.conftest import IBM, bench  # noqa: F401
 
 
 def config(on_stream_down: str) -> RunnerConfig:
@@ -42,3 +45,18 @@ def test_an_order_of_no_strategy_of_the_file_is_judged_by_its_account_alone():
     exec_clients = {"main": SimpleNamespace(ready=True)}
     data_clients = {"stocks": SimpleNamespace(gapped=True)}
     assert outage(config("deny"), exec_clients, data_clients, "main", "EXTERNAL") is None
+
+
+def test_what_alpaca_does_not_take_is_told_by_the_adapters_own_table(bench):  # noqa: F811
+    def stop(s):
+        price, one = Price.from_str("110.00"), Quantity.from_int(1)
+        s.submit_order(s.order_factory.stop_market(IBM, OrderSide.BUY, one, price, time_in_force=TimeInForce.FOK))
+
+    ours, gate, _ = bench.run(
+        lambda s: s.market(OrderSide.BUY, 1),
+        stop,
+        lambda s: s.bracket(OrderSide.BUY, 1, "99.00", "90.00", "110.00"),
+        legality=lambda order, instrument, params: illegal(order, instrument, params, None),
+    )
+    assert ours.codes() == ["ORDER_ILLEGAL"]
+    assert gate.errors == 0

@@ -95,7 +95,7 @@ def test_a_short_sale_needs_an_asset_that_is_lent(bench, info, shorting, says):
 
 
 def test_what_the_venue_does_not_take_is_denied_even_when_it_reduces(bench):
-    def legality(order: Any, instrument: Any) -> str | None:
+    def legality(order: Any, instrument: Any, params: Any) -> str | None:
         assert instrument.id == IBM
         return "a market order of 7 is illegal" if order.quantity == 7 else None
 
@@ -104,6 +104,6 @@ def test_what_the_venue_does_not_take_is_denied_even_when_it_reduces(bench):
 
 
 def test_a_fault_in_the_venues_table_denies(bench):
-    ours, gate, _ = bench.run(lambda s: s.market(BUY, 10), legality=lambda _order, _instrument: 1 / 0)
+    ours, gate, _ = bench.run(lambda s: s.market(BUY, 10), legality=lambda *_args: 1 / 0)
     assert ours.codes() == ["GATE_ERROR"]
     assert gate.errors == 1

@@ -73,17 +73,12 @@ class Cache:
     def order(self, client_order_id: Any) -> Any:
         return self.all.get(client_order_id)
 
-    def orders_open(self) -> list[Any]:
-        return list(self.all.values())
-
-    def orders_inflight(self) -> list[Any]:
-        return []
-
 
 def test_orders_that_the_gate_never_saw_count_from_the_start_until_they_close() -> None:
     mine, closed = order("mine"), order("closed", is_closed=True)
     working = Working(Reservations(), Cache(mine, closed), lambda each: Leg(each, Decimal(7), Decimal(2)))
-    working.load()
+    for each in (mine, closed):
+        working.note(each.client_order_id)
     assert [leg.order for leg in working.legs("IBM", "A")] == [mine]
     assert working.side("IBM", "A", "S", buy=True).with_candidates({}, {}).value == 14
     assert working.side("IBM", "A", "another", buy=True).with_candidates({}, {}).qty == 0
@@ -95,6 +90,7 @@ def test_orders_that_the_gate_never_saw_count_from_the_start_until_they_close() 
 def test_a_reservation_counts_before_the_cache_knows_its_order() -> None:
     reservations = Reservations()
     working = Working(reservations, Cache(), lambda each: Leg(each, Decimal(0), None))
+    reservations.on_change = working.note
     asked = order("new", is_quote_quantity=False, leaves_qty=SimpleNamespace(as_decimal=lambda: Decimal(3)))
     reservations.reserve(asked, "A", Decimal(10))
     assert working.side("IBM", "A", None, buy=True).with_candidates({}, {}).value == 30

@@ -1,0 +1,262 @@
+"""Margin, worked by hand. Unless it says otherwise an account has 1,000,000 dollars and IBM is at 100.00.
+
+Figures: equity 1,000,000, buying power 2,000,000. A purchase costs its full price; held, it takes half as initial
+margin, which twice the excess gives back as its full price: so 20,000 shares may be held.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.events import AccountState
+from nautilus_trader.model.instruments import Equity
+from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
+
+from runner.risk.limits import Limits, LimitsBook
+from tests.risk.conftest import IBM, equity, quote
+
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+ALL = Limits(headroom=Decimal(0))
+KEPT = Limits(headroom=Decimal("0.1"))
+
+
+def stop(s: Any, side: Any, qty: int, trigger: str) -> None:
+    s.submit_order(s.order_factory.stop_market(IBM, side, Quantity.from_int(qty), Price.from_str(trigger)))
+
+
+ROWS = [
+    # what one order may cost: allowed at the first quantity, denied at the second
+    (ALL, lambda s, qty: s.market(BUY, qty), 20_000, 20_001),
+    (KEPT, lambda s, qty: s.market(BUY, qty), 18_000, 18_001),  # 10% of 2,000,000 is kept
+    (ALL, lambda s, qty: s.limit(BUY, qty, "80.00"), 25_000, 25_001),
+    (ALL, lambda s, qty: stop(s, BUY, qty, "160.00"), 12_195, 12_196),  # its protective limit: 164.00
+    (ALL, lambda s, qty: s.market(SELL, qty), 19_417, 19_418),  # 1.03 × 100
+    (ALL, lambda s, qty: s.limit(SELL, qty, "125.00"), 16_000, 16_001),
+    (ALL, lambda s, qty: s.bracket(BUY, qty, "100.00", "90.00", "110.00"), 20_000, 20_001),  # exits cost nothing
+]
+
+
+@pytest.mark.parametrize(("limits", "order", "most", "more"), ROWS)
+def test_an_order_may_cost_what_is_available_and_no_more(bench, limits, order, most, more):
+    ours, gate, _ = bench.run(lambda s: order(s, most), limits=limits)
+    assert ours.denials() == []
+    ours, gate, _ = bench.run(lambda s: order(s, more), limits=limits)
+    assert set(ours.codes()) == {"MARGIN_INSUFFICIENT"}
+    assert gate.errors == 0
+
+
+@pytest.mark.parametrize("where", ["top", "accounts", "strategies"])
+def test_the_largest_headroom_of_all_levels_is_kept_and_named(bench, where):
+    levels = {name: KEPT if name == where else Limits() for name in ("top", "accounts", "strategies")}
+    book = LimitsBook(levels["top"], {"ALPACA": levels["accounts"]}, {"main": levels["strategies"]})
+    ours, _, _ = bench.run(lambda s: s.market(BUY, 18_000), lambda s: s.market(BUY, 1), limits=book)
+    (reason,) = ours.denials()
+    assert reason.startswith(
+        "MARGIN_INSUFFICIENT: to buy 1 IBM.ALPACA costs 100 of buying power; "
+        "available are 200,000 by our own computation and 10% (200,000) is kept by "
+    )
+    assert reason.endswith(".headroom")
+
+
+def test_two_orders_of_one_turn_can_not_spend_the_same_dollar(bench):
+    def two(s: Any) -> None:
+        s.limit(BUY, 15_000, "100.00")
+        s.limit(BUY, 5_001, "100.00")
+        s.limit(BUY, 5_000, "99.00")
+
+    ours, _, _ = bench.run(two, limits=ALL)
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+
+
+def test_a_canceled_order_gives_back_what_it_held_and_a_filled_one_becomes_margin(bench):
+    orders: list[Any] = []
+    ours, gate, engine = bench.run(
+        lambda s: orders.append(s.limit(BUY, 20_000, "99.00")),
+        lambda s: s.limit(BUY, 300, "90.00"),  # 27,000, and 20,000 are left
+        lambda s: s.cancel_order(orders[0]),
+        lambda s: s.limit(BUY, 300, "90.00"),
+        lambda s: s.market(BUY, 10_000),
+        lambda s: s.market(BUY, 9_731),  # 2,000,000 - 1,000,000 - 27,000 = 973,000 pays for 9,730
+        lambda s: s.market(BUY, 9_730),
+        limits=ALL,
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
+    account = engine.cache.accounts()[0].id
+    assert gate.margin.reserved(account) == 27_000
+    assert gate.margin.initial(account) == Decimal(19_730) * 50
+
+
+def test_prices_move_what_is_left(bench):
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 10_000),
+        lambda s: None,
+        # At 90: equity 900,000, initial 450,000, left 900,000.
+        lambda s: s.market(BUY, 10_001),
+        lambda s: s.market(BUY, 10_000),
+        limits=ALL,
+        quotes=[quote(p, p, 1 + 2 * i) for i, p in enumerate(("100.00", "100.00", "90.00", "90.00", "90.00"))],
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+
+
+def test_what_closes_passes_with_nothing_left_and_a_reversal_pays_for_what_it_opens(bench):
+    ours, _, engine = bench.run(
+        lambda s: s.market(BUY, 20_000),
+        lambda s: s.market(SELL, 20_001),  # one is sold short with nothing left
+        lambda s: s.market(SELL, 10_000),
+        # 10,000 held: 1,000,000 left, of which 103 a share pay for 9,708 shorts.
+        lambda s: s.market(SELL, 19_709),
+        lambda s: s.market(SELL, 19_708),
+        limits=ALL,
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
+    assert engine.portfolio.net_position(IBM) == -9_708
+
+
+@pytest.mark.parametrize(("qty", "denied"), [(20_000, False), (20_001, True)])
+def test_a_modification_pays_for_what_it_adds(bench, qty, denied):
+    orders: list[Any] = []
+    _, gate, _ = bench.run(
+        lambda s: orders.append(s.limit(BUY, 15_000, "99.00")),
+        lambda s: s.modify_order(orders[0], Quantity.from_int(qty), Price.from_str("99.99")),
+        lambda s: s.modify_order(orders[0], Quantity.from_int(qty), Price.from_str("100.00")),
+        limits=ALL,
+        quotes=[quote("101.00", "101.00", second) for second in range(1, 6)],
+    )
+    assert gate.denied == ({"MARGIN_INSUFFICIENT": 1} if denied else {})
+
+
+def test_what_is_not_marginable_is_paid_in_cash(bench):
+    def prepare(engine: Any, _gate: Any) -> None:
+        engine.cache.add_instrument(Equity.from_dict({**Equity.to_dict(equity()), "info": {"marginable": False}}))
+
+    ours, gate, _ = bench.run(
+        lambda s: s.market(BUY, 10_001), lambda s: s.market(BUY, 10_000), limits=ALL, prepare=prepare
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+    assert gate.errors == 0
+
+
+# -- the broker's last word --------------------------------------------------------------------------------------------
+
+
+class Told:
+    """A gate that hears an account's figures as a live one does."""
+
+    def __init__(self, engine: Any, gate: Any) -> None:
+        self.engine, self.gate = engine, gate
+        self.at = 1_000_000_000
+        gate.margin._clock = SimpleNamespace(timestamp_ns=lambda: self.at)
+
+    def says(self, power: int, *, at: int = 0, **more: Any) -> None:
+        self.at += at
+        account = self.engine.cache.accounts()[0]
+        info = {"buying_power": str(power), "multiplier": "2", **more}
+        money = Money(1_000_000, USD)
+        event = AccountState(
+            account.id, account.type, USD, True, [AccountBalance(money, Money(0, USD), money)], [], info,
+            account.last_event.id, self.at, self.at,
+        )  # fmt: skip
+        self.gate.margin.on_account(event)
+
+
+def test_the_smaller_of_our_own_and_the_brokers_figure_is_available(bench):
+    told: list[Told] = []
+    ours, _, _ = bench.run(
+        lambda s: (told[0].says(500_000), s.limit(BUY, 5_001, "100.00")),
+        lambda s: s.limit(BUY, 5_000, "99.99"),
+        limits=ALL,
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+    assert "500,000 by the broker's figures" in ours.denials()[0]
+
+
+SECOND = 1_000_000_000
+
+
+def test_an_order_is_taken_off_the_brokers_figure_until_a_report_must_have_seen_it(bench):
+    told: list[Told] = []
+    left: list[Decimal] = []
+
+    def power() -> None:
+        gate = told[0].gate
+        account = told[0].engine.cache.accounts()[0].id
+        left.append(gate.margin.power(account, "regt").broker)
+
+    def step(s: Any) -> None:
+        hears = told[0].says
+        hears(500_000)
+        s.limit(BUY, 1_000, "90.00")
+        power()  # 90,000 that the broker can't have seen
+        hears(410_000, at=SECOND)
+        power()  # this report may have been asked for before the order came
+        hears(410_000, at=SECOND)
+        power()  # this one was asked for after that one
+
+    ours, _, _ = bench.run(
+        lambda s: None, step, lambda s: None, limits=ALL, prepare=lambda engine, gate: told.append(Told(engine, gate))
+    )
+    assert ours.denials() == []
+    # The venue accepts once the step is over: until then no report can be told to have seen it.
+    assert left == [410_000, 320_000, 320_000]
+    told[0].says(410_000, at=SECOND)
+    told[0].says(410_000, at=SECOND)
+    power()
+    assert left[-1] == 410_000
+
+
+def test_a_report_that_comes_long_after_the_orders_answer_has_seen_it(bench):
+    told: list[Told] = []
+    bench.run(
+        lambda s: (told[0].says(500_000), s.limit(BUY, 1_000, "90.00")),
+        lambda s: None,
+        limits=ALL,
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    account = told[0].engine.cache.accounts()[0].id
+    assert told[0].gate.margin.unseen(account) == 90_000
+    told[0].says(410_000, at=10 * SECOND)
+    assert told[0].gate.margin.unseen(account) == 0
+
+
+def test_what_was_filled_stays_missing_in_the_brokers_figure_until_it_is_seen(bench):
+    told: list[Told] = []
+    bench.run(
+        lambda s: (told[0].says(500_000), s.market(BUY, 1_000)),
+        lambda s: None,
+        limits=ALL,
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    account = told[0].engine.cache.accounts()[0].id
+    assert told[0].gate.margin.reserved(account) == 0
+    assert told[0].gate.margin.unseen(account) == 100_000
+
+
+def test_after_a_restart_reservations_are_made_of_the_open_orders_and_positions(bench):
+    """A second gate over the same cache finds what the first had reserved."""
+    from runner.risk.gate import RiskGate
+
+    _, gate, engine = bench.run(
+        lambda s: s.market(BUY, 1_000),
+        lambda s: s.limit(SELL, 600, "110.00"),
+        lambda s: s.limit(SELL, 500, "111.00"),  # 400 close, 100 open a short
+        lambda s: s.limit(BUY, 10, "95.00"),
+        limits=ALL,
+    )
+    account = engine.cache.accounts()[0].id
+    assert gate.margin.reserved(account) == 100 * 111 + 950
+    gate.uninstall()
+    kernel = engine.kernel
+    again = RiskGate(msgbus=kernel.msgbus, cache=kernel.cache, clock=kernel.clock, limits=LimitsBook(ALL))
+    again.install(kernel.exec_engine)
+    again.begin()
+    assert again.errors == 0
+    assert again.margin.initial(account) == 50_000
+    # Which of the two sales comes first is not known any more: the dearest is taken for what opens.
+    assert again.margin.reserved(account) >= 100 * 110 + 950
