@@ -15,14 +15,18 @@ from runner.exchange.broker.matching import (
     elected_by_quote,
     may_trade,
     price_at,
+    price_in_auction,
     shares_of,
     trail,
 )
 from runner.exchange.broker.orders import EXITS, Order
 from runner.exchange.broker.sessions import Sessions
+from runner.exchange.broker.wire import SECOND_NS
 from runner.exchange.calendar import Session
 from runner.exchange.market import Market, Quote, Trade
 
+# How long the opening auction waits for a print; after that the quote decides.
+OPENING_PATIENCE_NS = 60 * SECOND_NS
 ALL_AT_ONCE = frozenset({"ioc", "fok"})
 
 
@@ -88,6 +92,9 @@ class Book:
         for account, order in list(orders.values()):
             if not order.working or order.triggered:
                 continue
+            if order.time_in_force == "opg":
+                self._auction(account, order, trade.price)
+                continue
             if elected_by_print(order, trade.price):
                 order.triggered = True
                 quote = self._market.quote(order.symbol)
@@ -149,8 +156,14 @@ class Book:
         session = self._market.session()
         if not order.working or not may_trade(order, session):
             return
+        if order.in_auction:
+            opened_ns = self._sessions.start_of(session, self._market.now_ns)
+            near = quote.ask if order.is_buy else quote.bid
+            if order.time_in_force == "opg" and quote.ts_ns >= opened_ns + OPENING_PATIENCE_NS and near > 0:
+                self._auction(account, order, near)
+            return
         if session == "core" and not order.triggered:
-            near: Decimal = quote.ask if order.is_buy else quote.bid
+            near = quote.ask if order.is_buy else quote.bid
             if elected_by_quote(order, quote):
                 order.triggered = True
             elif near > 0:
@@ -163,6 +176,15 @@ class Book:
             if qty > 0:
                 self._life.fill(account, order, qty, price)
         self.now_or_never(account, order)
+
+    def _auction(self, account: Account, order: Order, price: Decimal) -> None:
+        """The auction's price is known: the order trades there, whole, or ends."""
+        if order.id in self._undecided:
+            self._fill_wins(account, order)
+        if price_in_auction(order, price) is None:
+            self._life.simple(account, order, "expired")
+        else:
+            self._life.fill(account, order, order.leaves, price)
 
     def _fill_wins(self, account: Account, order: Order) -> None:
         replacement = self._undecided.pop(order.id)
@@ -192,6 +214,10 @@ class Book:
         ]
         for expires_ns, account, order in sorted(due, key=lambda row: row[0]):
             if not order.open:  # it ended with another of its family
+                continue
+            last = self._market.last_trade(order.symbol) if order.time_in_force == "cls" and order.working else None
+            if last is not None:  # what printed last as the core session ended is the closing auction's price
+                self._auction(account, order, last.price)
                 continue
             replacement = self._undecided.pop(order.id, None)
             if replacement is not None and replacement.open:

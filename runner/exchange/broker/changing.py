@@ -47,9 +47,10 @@ class Changing:
         request = changed(order, body)
         check_prices(request)
         floor.check_client_order_id(account, request.client_order_id)
-        asset = check_asset(
+        asset, hours = check_asset(
             request, floor.market.asset(order.symbol), fractional_enabled=account.configuration.fractional_trading
         )
+        floor.check_hours(hours)
         if request.stop_price != order.stop_price:
             check_stop(request, floor.prices.current(order.symbol))
         check_exit_prices(order, request)

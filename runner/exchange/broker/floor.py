@@ -11,13 +11,15 @@ from runner.exchange.broker.accounts import ZERO, Account, Figures
 from runner.exchange.broker.book import Book
 from runner.exchange.broker.checks import unit_cost
 from runner.exchange.broker.groups import Groups
+from runner.exchange.broker.legality import check_hours
 from runner.exchange.broker.lifecycle import Lifecycle, Publish
 from runner.exchange.broker.matching import Portions, shares_of, trail
 from runner.exchange.broker.orders import Order
 from runner.exchange.broker.prices import Prices
 from runner.exchange.broker.request import OrderRequest, check_client_order_id
 from runner.exchange.broker.sessions import Sessions
-from runner.exchange.broker.wire import Ids
+from runner.exchange.broker.table import Hours
+from runner.exchange.broker.wire import Ids, day_of, minute_of_day
 from runner.exchange.errors import INVALID, UNPROCESSABLE, AlpacaError
 from runner.exchange.faults import Faults
 from runner.exchange.market import Market
@@ -65,6 +67,13 @@ class Floor:
         known = account.by_client_id.get(client_order_id) if client_order_id else None
         if known is not None:
             raise AlpacaError(422, UNPROCESSABLE if known.open else INVALID, "client_order_id must be unique")
+
+    def check_hours(self, hours: Hours) -> None:
+        """Whether an order that is taken at those hours only may be sent now."""
+        calendar, now_ns = self.market.calendar, self.market.now_ns
+        today = day_of(now_ns)
+        close = minute_of_day(calendar.close_ns(today)) if calendar.is_trading_day(today) else None
+        check_hours(hours, self.market.session(), now_ns, close_minute=close)
 
     def make(self, account: Account, request: OrderRequest, asset: Asset, intent: str, *, status: str = "") -> Order:
         """The order of a request that was checked; nobody else knows of it yet."""

@@ -37,9 +37,9 @@ def kind_of(request: OrderRequest, asset: Asset) -> str:
     return f"{kind} extended" if request.extended_hours and kind in {"stock", "fraction"} else kind
 
 
-def check_asset(request: OrderRequest, asset: Asset | None, *, fractional_enabled: bool) -> Asset:
+def check_asset(request: OrderRequest, asset: Asset | None, *, fractional_enabled: bool) -> tuple[Asset, Hours]:
     """What the asset, the class, the type and the time in force allow: 42210000, and 403 where the account has
-    fractions off.
+    fractions off. Returns the asset, and when such an order is taken (`check_hours`).
     """
     if asset is None:
         raise unprocessable(f'asset "{request.symbol}" not found')
@@ -54,13 +54,13 @@ def check_asset(request: OrderRequest, asset: Asset | None, *, fractional_enable
             raise forbidden("fractional trading is disabled")
         if not asset.fractionable:
             raise unprocessable(f'asset "{request.symbol}" is not fractionable')
-    check_table(request, asset)
+    hours = check_table(request, asset)
     if asset.asset_class == "us_equity":
         _check_amount(request)
         check_exits(request)
     for name in ("limit_price", "stop_price", "take_profit", "stop_loss", "stop_loss_limit"):
         check_increment(name, getattr(request, name), asset)
-    return asset
+    return asset, hours
 
 
 def check_table(request: OrderRequest, asset: Asset) -> Hours:

@@ -28,6 +28,13 @@ def may_trade(order: Order, session: Session) -> bool:
     return session in {"pre", "post"} and order.extended_hours and order.type == "limit"
 
 
+def price_in_auction(order: Order, price: Decimal) -> Decimal | None:
+    """An auction's price, where the order's limit lets it trade there."""
+    limit = order.limit_price
+    beyond = limit is not None and (price > limit if order.is_buy else price < limit)
+    return None if beyond else price
+
+
 def price_at(order: Order, quote: Quote) -> Decimal | None:
     """The price it trades at against this quote, the far side, or None where it is not marketable."""
     far = quote.ask if order.is_buy else quote.bid

@@ -129,6 +129,11 @@ class Order:
         return self.status in {"new", "partially_filled", "pending_cancel", "pending_replace"}
 
     @property
+    def in_auction(self) -> bool:
+        """Whether it trades in the opening or the closing auction, and there alone."""
+        return self.time_in_force in {"opg", "cls"}
+
+    @property
     def fractional(self) -> bool:
         return self.qty is None or self.qty != self.qty.to_integral_value()
 

@@ -80,8 +80,9 @@ class Submitting:
     def _single(self, account: Account, request: OrderRequest) -> dict[str, Any]:
         floor = self._floor
         found = self._market.asset(request.symbol) or self._market.asset(request.symbol.lower())
-        asset = check_asset(request, found, fractional_enabled=account.configuration.fractional_trading)
+        asset, hours = check_asset(request, found, fractional_enabled=account.configuration.fractional_trading)
         request = replace(request, symbol=asset.symbol)  # it may have named the asset by its id
+        floor.check_hours(hours)
         floor.check_client_order_id(account, request.client_order_id)
         intent = intent_of(request, account.qty(request.symbol))
         if self._market.session(asset.symbol) == "core":

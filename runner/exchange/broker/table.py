@@ -33,6 +33,8 @@ TABLE: Final = (
     #   what                  class         time in force  types                      taken
     Row("stock",              SIMPLE,       "day gtc",     ALL),
     Row("stock",              SIMPLE,       "ioc fok",     "market limit"),
+    Row("stock",              SIMPLE,       "opg",         "market limit",            "opening"),
+    Row("stock",              SIMPLE,       "cls",         "market limit",            "closing"),
     Row("stock",              "bracket oto", "day gtc",    PLAIN),
     Row("stock",              "oco",        "day gtc",     "limit"),
     Row("stock extended",     SIMPLE,       "day gtc",     "limit"),
