@@ -115,7 +115,8 @@ class AlpacaExecClientConfig(_Shared, LiveExecClientConfig, frozen=True):  # typ
     `unknown_timeout_s`: how long an order must stay absent, with the stream listening, before it is rejected.
     `when_down`: what happens to an opening order while the trade-updates stream is down: it waits (at most
     `stream_wait_s`) or is denied. `check_interval_s`: when an order that should have moved is asked for though the
-    stream is silent (0: never, nor in lock-step). `serial`: one command in flight at a time, over all instruments.
+    stream is silent (0: never, nor in lock-step). `crypto_maker_fee`, `crypto_taker_fee`: what the account's tier pays,
+    as parts of one. `serial`: one command in flight at a time, over all instruments.
     """
 
     api_key: str | None = None
@@ -134,6 +135,8 @@ class AlpacaExecClientConfig(_Shared, LiveExecClientConfig, frozen=True):  # typ
     account_refresh_s: float = 0.5
     lookback_s: float = 86_400.0
     overlap_s: float = 5.0
+    crypto_maker_fee: float = 0.0015
+    crypto_taker_fee: float = 0.0025
     drain_limit: int = 512
     http_timeout_s: float = 10.0
     connect_timeout_s: float = 10.0

@@ -10,6 +10,7 @@ from nautilus_trader.model.identifiers import TradeId, VenueOrderId
 from nautilus_trader.model.objects import Money, Price, Quantity
 
 from runner.alpaca.constants import USD
+from runner.alpaca.fees import commission
 from runner.alpaca.fills import Fill
 from runner.alpaca.tracking import Tracked
 
@@ -169,7 +170,7 @@ class Emitter:
             last_qty=exact_quantity(fill.qty, instrument.size_precision),
             last_px=exact_price(fill.price * tracked.price_sign, instrument.price_precision),
             quote_currency=USD,
-            commission=NO_COMMISSION,
+            commission=commission(fill, instrument),
             liquidity_side=LiquiditySide.TAKER if taker else LiquiditySide.NO_LIQUIDITY_SIDE,
             ts_event=self._ts(fill.venue_ts_ns),
             info={"inferred": True} if fill.inferred else None,

@@ -21,6 +21,7 @@ from runner.alpaca.emit import Emitter
 from runner.alpaca.execution_commands import CommandsMixin
 from runner.alpaca.execution_reports import ReportsMixin
 from runner.alpaca.external import External
+from runner.alpaca.fees import Fees
 from runner.alpaca.fills import FillLedger
 from runner.alpaca.models import Activity, Order, WireError, decode_update
 from runner.alpaca.patrol import Patrol
@@ -80,6 +81,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.reports = Reports(self)
         self.crossings = Crossings(self)
         self.external = External(self)
+        self.fees = Fees(self)
         self.updates = Updates(self)
         self.gaps = GapFill(self)
         self.settler = Settler(self)

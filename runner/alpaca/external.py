@@ -31,6 +31,7 @@ class External:
             return  # A multi-leg order as a whole: its legs are orders of their own.
         if update.event in ("fill", "partial_fill") and update.qty and update.price is not None:
             fill = self._fill(order, update.qty, update.price, update.ts_ns)
+            fill = self._client.fees.charge(fill, position_qty=update.position_qty)
             self._report_order(order, filled_before=True)
             self.on_fill(fill, cum_qty=order.filled_qty, execution_id=update.execution_id)
             if not self._ledger.is_complete(order.id, order.filled_qty):
@@ -66,7 +67,7 @@ class External:
             self._ledger.seed(order.id, order.filled_qty, order.filled_avg_price)
         if order.filled_qty > 0 and not self._ledger.is_complete(order.id, order.filled_qty):
             price = order.filled_avg_price or Decimal(0)
-            fill = self._fill(order, order.filled_qty, price, order.last_ns)
+            fill = self._client.fees.charge(self._fill(order, order.filled_qty, price, order.last_ns))
             booked = self._ledger.infer(fill, filled_qty=order.filled_qty, avg_price=order.filled_avg_price)
             if booked is not None:
                 self._client.log.error(f"A fill of another's order had to be inferred: {booked}")

@@ -28,6 +28,8 @@ class Fill:
     inferred: bool
     fee_qty: Decimal = Decimal(0)
     fee_usd: Decimal = Decimal(0)
+    #: When its order was submitted, where that is known; UNIX nanoseconds.
+    submitted_ns: int = 0
 
     @property
     def signed_qty(self) -> Decimal:
@@ -163,18 +165,30 @@ class FillLedger:
             price = derived if derived > 0 or not fill.symbol else avg_price
         covered.add(Decimal(0), filled_qty)
         self.inferred += bool(fill.symbol)
-        inferred = replace(fill, qty=missing, price=price, inferred=True)
+        share = missing / fill.qty
+        inferred = replace(
+            fill, qty=missing, price=price, inferred=True, fee_qty=fill.fee_qty * share, fee_usd=fill.fee_usd * share
+        )
         return self._append(inferred, missing, covered)
 
+    def correct_fee(self, symbol: str, fee_qty: Decimal, ts_ns: int) -> None:
+        """Coins that fees took beyond what their fills were charged (negative: less)."""
+        self._tell(Fill(symbol, "buy", Decimal(0), Decimal(0), "", "", ts_ns, False, False, fee_qty=fee_qty))
+
     def _append(self, fill: Fill, qty: Decimal, covered: _Covered) -> Fill:
-        booked = fill if qty == fill.qty else replace(fill, qty=qty)
+        booked = fill
+        if qty != fill.qty:
+            share = qty / fill.qty
+            booked = replace(fill, qty=qty, fee_qty=fill.fee_qty * share, fee_usd=fill.fee_usd * share)
         covered.notional += booked.qty * booked.price
-        if not booked.symbol:
-            return booked
-        self._fills.append(booked)
-        for listener in self._listeners:
-            listener(booked)
+        if booked.symbol:
+            self._tell(booked)
         return booked
+
+    def _tell(self, fill: Fill) -> None:
+        self._fills.append(fill)
+        for listener in self._listeners:
+            listener(fill)
 
 
 def trade_id_text(order_id: str, cum_qty: Decimal, *, inferred: bool = False) -> str:

@@ -106,14 +106,16 @@ class Legs:
         """The legs' executions that a multi-leg order's update carries."""
         shown = {leg.id: leg for leg in update.order.legs or ()}
         rows = update.legs or ()
-        after: dict[str, Decimal] = {}
-        for row in reversed(rows):
+        told: dict[str, Decimal] = {}
+        for row in rows:
+            told[row.order_id] = told.get(row.order_id, Decimal(0)) + row.qty
+        for row in rows:
             leg = shown.get(row.order_id)
             found = self._tracker.find("", row.order_id)
             if leg is None:
                 continue  # Without its cumulative quantity it can't be told from a duplicate: it is asked for.
-            cum_qty = leg.filled_qty - after.get(row.order_id, Decimal(0))
-            after[row.order_id] = after.get(row.order_id, Decimal(0)) + row.qty
+            told[row.order_id] -= row.qty
+            cum_qty = leg.filled_qty - told[row.order_id]
             ts_ns = timestamp_ns(row.timestamp) or update.ts_ns
             side = "buy" if leg.side == "buy" else "sell"
             fill = Fill(leg.symbol, side, row.qty, row.price, leg.id, leg.client_order_id, ts_ns, found is None, False)

@@ -91,16 +91,16 @@ class Preparing:
         crossings = self._client.crossings
         if tracked.notional is not None:
             return self._plan_notional(tracked)
-        planned = crossings.plan(tracked)
-        if isinstance(planned, Refusal) or asset_of(tracked.order, instrument) != "crypto" or tracked.side == "buy":
-            return planned
+        if asset_of(tracked.order, instrument) != "crypto" or tracked.side == "buy":
+            return crossings.plan(tracked)
         position = crossings.position(tracked.symbol)
-        if planned.later > 0 or not is_opposed("sell", position):
+        planned = plan("sell", tracked.qty, position, self._tracker.working(tracked.symbol, "sell"))
+        if planned.later > 0 or position <= 0:
             return Refusal(
                 f"NOT_SHORTABLE: crypto is not sold short; {decimal_text(tracked.qty)} {tracked.symbol} are more than "
                 f"the {decimal_text(position)} held less what other orders sell (fees are taken from the coins)"
             )
-        return planned
+        return crossings.plan(tracked)
 
     def _plan_notional(self, tracked: Tracked) -> Plan | Refusal:
         """Dollars go in one piece: how many shares they are is known when they have traded."""

@@ -137,6 +137,9 @@ class GapFill:
 
     def _take(self, positions: list[Position]) -> None:
         for symbol, (ours, theirs) in self._differences(positions).items():
+            if self._client.fees.explains(symbol, ours, theirs):
+                self._ledger.correct_fee(symbol, ours - theirs, self._client.venue_clock.now_ns())
+                continue
             self.position_differences += 1
             self._client.log.error(
                 f"The position of {symbol} is {theirs} at the venue and {ours} by its fills; taking the venue's"

@@ -19,7 +19,8 @@ from nautilus_trader.model.enums import (
 from nautilus_trader.model.identifiers import ClientOrderId, TradeId, VenueOrderId
 
 from runner.alpaca import symbols
-from runner.alpaca.emit import NO_COMMISSION, exact_price, exact_quantity
+from runner.alpaca.emit import exact_price, exact_quantity
+from runner.alpaca.fees import commission
 from runner.alpaca.fills import Fill, trade_id_text
 from runner.alpaca.models import Activity, Order, Position
 from runner.alpaca.orders import TIMES_IN_FORCE_BACK, TYPES_BACK
@@ -119,7 +120,7 @@ class Reports:
             order_side=OrderSide.BUY if fill.side == "buy" else OrderSide.SELL,
             last_qty=exact_quantity(fill.qty, instrument.size_precision),
             last_px=exact_price(fill.price, instrument.price_precision),
-            commission=NO_COMMISSION,
+            commission=commission(fill, instrument),
             liquidity_side=LiquiditySide.NO_LIQUIDITY_SIDE,
             report_id=UUID4(),
             ts_event=fill.venue_ts_ns,

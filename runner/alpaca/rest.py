@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import msgspec
+
 from runner._engine import HttpError
 from runner.alpaca.constants import ACTIVITIES_PAGE, NANOS, ORDERS_PAGE
 from runner.alpaca.models import Account, Activity, Clock, Order, Position, WireError, decode, timestamp_ns
+from runner.alpaca.symbols import pair_symbol
 
 if TYPE_CHECKING:
     from runner._engine import AlpacaHttpClient
@@ -40,7 +43,8 @@ class TradingRest:
 
     async def positions(self) -> list[Position]:
         """All open positions."""
-        return decode(list[Position], await self._http().get("/v2/positions"), "the positions")
+        rows = decode(list[Position], await self._http().get("/v2/positions"), "the positions")
+        return [msgspec.structs.replace(row, symbol=pair_symbol(row.symbol, row.asset_class)) for row in rows]
 
     async def order(self, order_id: str) -> Order | None:
         """One order by the venue's id; None where there is none."""
@@ -110,7 +114,11 @@ class TradingRest:
                 raise WireError(f"the activities' last page never comes: {token} leads to itself")
             token = page[-1].id
         # The filter by order is young; a venue without it answers with all.
-        return [row for row in found if order_id is None or row.order_id == order_id]
+        return [
+            row if row.symbol is None else msgspec.structs.replace(row, symbol=pair_symbol(row.symbol))
+            for row in found
+            if order_id is None or row.order_id == order_id
+        ]
 
     async def last_fill_id(self) -> str | None:
         """Id of the newest FILL activity, None where there never was one."""

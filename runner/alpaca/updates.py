@@ -113,6 +113,7 @@ class Updates:
         if update.legs:
             self.legs.book_fills(update)
         fill = self._fill(order, update.qty, update.price, update.ts_ns, external=False)
+        fill = self._client.fees.charge(fill, position_qty=update.position_qty, order=tracked.order)
         last = update.event == "fill" or order.status == "filled"
         self.book(tracked, fill, cum_qty=order.filled_qty, execution_id=update.execution_id, last=last)
         if not self._ledger.is_complete(order.id, order.filled_qty):
@@ -146,6 +147,7 @@ class Updates:
             found is None,
             False,
         )
+        fill = self._client.fees.charge(fill, order=found[0].order if found else None)
         if found is None:
             self._client.external.on_fill(fill, cum_qty=activity.cum_qty, execution_id=None)
         elif self.book(
@@ -431,13 +433,25 @@ class Updates:
             return
         price = order.filled_avg_price or order.limit_price or Decimal(0)
         fill = self._fill(order, order.filled_qty, price, order.last_ns, external=False)
+        fill = self._client.fees.charge(fill, order=tracked.order)
         booked = self._ledger.infer(fill, filled_qty=order.filled_qty, avg_price=order.filled_avg_price)
         if booked is not None:
             if order.symbol:
                 self._client.log.error(f"A fill of {tracked.id} had to be inferred from its order: {booked}")
-            trade_id = trade_id_text(order.id, order.filled_qty, inferred=bool(order.symbol))
+            trade_id = trade_id_text(order.id, order.filled_qty, inferred=True)
             self._tell_fill(tracked, booked, trade_id, last=order.status == "filled")
 
     def _fill(self, order: Order, qty: Decimal, price: Decimal, ts_ns: int, *, external: bool) -> Fill:
         side = "buy" if order.side == "buy" else "sell"
-        return Fill(order.symbol, side, qty, price, order.id, order.client_order_id, ts_ns, external, False)
+        return Fill(
+            order.symbol,
+            side,
+            qty,
+            price,
+            order.id,
+            order.client_order_id,
+            ts_ns,
+            external,
+            False,
+            submitted_ns=order.submitted_ns,
+        )

@@ -6,6 +6,7 @@ broker's cash and its quantity of each symbol. Exact: no tolerance beyond the de
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -14,6 +15,8 @@ from typing import Any, Protocol
 # Activities whose quantity moves shares; a FEE's `qty` only says what it was charged for.
 _MOVES_SHARES = frozenset({"ACATS", "JNLS", "MA", "OPASN", "OPEXP", "REORG", "SC", "SPIN", "SPLIT", "SSO", "SSP"})
 _CENT = Decimal("0.01")
+_ZERO = Decimal(0)
+_OPTION = re.compile(r"[A-Z][A-Z0-9]{0,5}\d{6}[CP]\d{8}")
 
 
 class Snapshot(Protocol):
@@ -75,10 +78,13 @@ def compare(
     inferred = 0
     for fill in fills:
         signed = fill.qty if _is_buy(fill.side) else -fill.qty
-        cash -= signed * fill.price
-        held[fill.symbol] = held.get(fill.symbol, Decimal(0)) + signed
+        # Fees of pairs are taken from what is received, at once; their CFEE rows, a day later, only say so.
+        cash -= signed * fill.price * multiplier(fill.symbol) + getattr(fill, "fee_usd", _ZERO)
+        held[fill.symbol] = held.get(fill.symbol, _ZERO) + signed - getattr(fill, "fee_qty", _ZERO)
         inferred += bool(fill.inferred)
     for activity in activities:
+        if activity.activity_type == "CFEE":
+            continue
         cash += activity.net_amount or Decimal(0)
         if activity.activity_type in _MOVES_SHARES and activity.symbol and activity.qty is not None:
             held[activity.symbol] = held.get(activity.symbol, Decimal(0)) + activity.qty
@@ -96,6 +102,11 @@ def compare(
         reason = f"{inferred} fills were inferred from positions, not seen"
         return Agreement(False, tuple(differences), reason)
     return Agreement(not differences, tuple(differences))
+
+
+def multiplier(symbol: str) -> int:
+    """Dollars that a dollar of price is worth in one unit: an option contract (an OCC symbol) is for 100 shares."""
+    return 100 if _OPTION.fullmatch(symbol) else 1
 
 
 def all_agree(books: Mapping[str, Agreement]) -> bool | None:

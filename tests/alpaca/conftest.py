@@ -39,6 +39,7 @@ from runner.alpaca.execution import AlpacaExecutionClient
 from runner.exchange.market import Quote
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
+from runner.node.books import multiplier
 
 NEW_YORK = ZoneInfo("America/New_York")
 TEN_O_CLOCK = int(datetime(2026, 1, 12, 10, 0, tzinfo=NEW_YORK).timestamp()) * 1_000_000_000
@@ -189,7 +190,13 @@ class Rig:
             assert Decimal(str(net)) == self.position(symbol)
         snapshot = await self.client.broker_snapshot()
         assert self.client.opening is not None
-        spent = sum((fill.signed_qty * fill.price for fill in self.client.fills), Decimal(0))
+        spent = sum(
+            (
+                (fill.qty if fill.side == "buy" else -fill.qty) * fill.price * multiplier(fill.symbol) + fill.fee_usd
+                for fill in self.client.fills
+            ),
+            Decimal(0),
+        )
         cash = self.client.opening.cash - spent
         assert snapshot.cash == cash.quantize(Decimal("1e-9"))  # as the venue writes it
 
