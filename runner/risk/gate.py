@@ -31,6 +31,7 @@ from nautilus_trader.model.events import OrderDenied, OrderFilled, OrderModifyRe
 
 from runner.risk.candidate import Candidate, Subject, working_leg
 from runner.risk.codes import Code, Denial, seconds
+from runner.risk.collateral import Collateral
 from runner.risk.gross import GrossExposure
 from runner.risk.judge import Judge
 from runner.risk.latches import LatchStore, MemoryLatches
@@ -141,9 +142,11 @@ class RiskGate:
         self.ledger = Ledger(cache, prices)
         self.gross = GrossExposure(cache, self.positions, self.working, prices)
         self.working.on_change = self.gross.touch
+        self.collateral = Collateral(cache, self.ledger, self.positions)
         self.margin = Margin(
             cache=cache,
             ledger=self.ledger,
+            collateral=self.collateral,
             positions=self.positions,
             working=self.working,
             reservations=self.reservations,
@@ -175,6 +178,7 @@ class RiskGate:
             gross=self.gross,
             ledger=self.ledger,
             margin=self.margin,
+            collateral=self.collateral,
             outage=outage or (lambda _account, _strategy: None),
             legality=legality,
             session=session,
@@ -252,7 +256,7 @@ class RiskGate:
             self.ledger.mark()
             self.losses.check()
             self.gross.mark()
-            self.margin.mark()
+            self.collateral.mark()
         except Exception as error:
             self._failed("valuing positions", error)
 
@@ -534,7 +538,7 @@ class RiskGate:
     def _filled(self, event: Any) -> None:
         self.positions.on_event(event)
         self.gross.on_event(event)
-        self.margin.on_position(event)
+        self.collateral.touch(event.account_id, event.instrument_id)
         if self.ledger.on_fill(event) and self._begun:
             self.losses.check()
         if not event.reconciliation:
@@ -545,7 +549,7 @@ class RiskGate:
         try:
             self.positions.on_event(event)
             self.gross.on_event(event)
-            self.margin.on_position(event)
+            self.collateral.touch(event.account_id, event.instrument_id)
         except Exception as error:
             self._failed("following a position", error)
 

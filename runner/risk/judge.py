@@ -12,6 +12,7 @@ from typing import Any
 from runner.risk import quotes, self_match, universe
 from runner.risk.candidate import Candidate, Finder, Subject, base_qty, other_price
 from runner.risk.codes import Code, Denial, percent, seconds, text
+from runner.risk.collateral import OCC, OPTION, SPREAD, Collateral, legs_of, root_of
 from runner.risk.duplicates import Duplicates
 from runner.risk.exposure import ZERO, Leg, Sum, worst_notional
 from runner.risk.gross import GrossExposure, Part
@@ -43,6 +44,7 @@ class Judge:
         gross: GrossExposure,
         ledger: Ledger,
         margin: Margin,
+        collateral: Collateral,
         outage: Callable[[str, str], str | None],
         legality: Legality | None = None,
         session: Callable[[int], str] | None = None,
@@ -59,6 +61,7 @@ class Judge:
         self._gross = gross
         self._ledger = ledger
         self._margin = margin
+        self._collateral = collateral
         self._outage = outage
         self._legality = legality
         self._session = session or TradingDay().session
@@ -142,7 +145,16 @@ class Judge:
             if candidate.qty is None or candidate.order.is_quote_quantity:
                 return False  # money can't be compared with a position for certain
         if len(candidates) == 1:
-            return self._reduces(candidates[0].instrument_id, candidates, subject)
+            only = candidates[0]
+            if self._reduces(only.instrument_id, candidates, subject):
+                return True
+            instrument = self._cache.instrument(only.instrument_id)
+            kind = None if instrument is None else instrument.instrument_class
+            if kind == SPREAD:
+                return self._closes_legs(only, subject)
+            if kind == OPTION and only.buy and only.qty is not None:
+                return self._hedges(only, subject)
+            return False
         instruments = {candidate.instrument_id for candidate in candidates}
         return all(self._reduces(instrument_id, candidates, subject) for instrument_id in instruments)
 
@@ -157,6 +169,37 @@ class Judge:
             return False
         closing = self._side(instrument_id, candidates, subject, strategy_id, buy=buy)
         return closing.qty <= abs(position)
+
+    def _hedges(self, candidate: Candidate, subject: Subject) -> bool:
+        """Whether an option that is bought lowers what the account's short ones of its root ask for."""
+        symbol = candidate.instrument_id.symbol.value
+        working = ZERO
+        for instrument_id in self._working.instruments(subject.account_id):
+            if len(instrument_id.symbol.value) > OCC and root_of(instrument_id.symbol.value) == root_of(symbol):
+                side = self._working.side(instrument_id, subject.account_id, None, buy=True)
+                working += side.with_candidates({}, Finder((), self._cache)).qty
+        return self._collateral.hedges(subject.account_id, symbol, int(candidate.leg.qty), working=int(working))
+
+    def _closes_legs(self, candidate: Candidate, subject: Subject) -> bool:
+        """Whether every leg of a spread closes contracts that are held, less what other orders close of them."""
+        sign = 1 if candidate.buy else -1
+        for instrument_id, ratio in legs_of(candidate.instrument_id):
+            closing = candidate.leg.qty * ratio * sign
+            held = self._positions.qty(instrument_id, subject.account_id)
+            if held * closing >= 0:
+                return False
+            side = self._working.side(instrument_id, subject.account_id, None, buy=closing > 0)
+            others = side.with_candidates({}, Finder((), self._cache)).qty
+            for other in self._working.spreads(subject.account_id):
+                if other.order.client_order_id == candidate.order.client_order_id:
+                    continue
+                for leg_id, their_ratio in legs_of(other.order.instrument_id):
+                    theirs = other.qty * their_ratio * (1 if other.buy else -1)
+                    if leg_id == instrument_id and theirs * closing > 0:
+                        others += abs(theirs)
+            if abs(closing) + others > abs(held):
+                return False
+        return True
 
     def _side(
         self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any, *, buy: bool

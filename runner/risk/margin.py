@@ -18,12 +18,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import gcd
 from typing import Any, Literal
 
-from nautilus_trader.model.enums import AssetClass, InstrumentClass, OrderType
+from nautilus_trader.model.enums import InstrumentClass, OrderType
 
+from runner._engine import option_order_refusal
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.codes import Code, Denial, percent, text
+from runner.risk.collateral import OCC, Collateral, Uncovered, legs_of, marginable, root_of
 from runner.risk.exposure import ZERO
 from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound
@@ -62,6 +65,8 @@ class Entry:
     amount: Decimal = ZERO
     known_ns: int | None = None
     seen: bool = False
+    whole: Decimal | None = None
+    """What an options order costs as a whole, worked out when it passed."""
 
 
 @dataclass(slots=True)
@@ -95,6 +100,7 @@ class Margin:
         *,
         cache: Any,
         ledger: Ledger,
+        collateral: Collateral,
         positions: Positions,
         working: Working,
         reservations: Reservations,
@@ -103,6 +109,7 @@ class Margin:
     ) -> None:
         self._cache = cache
         self._ledger = ledger
+        self._collateral = collateral
         self._positions = positions
         self._working = working
         self._reservations = reservations
@@ -114,9 +121,6 @@ class Margin:
         self._reserved: dict[Any, Decimal] = {}
         self._unseen: dict[Any, dict[Any, tuple[Decimal, int | None]]] = {}
         self._reports: dict[Any, Report] = {}
-        self._initial: dict[Any, dict[Any, Decimal]] = {}
-        self._sums: dict[Any, Decimal] = {}
-        self._dirty: dict[Any, set[Any]] = {}
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -126,7 +130,16 @@ class Margin:
             return
         order = candidate.order
         entry = Entry(order, subject.account_id, self.closing(candidate, subject), self._least(candidate))
+        instrument = self._cache.instrument(candidate.instrument_id)
+        if instrument is not None and instrument.instrument_class in _OPTIONS:
+            entry.whole = self._whole(candidate, subject)
         self._entries[order.client_order_id] = entry
+
+    def _whole(self, candidate: Candidate, subject: Subject) -> Decimal:
+        try:
+            return self._options_cost([candidate], subject)
+        except (Uncovered, _NoPrice):
+            return ZERO  # a leg of a list that was judged as a whole, or an order that closes
 
     def note(self, client_order_id: Any) -> None:
         """Something happened to an order: what it still costs is worked out anew."""
@@ -172,38 +185,7 @@ class Margin:
             if (entry := self._entries.get(client_order_id)) is not None:
                 entry.seen = True
 
-    def on_position(self, event: Any) -> None:
-        if (dirty := self._dirty.get(event.account_id)) is not None:
-            dirty.add(event.instrument_id)
-
-    def mark(self) -> None:
-        """Prices have moved."""
-        if not self.enabled:
-            return
-        for account_id, parts in self._initial.items():
-            self._dirty[account_id].update(parts)
-            self.initial(account_id)
-
     # -- figures -----------------------------------------------------------------------------------------------------
-
-    def initial(self, account_id: Any) -> Decimal:
-        """Initial margin of all positions."""
-        parts = self._initial.get(account_id)
-        if parts is None:
-            parts = self._initial[account_id] = {}
-            self._sums[account_id] = ZERO
-            self._dirty[account_id] = set(self._positions.instruments(account_id))
-        dirty = self._dirty[account_id]
-        while dirty:
-            instrument_id = dirty.pop()
-            try:
-                part = self._part(instrument_id, account_id)
-            except Exception:
-                dirty.add(instrument_id)
-                raise
-            self._sums[account_id] += part - parts.get(instrument_id, ZERO)
-            parts[instrument_id] = part
-        return self._sums[account_id]
 
     def reserved(self, account_id: Any) -> Decimal:
         """What working orders hold."""
@@ -216,7 +198,7 @@ class Margin:
             return None
         report = self._reports.get(account_id)
         info = {} if report is None else report.info
-        excess = max(equity - self.initial(account_id), ZERO)
+        excess = max(equity - self._collateral.burden(account_id), ZERO)
         reserved = self._reserved.get(account_id, ZERO)
         if purse == "regt" and not self.levered(account_id):
             purse = "cash"
@@ -241,7 +223,7 @@ class Margin:
 
     def used(self) -> Iterator[tuple[Any, Decimal]]:
         """Each account with the fraction of its buying power that is in use."""
-        for account_id in list(self._initial):
+        for account_id in self._collateral.known():
             power = self.power(account_id, "regt")
             if power is not None and power.whole > 0:
                 yield account_id, ONE - max(power.available, ZERO) / power.whole
@@ -267,30 +249,38 @@ class Margin:
     def check(self, candidates: Sequence[Candidate], subject: Subject, headroom: Bound) -> Denial | None:
         """Whether what these open can be paid for, a list as a whole, a modification by what it adds."""
         costs: dict[Purse, Decimal] = {}
-        for candidate in candidates:
-            instrument = self._cache.instrument(candidate.instrument_id)
-            if instrument is None:
-                raise LookupError(f"{candidate.instrument_id} is not in the cache")
-            if instrument.instrument_class in _OPTIONS:
-                return Denial(
-                    Code.MARGIN_UNKNOWN, f"what {candidate.words} needs can't be worked out, so it can't be opened"
-                )
-            if instrument.asset_class == AssetClass.FX:
-                return Denial(Code.MARGIN_UNKNOWN, f"{candidate.instrument_id} is no stock and no crypto pair")
-            cost = self._cost(candidate, subject, instrument)
-            if cost is None:
-                return Denial(
-                    Code.NO_PRICE, f"what {candidate.words} costs is not known: no quote, trade or bar has arrived yet"
-                )
-            if cost:
-                if not candidate.buy and not self.levered(subject.account_id):
+        options: list[Candidate] = []
+        try:
+            for candidate in candidates:
+                instrument = self._cache.instrument(candidate.instrument_id)
+                if instrument is None:
+                    raise LookupError(f"{candidate.instrument_id} is not in the cache")
+                if instrument.instrument_class in _OPTIONS:
+                    options.append(candidate)
+                    continue
+                cost = self._cost(candidate, subject, instrument)
+                if cost and not candidate.buy and not self.levered(subject.account_id):
                     return Denial(
                         Code.MARGIN_INSUFFICIENT,
                         f"{candidate.words} opens a short, which needs a margin account and {text(LEAST_EQUITY)} of "
                         "equity",
                     )
-                purse: Purse = "regt" if _marginable(instrument) else "cash"
-                costs[purse] = costs.get(purse, ZERO) + cost
+                if cost:
+                    purse: Purse = "regt" if marginable(instrument) else "cash"
+                    costs[purse] = costs.get(purse, ZERO) + cost
+            for own in _by_root(options):
+                if (refused := self._refused(own, subject)) is not None:
+                    return Denial(Code.OPTION_REFUSED, f"{own[0].words}: {refused}")
+                costs["options"] = costs.get("options", ZERO) + self._options_cost(own, subject)
+            return self._afford(costs, candidates[0], subject, headroom)
+        except Uncovered as error:
+            return Denial(Code.MARGIN_UNCOVERED, f"{candidates[0].words}: {error}")
+        except _NoPrice as error:
+            return Denial(Code.NO_PRICE, str(error))
+
+    def _afford(
+        self, costs: dict[Purse, Decimal], first: Candidate, subject: Subject, headroom: Bound
+    ) -> Denial | None:
         for purse, cost in costs.items():
             power = self.power(subject.account_id, purse)
             if power is None:
@@ -302,12 +292,54 @@ class Margin:
             less = f" and {percent(headroom.value)} ({text(kept)}) is kept by {headroom.where}" if kept else ""
             return Denial(
                 Code.MARGIN_INSUFFICIENT,
-                f"{candidates[0].words} costs {text(cost)} of buying power; "
+                f"{first.words} costs {text(cost)} of buying power; "
                 f"available are {text(power.own)} by our own computation{told}{less}",
             )
         return None
 
-    def _cost(self, candidate: Candidate, subject: Subject, instrument: Any) -> Decimal | None:
+    def _refused(self, candidates: Sequence[Candidate], subject: Subject) -> str | None:
+        """Why the venue takes no such options order, whatever money there is: level, ratios, cover within the order."""
+        report = self._reports.get(subject.account_id)
+        info = {} if report is None else report.info
+        level = int(str(info.get("options_trading_level", 3)))
+        units = [int(abs(candidate.leg.qty)) for candidate in candidates]
+        qty = gcd(*units) or 1
+        legs = []
+        for candidate, unit in zip(candidates, units, strict=True):
+            for instrument_id, ratio in legs_of(candidate.instrument_id):
+                buys = candidate.buy == (ratio > 0)
+                held = int(self._positions.qty(instrument_id, subject.account_id))
+                closes = held < 0 if buys else held > 0
+                intent = f"{'buy' if buys else 'sell'}_to_{'close' if closes else 'open'}"
+                legs.append((instrument_id.symbol.value, abs(ratio) * unit // qty, intent, held))
+        return option_order_refusal(legs, qty, level)
+
+    def _options_cost(self, candidates: Sequence[Candidate], subject: Subject) -> Decimal:
+        debit = ZERO
+        legs: dict[str, int] = {}
+        for candidate in candidates:
+            if candidate.price is None:
+                raise _NoPrice(f"what {candidate.words} costs is not known: no quote, trade or bar has arrived yet")
+            signed = int(candidate.leg.qty) * (1 if candidate.buy else -1)
+            debit += candidate.price * signed
+            for instrument_id, ratio in legs_of(candidate.instrument_id):
+                symbol = instrument_id.symbol.value
+                legs[symbol] = legs.get(symbol, 0) + ratio * signed
+        own = {candidate.order.client_order_id for candidate in candidates}
+        beside = []
+        for entry in self._entries.values():
+            if entry.account_id != subject.account_id or entry.order.client_order_id in own:
+                continue
+            signed = int(entry.order.leaves_qty.as_decimal()) * (1 if entry.order.is_buy else -1)
+            for instrument_id, ratio in legs_of(entry.order.instrument_id):
+                symbol = instrument_id.symbol.value
+                if ratio * signed < 0 and len(symbol) > OCC and root_of(symbol) == root_of(next(iter(legs))):
+                    beside.append((symbol, ratio * signed))
+        cost = self._collateral.options_cost(subject.account_id, list(legs.items()), debit, beside)
+        known = sum((self._entries[each].amount for each in own if each in self._entries), ZERO)
+        return max(cost - known, ZERO)
+
+    def _cost(self, candidate: Candidate, subject: Subject, instrument: Any) -> Decimal:
         known = self._entries.get(candidate.order.client_order_id)
         closing = known.closing if known is not None else self.closing(candidate, subject)
         if candidate.order.filled_qty:
@@ -316,7 +348,7 @@ class Margin:
         if opens <= 0:
             return ZERO
         if candidate.price is None or candidate.qty is None:
-            return None
+            raise _NoPrice(f"what {candidate.words} costs is not known: no quote, trade or bar has arrived yet")
         unit = max(candidate.price, self._least(candidate))
         cost = opens * unit * instrument.multiplier.as_decimal()
         if candidate.before is not None:
@@ -338,6 +370,9 @@ class Margin:
     def _amount(self, entry: Entry) -> Decimal:
         reservation = self._reservations.get(entry.order.client_order_id)
         leg = self._working.other(entry.order) if reservation is None else reservation.leg()
+        if entry.whole is not None:
+            quantity: Decimal = entry.order.quantity.as_decimal()
+            return entry.whole * leg.qty / quantity
         closing = max(entry.closing - entry.order.filled_qty.as_decimal(), ZERO) if entry.closing else ZERO
         opens = leg.qty - closing
         if opens <= 0:
@@ -367,26 +402,15 @@ class Margin:
         unseen = self._unseen.get(account_id)
         return sum((amount for amount, _ in unseen.values()), ZERO) if unseen else ZERO
 
-    def _part(self, instrument_id: Any, account_id: Any) -> Decimal:
-        qty = self._positions.qty(instrument_id, account_id)
-        if not qty:
-            return ZERO
-        instrument = self._cache.instrument(instrument_id)
-        if instrument is None:
-            raise LookupError(f"{instrument_id} is not in the cache")
-        mark = self._ledger.mark_of(instrument_id)
-        return abs(qty) * mark * initial_rate(instrument)
+
+class _NoPrice(Exception):
+    """Nothing tells what an order is worth."""
 
 
-def initial_rate(instrument: Any) -> Decimal:
-    """Reg T's half, all of what is not marginable, and more than half where the asset's own margin says so."""
-    if not _marginable(instrument):
-        return ONE
-    own: Decimal = instrument.margin_init
-    return max(own, HALF) if own <= 1 else ONE
-
-
-def _marginable(instrument: Any) -> bool:
-    if instrument.asset_class == AssetClass.CRYPTOCURRENCY:
-        return False
-    return (instrument.info or {}).get("marginable") is not False
+def _by_root(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Options of one underlying are one order to the spread rule."""
+    roots: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        first = legs_of(candidate.instrument_id)[0][0]
+        roots.setdefault(root_of(first.symbol.value), []).append(candidate)
+    return list(roots.values())

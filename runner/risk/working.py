@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from nautilus_trader.model.identifiers import is_generic_spread_id
+
 from runner.risk.exposure import ZERO, Leg, Orders, Sum, parts, summed
 from runner.risk.reservations import Reservations
 
@@ -161,8 +163,13 @@ class Working:
         """Every instrument that the account has working orders of."""
         return {key[0] for key in self._sides if key[1] == account_id and key[2] is None}
 
-    def strategies(self, instrument_id: Any, account_id: Any) -> set[Any]:
-        return {key[2] for key in self._sides if key[:2] == (instrument_id, account_id) and key[2] is not None}
+    def spreads(self, account_id: Any) -> Iterable[Leg]:
+        """The account's working orders of option spreads, whose legs are other instruments."""
+        for key, sides in self._sides.items():
+            if key[1] == account_id and key[2] is None and is_generic_spread_id(key[0]):
+                for side in sides:
+                    yield from side.plain.values()
+                    yield from side.special.values()
 
     def side(self, instrument_id: Any, account_id: Any, strategy_id: Any, *, buy: bool) -> Side:
         sides = self._sides.get((instrument_id, account_id, strategy_id))

@@ -131,7 +131,7 @@ class Bench:
             starting_balances=[Money(1_000_000, USD)],
         )
         for instrument_id in (IBM, *(instruments or ())):
-            engine.add_instrument(equity(instrument_id))
+            engine.add_instrument(equity(instrument_id) if isinstance(instrument_id, InstrumentId) else instrument_id)
         engine.add_data(quotes or [quote("100.00", "100.00", second) for second in range(1, len(steps) + 3)])
         ours = Scripted(list(steps), "main")
         ours.at_start = at_start

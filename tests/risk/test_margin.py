@@ -88,7 +88,7 @@ def test_a_canceled_order_gives_back_what_it_held_and_a_filled_one_becomes_margi
     assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
     account = engine.cache.accounts()[0].id
     assert gate.margin.reserved(account) == 27_000
-    assert gate.margin.initial(account) == Decimal(19_730) * 50
+    assert gate.collateral.burden(account) == Decimal(19_730) * 50
 
 
 def test_prices_move_what_is_left(bench):
@@ -257,6 +257,6 @@ def test_after_a_restart_reservations_are_made_of_the_open_orders_and_positions(
     again.install(kernel.exec_engine)
     again.begin()
     assert again.errors == 0
-    assert again.margin.initial(account) == 50_000
+    assert again.collateral.burden(account) == 50_000
     # Which of the two sales comes first is not known any more: the dearest is taken for what opens.
     assert again.margin.reserved(account) >= 100 * 110 + 950

@@ -1,0 +1,184 @@
+"""What an account's positions take of its equity, by the engine's margin arithmetic: Reg T and the spread rule.
+
+One `MarginAccount` an account, told of a position only after something happened to it. Units there are nano-dollars and
+nano-shares; here they are USD and base units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from nautilus_trader.model.enums import AssetClass, InstrumentClass
+from nautilus_trader.model.identifiers import (
+    generic_spread_id_to_list,
+    is_generic_spread_id,
+)
+
+from runner._engine import MarginAccount, MarginRates, OptionCost, UncoveredError
+from runner.risk.exposure import ZERO
+from runner.risk.ledger import Ledger
+from runner.risk.positions import Positions
+
+Legs = list[tuple[str, int]]
+"""OCC symbol and signed contracts."""
+_NANO = Decimal(10**9)
+_HALF = Decimal("0.5")
+OCC = 15  # characters of an OCC symbol after its root
+OPTION, SPREAD = InstrumentClass.OPTION, InstrumentClass.OPTION_SPREAD
+
+
+class Uncovered(Exception):
+    """Short calls that nothing covers: no requirement is enough."""
+
+
+class Collateral:
+    """Of every account that was ever asked about."""
+
+    def __init__(self, cache: Any, ledger: Ledger, positions: Positions) -> None:
+        self._cache = cache
+        self._ledger = ledger
+        self._positions = positions
+        self._accounts: dict[Any, MarginAccount] = {}
+        self._dirty: dict[Any, set[Any]] = {}
+        self._burdens: dict[Any, Decimal] = {}
+
+    def touch(self, account_id: Any, instrument_id: Any) -> None:
+        """A position changed."""
+        if (dirty := self._dirty.get(account_id)) is not None:
+            dirty.add(instrument_id)
+
+    def mark(self) -> None:
+        """Prices have moved."""
+        for account_id, dirty in self._dirty.items():
+            dirty.update(self._positions.instruments(account_id))
+            self.account(account_id)
+
+    def known(self) -> list[Any]:
+        return list(self._accounts)
+
+    def burden(self, account_id: Any) -> Decimal:
+        """What of the equity is spoken for, in USD: initial margin, and long options, which nothing is lent on.
+
+        Raises Uncovered, or LookupError where a price is unknown.
+        """
+        account = self.account(account_id)
+        burden = self._burdens.get(account_id)
+        if burden is None:
+            try:
+                figures = account.figures()
+            except UncoveredError as error:
+                raise Uncovered(str(error)) from error
+            burden = self._burdens[account_id] = Decimal(figures.equity - figures.excess) / _NANO
+        return burden
+
+    def options_cost(
+        self, account_id: Any, legs: Legs, debit: Decimal, beside: Iterable[tuple[str, int]] = ()
+    ) -> Decimal:
+        """What an options order of one root takes, in USD: `debit` is what is paid a share over all its contracts.
+
+        `beside`: sales that work already, which need the same cover. Raises Uncovered.
+        """
+        account = self.account(account_id)
+        try:
+            merged: dict[str, int] = dict(legs)
+            for symbol, contracts in beside:
+                merged[symbol] = merged.get(symbol, 0) + contracts
+            if len(merged) > len(legs) or merged != dict(legs):
+                account.options_cost(list(merged.items()), 0, 1)
+            return Decimal(account.options_cost(legs, nano(debit), 1).amount) / _NANO
+        except UncoveredError as error:
+            raise Uncovered(str(error)) from error
+
+    def hedges(self, account_id: Any, symbol: str, contracts: int, *, working: int = 0) -> bool:
+        """Whether buying so many contracts lowers what the account's short options of the root ask for.
+
+        `working`: contracts of the root that other orders buy already; together no more than are held short.
+        """
+        try:
+            account = self.account(account_id)
+        except LookupError:
+            return False
+        short = -sum(
+            min(account.held(instrument_id.symbol.value), 0)
+            for instrument_id in self._positions.instruments(account_id)
+            if root_of(instrument_id.symbol.value) == root_of(symbol)
+        )
+        if contracts + working > short:
+            return False
+        try:
+            cost: OptionCost = account.options_cost([(symbol, contracts)], 0, 1)
+        except (UncoveredError, ValueError):
+            return False
+        return cost.after.amount < cost.before.amount
+
+    def account(self, account_id: Any) -> MarginAccount:
+        """The engine's account, with everything that happened until now."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = self._accounts[account_id] = MarginAccount()
+            self._dirty[account_id] = set(self._positions.instruments(account_id))
+        dirty = self._dirty[account_id]
+        while dirty:
+            instrument_id = dirty.pop()
+            try:
+                self._tell(account, account_id, instrument_id)
+            except Exception:
+                dirty.add(instrument_id)
+                raise
+            self._burdens.pop(account_id, None)
+        return account
+
+    def _tell(self, account: MarginAccount, account_id: Any, instrument_id: Any) -> None:
+        qty = self._positions.qty(instrument_id, account_id)
+        instrument = self._cache.instrument(instrument_id)
+        if instrument is None:
+            if not qty:
+                return
+            raise LookupError(f"{instrument_id} is not in the cache")
+        if instrument.instrument_class == SPREAD:
+            return
+        symbol = instrument_id.symbol.value
+        worth = self._ledger.mark_of(instrument_id) if qty else ZERO
+        if instrument.instrument_class == OPTION:
+            price = worth / instrument.multiplier.as_decimal() if qty else ZERO
+            account.set_option(symbol, int(qty), nano(price))
+        else:
+            account.set_position(symbol, nano(qty), nano(worth), rates(instrument))
+
+
+def nano(value: Decimal) -> int:
+    """Rounded away from zero."""
+    scaled = abs(value) * _NANO
+    whole = int(scaled.to_integral_value(ROUND_CEILING))
+    return whole if value >= 0 else -whole
+
+
+def rates(instrument: Any) -> MarginRates:
+    """Reg T's, all of what is not marginable, and more where the asset's own margin says so."""
+    if not marginable(instrument):
+        return MarginRates(marginable=False, long_percent=100)
+    own = max(instrument.margin_init, instrument.margin_maint)
+    if own <= _HALF:
+        return MarginRates()
+    percent = min(int((own * 100).to_integral_value(ROUND_CEILING)), 100)
+    return MarginRates(long_percent=percent, short_percent=percent)
+
+
+def marginable(instrument: Any) -> bool:
+    if instrument.asset_class == AssetClass.CRYPTOCURRENCY:
+        return False
+    return (instrument.info or {}).get("marginable") is not False
+
+
+def root_of(symbol: str) -> str:
+    """The underlying of an OCC symbol; another symbol is its own."""
+    return symbol[:-OCC] if len(symbol) > OCC else symbol
+
+
+def legs_of(instrument_id: Any) -> Sequence[tuple[Any, int]]:
+    """The contracts of one unit: a spread's legs with their signed ratios, else the instrument itself."""
+    if not is_generic_spread_id(instrument_id):
+        return [(instrument_id, 1)]
+    return generic_spread_id_to_list(instrument_id)  # type: ignore[no-any-return]

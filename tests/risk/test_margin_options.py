@@ -1,0 +1,152 @@
+"""Margin of options, worked by hand: the spread rule, cover, and what closes or hedges.
+
+The account has 1,000,000 dollars, so as much options buying power. Contracts are of 100 shares; IBM's calls of 100 and
+110 are quoted at 8.00 and 3.00, its put of 90 at 2.00.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.enums import AssetClass, OptionKind, OrderSide, TimeInForce
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.instruments import OptionContract
+from nautilus_trader.model.objects import Price, Quantity
+
+from runner.risk.collateral import legs_of, nano, root_of
+from runner.risk.limits import Limits
+from tests.risk.conftest import IBM, quote
+
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+ALL = Limits(headroom=Decimal(0))
+C100, C110, P90 = "IBM280121C00100000", "IBM280121C00110000", "IBM280121P00090000"
+EXPIRY = 1_832_000_000 * 10**9
+
+
+def contract(symbol: str) -> Any:
+    instrument_id = InstrumentId.from_str(f"{symbol}.ALPACA")
+    return OptionContract(
+        instrument_id=instrument_id,
+        raw_symbol=instrument_id.symbol,
+        asset_class=AssetClass.EQUITY,
+        currency=USD,
+        price_precision=2,
+        price_increment=Price.from_str("0.01"),
+        multiplier=Quantity.from_int(100),
+        lot_size=Quantity.from_int(1),
+        underlying="IBM",
+        option_kind=OptionKind.CALL if symbol[9] == "C" else OptionKind.PUT,
+        strike_price=Price.from_str(f"{int(symbol[10:]) // 1000}.00"),
+        activation_ns=0,
+        expiration_ns=EXPIRY,
+        ts_event=0,
+        ts_init=0,
+    )
+
+
+CONTRACTS = [contract(symbol) for symbol in (C100, C110, P90)]
+
+
+def quotes(seconds: int) -> list[Any]:
+    found = []
+    for second in range(1, seconds + 1):
+        for each, price in zip(CONTRACTS, ("8.00", "3.00", "2.00"), strict=True):
+            found.append(quote(price, price, second, each.id))
+        found.append(quote("100.00", "100.00", second))
+    return found
+
+
+def trade(s: Any, symbol: str, side: Any, qty: int, price: str | None = None) -> Any:
+    instrument_id, size = InstrumentId.from_str(f"{symbol}.ALPACA"), Quantity.from_int(qty)
+    factory, day = s.order_factory, TimeInForce.DAY
+    if price is None:
+        order = factory.market(instrument_id, side, size, time_in_force=day)
+    else:
+        order = factory.limit(instrument_id, side, size, Price.from_str(price), time_in_force=day)
+    s.submit_order(order)
+    return order
+
+
+@pytest.fixture
+def options(bench):
+    def run(*steps: Any, limits: Any = ALL, **more: Any) -> Any:
+        return bench.run(*steps, limits=limits, quotes=quotes(len(steps) + 1), instruments=CONTRACTS, **more)
+
+    return run
+
+
+def test_a_bought_option_costs_its_premium(options):
+    ours, gate, engine = options(
+        lambda s: trade(s, C100, BUY, 1_251),  # 1,000,800
+        lambda s: trade(s, C100, BUY, 1_250),
+        lambda s: trade(s, P90, BUY, 1),  # what was bought is paid, and nothing is lent on it
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
+    assert gate.errors == 0
+    assert gate.collateral.burden(engine.cache.accounts()[0].id) == 1_000_000
+
+
+def test_a_sold_put_is_secured_by_cash_less_its_premium(options):
+    # Of a put of 90, sold for 2.00, one needs 8,800: 113 fit.
+    ours, gate, _ = options(lambda s: trade(s, P90, SELL, 114, "2.00"), lambda s: trade(s, P90, SELL, 113, "2.00"))
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+    assert gate.errors == 0
+
+
+def test_a_call_is_sold_only_against_shares_or_another_call(options):
+    ours, gate, _ = options(
+        lambda s: trade(s, C110, SELL, 1),
+        lambda s: s.market(BUY, 100),
+        lambda s: trade(s, C110, SELL, 2),
+        lambda s: trade(s, C110, SELL, 1),
+    )
+    assert set(ours.codes()) <= {"MARGIN_UNCOVERED", "OPTION_REFUSED"}
+    assert len(ours.codes()) == 2
+    assert gate.errors == 0
+
+
+def test_two_sales_can_not_both_lean_on_the_same_call(options):
+    ours, gate, _ = options(
+        lambda s: trade(s, C100, BUY, 1),
+        lambda s: trade(s, C110, SELL, 1, "4.00"),
+        lambda s: trade(s, P90, SELL, 1, "3.00"),  # a put needs no call
+        lambda s: trade(s, C110, SELL, 1, "5.00"),
+    )
+    assert len(ours.codes()) == 1
+    assert ours.codes()[0] in {"MARGIN_UNCOVERED", "OPTION_REFUSED"}
+    assert gate.errors == 0
+
+
+def test_what_closes_and_what_hedges_passes_in_every_state(options):
+    gates: list[Any] = []
+
+    def halted(s: Any) -> None:
+        gates[0].set_state("halted", why="a test")
+        trade(s, P90, BUY, 1)  # closes one of the two
+        trade(s, C100, BUY, 1)  # opens, and helps nothing
+        trade(s, P90, BUY, 2)  # one too many to close
+
+    ours, gate, engine = options(
+        lambda s: trade(s, P90, SELL, 2), halted, prepare=lambda _engine, gate: gates.append(gate)
+    )
+    assert ours.codes() == ["STATE_HALTED"] * 2
+    assert engine.portfolio.net_position(InstrumentId.from_str(f"{P90}.ALPACA")) == -1
+    assert gate.errors == 0
+
+
+def test_an_option_that_lowers_what_short_ones_ask_for_is_a_hedge(options):
+    _, gate, engine = options(lambda s: trade(s, P90, SELL, 2))
+    account = engine.cache.accounts()[0].id
+    p80 = "IBM280121P00080000"
+    assert gate.collateral.hedges(account, p80, 2)
+    assert not gate.collateral.hedges(account, p80, 3)  # the third hedges nothing
+    assert not gate.collateral.hedges(account, C100, 1)
+
+
+def test_symbols_and_units():
+    assert root_of(C100) == root_of("IBM") == "IBM"
+    assert legs_of(IBM) == [(IBM, 1)]
+    assert (nano(Decimal("1.0000000001")), nano(Decimal("-1.0000000001"))) == (1_000_000_001, -1_000_000_001)
