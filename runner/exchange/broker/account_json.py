@@ -62,7 +62,7 @@ def account_json(desk: Desk, account: Account, *, legacy: bool = False) -> dict[
         "trade_suspended_by_user": account.configuration.suspend_trade,
         "options_approved_level": OPTIONS_LEVEL,
         "options_trading_level": level,
-        "crypto_tier": 1,
+        "crypto_tier": account.crypto_volume.tier(desk.now_ns),
         "balance_asof": day_of(desk.now_ns).isoformat(),
         "created_at": rfc3339(account.created_ns),
         "admin_configurations": {},

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from runner.exchange.assets import Asset
 from runner.exchange.broker.activities import Activities
+from runner.exchange.broker.crypto import Volume
 from runner.exchange.broker.orders import Order, Side
 
 ZERO: Final = Decimal(0)
@@ -70,12 +71,14 @@ class Position:
     qty: Decimal = ZERO
     cost: Decimal = ZERO
     realized: Decimal = ZERO
+    # Shares that one contract stands for; prices are dollars a share.
+    multiplier: int = 1
     # The same for the trading day alone: shares held over the close enter it at the close's price.
     day_cost: Decimal = ZERO
 
     @property
     def average(self) -> Decimal:
-        return self.cost / self.qty if self.qty else ZERO
+        return self.cost / self.qty / self.multiplier if self.qty else ZERO
 
     def apply(self, side: Side, qty: Decimal, price: Decimal) -> Decimal:
         """Book one execution and return the profit or loss it realized.
@@ -83,6 +86,7 @@ class Position:
         Average cost: what closes leaves the average of the rest as it was. The broker refuses an order through
         zero, but an execution that does cross is booked right all the same.
         """
+        price *= self.multiplier
         signed = qty if side == "buy" else -qty
         closing = min(abs(signed), abs(self.qty)) if self.qty * signed < 0 else ZERO
         realized = ZERO
@@ -101,6 +105,16 @@ class Position:
             self.day_cost += signed * price
         self.realized += realized
         return realized
+
+    def pay(self, qty: Decimal) -> Decimal:
+        """Give `qty` of it away, as a fee: the average of the rest stays, and the loss is returned as a negative."""
+        share = qty / self.qty
+        lost = self.cost * share
+        self.cost -= lost
+        self.day_cost -= self.day_cost * share
+        self.qty -= qty
+        self.realized -= lost
+        return -lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +177,7 @@ class Account:
     # (venue time in ns, equity), one a minute: what the portfolio history is made of.
     equity_samples: list[tuple[int, Decimal]] = field(default_factory=list)
     realized: Decimal = ZERO
+    crypto_volume: Volume = field(default_factory=Volume)
 
     def __post_init__(self) -> None:
         self.opening_cash = self.cash
@@ -203,15 +218,17 @@ class Account:
         """Shares that working orders already close."""
         return sum((o.leaves for o in self.holding_orders(symbol)), ZERO)
 
-    def reserved(self) -> Decimal:
-        """Buying power that open orders hold: sell-to-close and buy-to-cover hold none."""
-        return sum((o.unit_reserve * o.leaves for o in self.open_orders()), ZERO)
+    def reserved(self, *, free: bool = False) -> Decimal:
+        """Buying power that open orders hold: sell-to-close and buy-to-cover hold none. `free` of it has margin's share
+        taken off.
+        """
+        return sum((o.unit_reserve * o.leaves * (o.reserve_rate if free else ONE) for o in self.open_orders()), ZERO)
 
     def book_fill(self, order: Order, qty: Decimal, price: Decimal) -> Decimal:
         """Cash and position after one execution; returns the signed position."""
-        position = self.positions.setdefault(order.symbol, Position(order.symbol))
+        position = self.positions.setdefault(order.symbol, Position(order.symbol, multiplier=order.multiplier))
         self.realized += position.apply(order.side, qty, price)
-        self.cash += (-qty if order.is_buy else qty) * price
+        self.cash += (-qty if order.is_buy else qty) * price * order.multiplier
         left = position.qty
         if not left:
             del self.positions[order.symbol]
@@ -221,6 +238,13 @@ class Account:
         """A fee leaves the cash at once."""
         self.cash -= amount
         self.fees += amount
+
+    def book_coin_fee(self, symbol: str, qty: Decimal) -> None:
+        """A fee that is taken from the coins just bought."""
+        position = self.positions[symbol]
+        self.realized += position.pay(qty)
+        if not position.qty:
+            del self.positions[symbol]
 
     def figures(self, prices: Valuation, *, less_reserved: bool = True) -> Figures:
         """Equity, margins and buying powers at the marks given."""
@@ -236,6 +260,7 @@ class Account:
             maintenance += maintenance_margin(position.qty, price, marginable=marginable)
         equity = self.cash + long_value + short_value
         reserved = self.reserved() if less_reserved else ZERO
+        reserved_free = self.reserved(free=True) if less_reserved else ZERO
         excess = max(equity - initial, ZERO)
         allowed = min(self.multiplier, int(Decimal(self.configuration.max_margin_multiplier)))
         multiplier = allowed if equity >= MARGIN_MINIMUM_EQUITY else 1
@@ -248,8 +273,8 @@ class Account:
             maintenance=maintenance,
             reserved=reserved,
             multiplier=multiplier,
-            regt_buying_power=max(excess * 2 - reserved, ZERO),
-            options_buying_power=max(excess - reserved * INITIAL_RATE, ZERO),
+            regt_buying_power=max((excess - reserved_free) * 2, ZERO),
+            options_buying_power=max(excess - reserved_free, ZERO),
             non_marginable_buying_power=max(min(self.cash, excess) - reserved, ZERO),
         )
 

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 from runner.exchange.broker.orders import Order
-from runner.exchange.broker.wire import SECOND_NS, rfc3339, text
+from runner.exchange.broker.wire import SECOND_NS, one_word, rfc3339, text
 from runner.exchange.errors import invalid
 
+ZERO = Decimal(0)
 # Activity types that stand for several ([OAS-T] ActivityType).
 GROUPS: dict[str, frozenset[str]] = {"TRANS": frozenset({"CSD", "CSW"}), "MISC": frozenset({"FEE", "CFEE"})}
 
@@ -32,7 +33,7 @@ def fill_activity(activity_id: str, order: Order, qty: Decimal, price: Decimal, 
         "type": "fill" if order.status == "filled" else "partial_fill",
         "order_id": order.id,
         "order_status": order.status,
-        "symbol": order.symbol,
+        "symbol": one_word(order.symbol),
         "side": order.side,
         "price": text(price),
         "qty": text(qty),
@@ -60,6 +61,27 @@ def fee_activity(activity_id: str, order: Order, qty: Decimal, amount: Decimal, 
         "status": "executed",
     }
     return Activity(activity_id, "FEE", ts_ns, row)
+
+
+def crypto_fee_activity(
+    activity_id: str, order: Order, price: Decimal, ts_ns: int, *, coins: Decimal = ZERO, dollars: Decimal = ZERO
+) -> Activity:
+    """The fee of a pair's execution, in what was received: coins of a buy, dollars of a sale. Alpaca books the row
+    overnight; here it shows at once.
+    """
+    row = {
+        "activity_type": "CFEE",
+        "id": activity_id,
+        "date": rfc3339(ts_ns)[:10],
+        "created_at": rfc3339(ts_ns),
+        "net_amount": text(-dollars),
+        "description": f"Coin Pair Transaction Fee ({'Non USD' if coins else 'USD'})",
+        "symbol": one_word(order.symbol),
+        "qty": text(-coins),
+        "price": text(price),
+        "status": "executed",
+    }
+    return Activity(activity_id, "CFEE", ts_ns, row)
 
 
 @dataclass(slots=True)

@@ -70,6 +70,7 @@ class Book:
         quote = self._market.quote(order.symbol)
         if quote is not None and self._is_live(quote):
             self._match(account, order, quote)
+        order.maker = order.type == "limit" and not order.filled_qty
 
     def on_quote(self, quote: Quote) -> None:
         """A new best bid and offer."""
@@ -87,7 +88,7 @@ class Book:
         """A print: it elects stops and moves trailing ones."""
         self.on_clock(self._market.now_ns)
         orders = self._orders.get(trade.symbol)
-        if not orders or self._market.session() != "core" or not counts_as_last(trade.raw):
+        if not orders or self._market.session(trade.symbol) != "core" or not counts_as_last(trade.raw):
             return
         for account, order in list(orders.values()):
             if not order.working or order.triggered:
@@ -149,11 +150,13 @@ class Book:
                     self._route(account, leg)
 
     def _is_live(self, quote: Quote) -> bool:
-        session = self._market.session()
+        session = self._market.session(quote.symbol)
+        if "/" in quote.symbol:  # a pair's day has no beginning
+            return True
         return session != "closed" and quote.ts_ns >= self._sessions.start_of(session, self._market.now_ns)
 
     def _match(self, account: Account, order: Order, quote: Quote) -> None:
-        session = self._market.session()
+        session = self._market.session(order.symbol)
         if not order.working or not may_trade(order, session):
             return
         if order.in_auction:

@@ -12,6 +12,7 @@ from typing import Final
 
 from runner.exchange.assets import Asset
 from runner.exchange.broker.accounts import MARGIN_MINIMUM_EQUITY, ZERO, Account, Figures
+from runner.exchange.broker.crypto import check_balance
 from runner.exchange.broker.orders import Order
 from runner.exchange.broker.request import OrderRequest
 from runner.exchange.broker.wire import text
@@ -23,12 +24,12 @@ SHORT_MARKUP: Final = Decimal("1.03")
 LIMITS: Final = frozenset({"limit", "stop_limit"})
 
 
-def intent_of(request: OrderRequest, position: Decimal) -> str:
+def intent_of(request: OrderRequest, position: Decimal, *, shorts: bool = True) -> str:
     """What the order does to the position: the venue infers it, and refuses a different one."""
     if request.side == "buy":
         inferred = "buy_to_close" if position < 0 else "buy_to_open"
     else:
-        inferred = "sell_to_close" if position > 0 else "sell_to_open"
+        inferred = "sell_to_close" if position > 0 or not shorts else "sell_to_open"
     if request.position_intent not in {None, inferred}:
         raise unprocessable(f"position intent mismatch, inferred: {inferred}, specified: {request.position_intent}")
     return inferred
@@ -50,7 +51,9 @@ def check_quantity(
     holding = account.holding_orders(request.symbol, without=without)
     held = sum((order.leaves for order in holding), ZERO)
     available = max(abs(position) - held, ZERO)
-    if qty > available:
+    if "/" in request.symbol:
+        check_balance(request, qty, available)
+    elif qty > available:
         raise forbidden(
             f"insufficient qty available for order (requested: {text(qty)}, available: {text(available)})",
             available=text(available),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from runner.exchange.assets import Asset
-from runner.exchange.broker.accounts import ZERO, Account, Figures
+from runner.exchange.broker.accounts import INITIAL_RATE, ONE, ZERO, Account, Figures
 from runner.exchange.broker.book import Book
 from runner.exchange.broker.checks import unit_cost
 from runner.exchange.broker.groups import Groups
@@ -101,6 +101,7 @@ class Floor:
             order_class=plain if request.order_class == "simple" else request.order_class,
             status=status or "pending_new",
             asset_class=asset.asset_class,
+            reserve_rate=INITIAL_RATE if asset.marginable else ONE,
         )
         prices = self.prices.reference(asset.symbol)
         if request.notional is not None:

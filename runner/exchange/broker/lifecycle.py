@@ -9,10 +9,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from runner.exchange.broker.accounts import Account
-from runner.exchange.broker.activities import fee_activity, fill_activity
+from runner.exchange.broker.accounts import ZERO, Account
+from runner.exchange.broker.activities import crypto_fee_activity, fee_activity, fill_activity
 from runner.exchange.broker.orders import Order
-from runner.exchange.broker.wire import Ids, rfc3339, text
+from runner.exchange.broker.wire import NINE_PLACES, Ids, rfc3339, text
 from runner.exchange.market import Market
 
 type Publish = Callable[[str, dict[str, Any]], None]
@@ -88,12 +88,9 @@ class Lifecycle:
         self.fills += 1
         if whole:
             account.order_ended(order)
-        held = account.book_fill(order, qty, price)
+        account.book_fill(order, qty, price)
         account.activities.add(fill_activity(self._ids.activity(ts_ns), order, qty, price, ts_ns))
-        fee = self._fee_per_share * qty
-        if fee:
-            account.book_fee(fee)
-            account.activities.add(fee_activity(self._ids.activity(ts_ns), order, qty, fee, ts_ns))
+        self._charge(account, order, qty, price, ts_ns)
         self._emit(
             account,
             order,
@@ -102,8 +99,27 @@ class Lifecycle:
             execution_id=self._ids.fresh(),
             price=text(price),
             qty=text(qty),
-            position_qty=text(held),
+            position_qty=text(account.qty(order.symbol)),
         )
+
+    def _charge(self, account: Account, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> None:
+        """The fee of an execution: dollars a share of stocks; of pairs a part of what is received."""
+        if order.asset_class == "crypto":
+            rate = account.crypto_volume.rate(ts_ns, maker=order.maker)
+            account.crypto_volume.add(ts_ns, qty * price)
+            if not rate:
+                return
+            coins = (qty * rate).quantize(NINE_PLACES) if order.is_buy else ZERO
+            dollars = ZERO if order.is_buy else qty * price * rate
+            if coins:
+                account.book_coin_fee(order.symbol, coins)
+            else:
+                account.book_fee(dollars)
+            row = crypto_fee_activity(self._ids.activity(ts_ns), order, price, ts_ns, coins=coins, dollars=dollars)
+            account.activities.add(row)
+        elif order.asset_class == "us_equity" and (fee := self._fee_per_share * qty):
+            account.book_fee(fee)
+            account.activities.add(fee_activity(self._ids.activity(ts_ns), order, qty, fee, ts_ns))
 
     def _emit(
         self, account: Account, order: Order, event: str, ts_ns: int, *, execution_id: str | None, **members: str

@@ -98,6 +98,8 @@ class Portions:
     def of(self, order: Order) -> Decimal:
         """Shares to fill now. All-or-none, fractional and single-share orders fill whole."""
         leaves = order.leaves
+        if self.rate and order.asset_class == "crypto" and order.qty is not None and self._random.random() < self.rate:
+            return (leaves * self._random.randint(1, 99) / 100).quantize(NINE_PLACES, rounding=ROUND_DOWN) or leaves
         if self.rate == 0 or order.time_in_force == "fok" or order.fractional or leaves < 2:
             return leaves
         if self._random.random() >= self.rate:

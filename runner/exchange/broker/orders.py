@@ -77,7 +77,7 @@ class Order:
     ratio: int | None = None
     parent: Order | None = None
     legs: list[Order] = field(default_factory=list)
-    # Whether it took liquidity (it traded when it came), which decides the fee of a pair.
+    # Whether it gives liquidity (a limit that did not trade when it came), which decides the fee of a pair.
     maker: bool = False
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from runner.exchange.broker.accounts import Account, Position
 from runner.exchange.broker.desk import Desk
-from runner.exchange.broker.wire import text
+from runner.exchange.broker.wire import one_word, text
 
 ZERO: Final = Decimal(0)
 
@@ -18,16 +18,16 @@ def position_json(desk: Desk, account: Account, position: Position) -> dict[str,
     asset = desk.asset(symbol)
     price = desk.mark(symbol)
     last_day = desk.last_day_price(symbol)
-    value = position.qty * price
+    value = position.qty * price * position.multiplier
     unrealized = value - position.cost
     today = value - position.day_cost
     held = account.held(symbol)
     available = max(abs(position.qty) - held, ZERO)
     return {
         "asset_id": "" if asset is None else asset.id,
-        "symbol": symbol,
+        "symbol": one_word(symbol),
         "exchange": "" if asset is None else asset.exchange,
-        "asset_class": "us_equity",
+        "asset_class": "us_equity" if asset is None else asset.asset_class,
         "asset_marginable": asset is not None and asset.marginable,
         "qty": text(position.qty),
         "qty_available": text(available if position.qty > 0 else -available),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from runner.exchange.broker.orders import Order
-from runner.exchange.broker.wire import parse_time
+from runner.exchange.broker.wire import one_word, parse_time
 from runner.exchange.errors import invalid, not_found
 
 DEFAULT_LIMIT: Final = 50
@@ -70,15 +70,14 @@ def select_orders(orders: Iterable[Order], query: Mapping[str, str]) -> list[Ord
         until = _submitted(known, before_id)
     if after_id:
         after = _submitted(known, after_id)
-    if classes is not None and not classes & {"us_equity", "all"}:
-        return []
     found = [
         order
         for order in known
         if (status == "all" or order.open == (status == "open"))
         and (after is None or order.created_ns > after)
         and (until is None or order.created_ns < until)
-        and (symbols is None or order.symbol in symbols)
+        and (symbols is None or any({one, one_word(one)} & symbols for one in order.symbols))
+        and (classes is None or classes & {order.asset_class, "all"})
         and (not side or order.side == side)
     ]
     if nested:  # a leg shows with its parent, and by itself where the parent is not asked for

@@ -53,9 +53,10 @@ def changed(order: Order, body: dict[str, Any]) -> OrderRequest:
     if qty is not None and qty != order.qty:
         if qty <= 0:
             raise invalid("qty must be > 0")
-        if order.fractional:
+        whole = order.asset_class != "crypto"
+        if order.fractional and whole:
             raise unprocessable("qty of fractional orders cannot be replaced")
-        if qty != qty.to_integral_value():
+        if whole and qty != qty.to_integral_value():
             raise unprocessable("qty must be integer for replace")
         changes["qty"] = qty
     tif = body.get("time_in_force")

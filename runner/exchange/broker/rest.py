@@ -19,7 +19,7 @@ from runner.exchange.broker.positions import position_json
 from runner.exchange.broker.queries import DEFAULT_PAGE, choice, flag, moment, number, select_orders, words
 from runner.exchange.broker.quota import Quota
 from runner.exchange.broker.stream import TradingStream
-from runner.exchange.broker.wire import parse_decimal, parse_json
+from runner.exchange.broker.wire import one_word, parse_decimal, parse_json
 from runner.exchange.errors import AlpacaError, invalid, not_found
 from runner.exchange.faults import Faults
 
@@ -184,9 +184,9 @@ class TradingRest:
         rows: list[dict[str, Any]] = []
         for symbol in sorted(account.positions):
             try:
-                rows.append({"symbol": symbol, "status": 200, "body": self._desk.close(account, symbol)})
+                rows.append({"symbol": one_word(symbol), "status": 200, "body": self._desk.close(account, symbol)})
             except AlpacaError as error:
-                rows.append({"symbol": symbol, "status": error.status, "body": error.body()})
+                rows.append({"symbol": one_word(symbol), "status": error.status, "body": error.body()})
         return JSONResponse(rows, status_code=207)
 
     def _symbol(self, request: Request) -> str:

@@ -21,6 +21,7 @@ from runner.exchange.broker.checks import (
     check_wash_trade,
     intent_of,
 )
+from runner.exchange.broker.crypto import check_cost, check_pair, truncated
 from runner.exchange.broker.floor import Floor
 from runner.exchange.broker.groups import exit_requests
 from runner.exchange.broker.legality import check_asset, check_stop
@@ -53,6 +54,7 @@ class Submitting:
         if position is None:
             raise not_found("position does not exist")
         size = abs(position.qty)
+        crypto = "/" in symbol
         if qty is not None and percentage is not None:
             raise invalid("only one of qty or percentage is accepted")
         if percentage is not None:
@@ -70,7 +72,7 @@ class Submitting:
                 symbol=symbol,
                 side="sell" if position.qty > 0 else "buy",
                 type="market",
-                time_in_force="day",
+                time_in_force="gtc" if crypto else "day",
                 qty=size if qty is None else qty,
             ),
         )
@@ -82,9 +84,13 @@ class Submitting:
         found = self._market.asset(request.symbol) or self._market.asset(request.symbol.lower())
         asset, hours = check_asset(request, found, fractional_enabled=account.configuration.fractional_trading)
         request = replace(request, symbol=asset.symbol)  # it may have named the asset by its id
+        crypto = asset.asset_class == "crypto"
+        if crypto:
+            check_pair(asset)
+            request = replace(request, qty=None if request.qty is None else truncated(request.qty))
         floor.check_hours(hours)
         floor.check_client_order_id(account, request.client_order_id)
-        intent = intent_of(request, account.qty(request.symbol))
+        intent = intent_of(request, account.qty(request.symbol), shorts=not crypto)
         if self._market.session(asset.symbol) == "core":
             check_stop(request, floor.prices.current(request.symbol))
         exits = exit_requests(request)
@@ -113,8 +119,17 @@ class Submitting:
         if not order.role:
             check_wash_trade(account, request)
         check_opposite_opening(account, request, intent)
+        if asset.asset_class == "crypto":
+            self._check_crypto(account, request, order)
         cost = request.notional if request.notional is not None and opens else order.unit_reserve * order.leaves
         check_funds(figures, asset, cost)
+
+    def _check_crypto(self, account: Account, request: OrderRequest, order: Order) -> None:
+        prices = self._floor.prices.reference(order.symbol)
+        price = request.limit_price or (prices.buy if order.is_buy else prices.sell)
+        value = None if price is None else price * order.leaves
+        whole = not order.is_buy and order.leaves == account.qty(order.symbol)
+        check_cost(value if request.notional is None else request.notional, whole_position=whole)
 
     def _add_exits(self, account: Account, order: Order, asset: Asset, exits: dict[str, OrderRequest]) -> None:
         for role, request in exits.items():

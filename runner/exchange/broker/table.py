@@ -40,6 +40,8 @@ TABLE: Final = (
     Row("stock extended",     SIMPLE,       "day gtc",     "limit"),
     Row("fraction",           SIMPLE,       "day",         PLAIN),  # by fractional qty or by notional
     Row("fraction extended",  SIMPLE,       "day",         "limit"),
+    Row("crypto",             SIMPLE,       "gtc",         "market limit stop_limit"),
+    Row("crypto",             SIMPLE,       "ioc",         "market limit"),
 )  # fmt: skip
 KINDS: Final = tuple(dict.fromkeys(row.kind for row in TABLE))
 

@@ -30,6 +30,11 @@ def text(value: Decimal | int) -> str:
     return "0" if written in {"-0", ""} else written
 
 
+def one_word(symbol: str) -> str:
+    """A symbol as positions and activities show it: pairs without their slash."""
+    return symbol.replace("/", "")
+
+
 def optional_text(value: Decimal | None) -> str | None:
     """`text`, with null for what is not there."""
     return None if value is None else text(value)

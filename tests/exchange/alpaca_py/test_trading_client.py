@@ -178,7 +178,7 @@ async def test_positions_long_and_short_are_closed(bench: Any, client: TradingCl
         (market(qty=0.5, time_in_force=TimeInForce.GTC), 422, 42210000, "fractional orders must be DAY orders"),
         (market(OrderSide.SELL, qty=0.5), 422, 42210000, "fractional orders cannot be sold short"),
         (market(extended_hours=True), 422, 42210000, "extended hours order must be DAY or GTC limit orders"),
-        (market(time_in_force=TimeInForce.OPG), 422, 42210000, "is not allowed with time_in_force opg"),
+        (market(time_in_force=TimeInForce.OPG), 403, 40310000, "opg orders must be submitted after 7:00pm"),
     ],
 )
 async def test_refusals(bench: Any, client: TradingClient, request_: Any, status: int, code: int, message: str) -> None:

@@ -36,7 +36,7 @@ class Venue:
     """The desk with its market, and short words for what a test does to them."""
 
     def __init__(self, **settings: Any) -> None:
-        self.market = Market(["BAC", "IBM", "F"], now_ns=ns("10:00"))
+        self.market = Market(["BAC", "IBM", "F", "BTC/USD", "ETH/BTC"], now_ns=ns("10:00"))
         self.faults = Faults()
         self.updates: list[dict[str, Any]] = []
         self.desk = Desk(

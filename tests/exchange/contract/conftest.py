@@ -47,6 +47,8 @@ class Visitor:
             "resting": {**LIMIT, "client_order_id": "mine"},
             "to_replace": LIMIT,
             "to_cancel": {**LIMIT, "time_in_force": "gtc"},
+            "coins": {**MARKET, "symbol": "BTC/USD", "time_in_force": "gtc", "qty": "0.5"},
+            "at_the_close": {**MARKET, "time_in_force": "cls", "qty": "1"},
             "trailing": {**MARKET, "type": "trailing_stop", "trail_percent": "5"},
             "bracket": {
                 **LIMIT,
@@ -71,7 +73,8 @@ async def visitor() -> AsyncIterator[Visitor]:
         httpx.AsyncClient(base_url=exchange.url, headers=headers, verify=False) as client,
     ):
         now_ns = exchange.market.now_ns
-        for symbol, price in (("IBM", Decimal(100)), ("BAC", Decimal(14))):
+        exchange.market.add_symbols(["BTC/USD"])
+        for symbol, price in (("IBM", Decimal(100)), ("BAC", Decimal(14)), ("BTC/USD", Decimal(50_000))):
             exchange.market.set_trade(Trade(symbol, price, Decimal(100), now_ns, {"c": ["@"]}))
             exchange.market.set_quote(Quote(symbol, price, 1, price + Decimal("0.01"), 1, now_ns))
         made = Visitor(client)

@@ -27,6 +27,12 @@ DEVIATIONS: dict[tuple[str, str, str], str] = {
     ("GET /v2/account/activities/{activity_type}", "[0-9]*", "oneOf"): (
         "no member of TradingActivities or NonTradeActivities is required, so that a FILL row fits both of them"
     ),
+    ("GET /v2/positions", "*.exchange", "enum"): "CRYPTO is missing from the exchanges of a position",
+    (
+        "GET /v2/positions/{symbol_or_asset_id}",
+        "exchange",
+        "enum",
+    ): "CRYPTO is missing from the exchanges of a position",
 }
 
 LIMIT = {"symbol": "IBM", "side": "buy", "type": "limit", "limit_price": "90", "time_in_force": "day", "qty": "10"}
@@ -48,6 +54,9 @@ CALLS: list[tuple[str, str, str, dict[str, Any], int]] = [
     ("GET", "/v2/account/activities", "/v2/account/activities", {}, 200),
     ("GET", "/v2/account/activities/{activity_type}", "/v2/account/activities/FILL", {}, 200),
     ("GET", "/v2/account/activities/{activity_type}", "/v2/account/activities/FEE", {}, 200),
+    ("GET", "/v2/account/activities/{activity_type}", "/v2/account/activities/CFEE", {}, 200),
+    ("GET", "/v2/orders/{order_id}", "/v2/orders/{coins}", {}, 200),
+    ("GET", "/v2/positions/{symbol_or_asset_id}", "/v2/positions/BTCUSD", {}, 200),
     ("GET", "/v2/orders", "/v2/orders", {"params": {"status": "all", "nested": "true"}}, 200),
     ("POST", "/v2/orders", "/v2/orders", {"json": LIMIT}, 200),
     ("GET", "/v2/orders/{order_id}", "/v2/orders/{filled}", {}, 200),
