@@ -34,8 +34,9 @@ from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
 from nautilus_trader.portfolio.portfolio import Portfolio
 
+from runner.config.risk import Portion
 from runner.risk.gate import RiskGate
-from runner.risk.limits import Limits, LimitsBook, Rate
+from runner.risk.limits import Limits, LimitsBook, Rate, UniverseLimits
 
 POSITIONS, WORKING, ORDERS = 100, 50, 1500
 TRADER, STRATEGY = TraderId("T-001"), StrategyId("S-one")
@@ -83,7 +84,26 @@ def decisions(*, spread: bool) -> list[float]:
     money = Money(1_000_000, USD)
     client.generate_account_state([AccountBalance(money, Money(0, USD), money)], [], True, 0)
     high = Decimal(10**9)
-    limits = Limits(Decimal(1000), high, high, Rate(10**6, 60 * 10**9))
+    often = Rate(10**6, 60 * 10**9)
+    limits = Limits(
+        max_order_qty=Decimal(1000),
+        max_order_notional=high,
+        max_position_notional=high,
+        max_orders=often,
+        collar_percent=Decimal("0.02"),
+        collar_absolute=Decimal(5),
+        max_quote_age_ns=5 * 10**9,
+        max_gross_exposure=Portion(amount=high),
+        max_open_orders=10**6,
+        max_daily_loss=Portion(fraction=Decimal("0.5")),
+        max_drawdown=Portion(amount=high),
+        max_cancels=often,
+        max_fills=often,
+        duplicate_window_ns=1,
+        self_match=True,
+        universe=UniverseLimits(allow=("S*",), deny=("GME",), sessions=("core", "post")),
+        headroom=Decimal("0.1"),
+    )
     book = LimitsBook(top=limits, accounts={"ALPACA": limits}, strategies={"one": limits})
     gate = RiskGate(msgbus=bus, cache=cache, clock=clock, limits=book)
     gate.install(engine)
@@ -99,14 +119,17 @@ def decisions(*, spread: bool) -> list[float]:
     for n in range(WORKING):
         side = OrderSide.BUY if n % 2 else OrderSide.SELL
         where = instruments[2 * n if spread else 0]
-        client.working(submit(orders.limit(where, side, Quantity.from_int(1), Price.from_str("99.00"))))
+        clock.set_time(clock.timestamp_ns() + 1)  # the same order is no double any more
+        price = "99.00" if side == OrderSide.BUY else "101.00"
+        client.working(submit(orders.limit(where, side, Quantity.from_int(1), Price.from_str(price))))
     assert len(cache.positions_open()) == POSITIONS
-    assert len(cache.orders_open()) == WORKING
+    assert len(cache.orders_open()) == WORKING, gate.denied
 
     took = []
     gate._inner = lambda _command: None
     for _ in range(ORDERS):
         order = orders.limit(instruments[0], OrderSide.BUY, Quantity.from_int(1), Price.from_str("99.50"))
+        clock.set_time(clock.timestamp_ns() + 1)
         cache.add_order(order, None, None)
         command = SubmitOrder(TRADER, STRATEGY, order, UUID4(), 0, None)
         began = time.perf_counter_ns()

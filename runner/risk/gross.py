@@ -6,6 +6,7 @@ Each instrument's part is kept and worked out anew only after something happened
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
@@ -26,31 +27,33 @@ class GrossExposure:
 
     def __init__(self, cache: Any, positions: Positions, working: Working, prices: Prices) -> None:
         self._cache = cache
+        self._orders = _Cached(cache)
         self._positions = positions
         self._working = working
         self._prices = prices
-        self._parts: dict[tuple[Any, Any], dict[Any, Decimal]] = {}
+        # By account and strategy, then instrument: what it could become by its buys, and by its sells.
+        self._parts: dict[tuple[Any, Any], dict[Any, list[Decimal]]] = {}
         self._totals: dict[tuple[Any, Any], Decimal] = {}
-        self._dirty: dict[tuple[Any, Any], set[Any]] = {}
+        self._dirty: dict[tuple[Any, Any], set[tuple[Any, bool]]] = {}
 
-    def touch(self, part: Part) -> None:
-        """Its orders changed."""
-        instrument_id, *whose = part
-        key = (whose[0], whose[1])
-        if key in self._parts:
-            self._dirty[key].add(instrument_id)
+    def touch(self, part: Part, buy: bool) -> None:
+        """Its orders of one side changed."""
+        dirty = self._dirty.get((part[1], part[2]))
+        if dirty is not None:
+            dirty.add((part[0], buy))
 
     def on_event(self, event: Any) -> None:
         """A position changed."""
-        for key in self._parts:
+        for key, dirty in self._dirty.items():
             if key[0] == event.account_id and key[1] in (None, event.strategy_id):
-                self._dirty[key].add(event.instrument_id)
+                dirty.update(((event.instrument_id, True), (event.instrument_id, False)))
 
     def mark(self) -> None:
-        """Forget all parts, as prices have moved."""
+        """Forget all parts, as prices have moved. What has no price now is told of when it is asked for."""
         for key, parts in self._parts.items():
-            self._dirty[key].update(parts)
-            self.total(*key)
+            self._dirty[key].update((instrument_id, buy) for instrument_id in parts for buy in (True, False))
+            with contextlib.suppress(LookupError):
+                self.total(*key)
 
     def total(self, account_id: Any, strategy_id: Any = None) -> Decimal:
         """What is held and ordered now. Raises LookupError where a price that it needs is unknown."""
@@ -59,20 +62,24 @@ class GrossExposure:
         if parts is None:
             parts = self._parts[key] = {}
             self._totals[key] = ZERO
-            self._dirty[key] = self._positions.instruments(account_id) | self._working.instruments(account_id)
+            known = self._positions.instruments(account_id) | self._working.instruments(account_id)
+            self._dirty[key] = {(instrument_id, buy) for instrument_id in known for buy in (True, False)}
         dirty = self._dirty[key]
         while dirty:
-            instrument_id = dirty.pop()
+            each = dirty.pop()
+            instrument_id, buy = each
             try:
-                worst = self._worst((instrument_id, *key), self._sums)
+                side = self._working.side(instrument_id, account_id, strategy_id, buy=buy).sum(self._orders)
+                worst = self._worst((instrument_id, *key), side, buy)
             except Exception:
-                dirty.add(instrument_id)
+                dirty.add(each)
                 raise
-            self._totals[key] += worst - parts.get(instrument_id, ZERO)
-            if worst:
-                parts[instrument_id] = worst
-            else:
-                parts.pop(instrument_id, None)
+            part = parts.get(instrument_id)
+            if part is None:
+                part = parts[instrument_id] = [ZERO, ZERO]
+            before = part[0] if part[0] > part[1] else part[1]
+            part[buy] = worst
+            self._totals[key] += (part[0] if part[0] > part[1] else part[1]) - before
         return self._totals[key]
 
     def after(
@@ -81,33 +88,28 @@ class GrossExposure:
         """The total now, and once these could be filled as well; `sums` gives a side's sums with them."""
         before = after = self.total(account_id, strategy_id)
         parts = self._parts[account_id, strategy_id]
-        for instrument_id in {candidate.instrument_id for candidate in candidates}:
-            part = (instrument_id, account_id, strategy_id)
-            after += self._worst(part, sums) - parts.get(instrument_id, ZERO)
+        moved: dict[Any, list[Decimal]] = {}
+        for instrument_id, buy in {(candidate.instrument_id, candidate.buy) for candidate in candidates}:
+            if (part := moved.get(instrument_id)) is None:
+                part = moved[instrument_id] = list(parts.get(instrument_id, (ZERO, ZERO)))
+                after -= max(part)
+            whole = (instrument_id, account_id, strategy_id)
+            part[buy] = self._worst(whole, sums(whole, buy), buy)
+        for part in moved.values():
+            after += max(part)
         return before, after
 
-    def _sums(self, part: Part, buy: bool) -> Sum:
-        instrument_id, account_id, strategy_id = part
-        side = self._working.side(instrument_id, account_id, strategy_id, buy=buy)
-        return side.with_candidates({}, _Cached(self._cache))
-
-    def _worst(self, part: Part, sums: Sums) -> Decimal:
+    def _worst(self, part: Part, side: Sum, buy: bool) -> Decimal:
         instrument_id, account_id, strategy_id = part
         held = self._positions.qty(instrument_id, account_id, strategy_id)
-        worst = ZERO
-        for buy in (True, False):
-            side = sums(part, buy)
-            if not held and not side.qty:
-                continue
-            mark = self._prices.market(instrument_id, buy=buy)
-            if mark is None and held:
-                mark = self._opened_at(part)
-            value = worst_notional(held, side, mark, buy=buy)
-            if value is None:
-                raise LookupError(f"no price of {instrument_id} is known")
-            worst = max(worst, value)
-        if not worst:
+        if not held and not side.qty:
             return ZERO
+        mark = self._prices.market(instrument_id, buy=buy)
+        if mark is None and held:
+            mark = self._opened_at(part)
+        worst = worst_notional(held, side, mark, buy=buy)
+        if worst is None:
+            raise LookupError(f"no price of {instrument_id} is known")
         instrument = self._cache.instrument(instrument_id)
         if instrument is None:
             raise LookupError(f"{instrument_id} is not in the cache")

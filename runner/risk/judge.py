@@ -64,6 +64,7 @@ class Judge:
         self._collateral = collateral
         self._outage = outage
         self._legality = legality
+        self._sides: dict[tuple[Any, Any, bool], Sum] = {}  # those that one decision has asked for
         self._session = session or TradingDay().session
 
     def candidate(self, order: Any) -> Candidate:
@@ -139,6 +140,7 @@ class Judge:
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions of the account, together with what already works."""
+        self._sides.clear()
         if subject.account_id is None:
             return False
         for candidate in candidates:
@@ -165,8 +167,9 @@ class Judge:
         if not position:
             return False
         buy = position < 0
-        if any(candidate.buy != buy for candidate in candidates if candidate.instrument_id == instrument_id):
-            return False
+        for candidate in candidates:
+            if candidate.buy != buy and candidate.instrument_id == instrument_id:
+                return False
         closing = self._side(instrument_id, candidates, subject, strategy_id, buy=buy)
         return closing.qty <= abs(position)
 
@@ -177,7 +180,7 @@ class Judge:
         for instrument_id in self._working.instruments(subject.account_id):
             if len(instrument_id.symbol.value) > OCC and root_of(instrument_id.symbol.value) == root_of(symbol):
                 side = self._working.side(instrument_id, subject.account_id, None, buy=True)
-                working += side.with_candidates({}, Finder((), self._cache)).qty
+                working += side.sum(Finder((), self._cache)).qty
         return self._collateral.hedges(subject.account_id, symbol, int(candidate.leg.qty), working=int(working))
 
     def _closes_legs(self, candidate: Candidate, subject: Subject) -> bool:
@@ -189,7 +192,7 @@ class Judge:
             if held * closing >= 0:
                 return False
             side = self._working.side(instrument_id, subject.account_id, None, buy=closing > 0)
-            others = side.with_candidates({}, Finder((), self._cache)).qty
+            others = side.sum(Finder((), self._cache)).qty
             for other in self._working.spreads(subject.account_id):
                 if other.order.client_order_id == candidate.order.client_order_id:
                     continue
@@ -205,6 +208,15 @@ class Judge:
         self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any, *, buy: bool
     ) -> Sum:
         """One side's working orders and the candidates, each candidate in the place of what it would replace."""
+        key = (instrument_id, strategy_id, buy)
+        found = self._sides.get(key)
+        if found is None:
+            found = self._sides[key] = self._add_up(instrument_id, candidates, subject, strategy_id, buy=buy)
+        return found
+
+    def _add_up(
+        self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any, *, buy: bool
+    ) -> Sum:
         side = self._working.side(instrument_id, subject.account_id, strategy_id, buy=buy)
         if len(candidates) == 1 and not side.special:
             only = candidates[0]
@@ -282,13 +294,16 @@ class Judge:
         def sums(part: Part, buy: bool) -> Sum:
             return self._side(part[0], candidates, subject, part[2], buy=buy)
 
+        known: dict[Any, tuple[Decimal, Decimal]] = {}
         for scope, limit in subject.rules.gross:
             strategy_id = subject.strategy_id if scope.kind == "strategy" else None
-            others = [account.id for account in self._cache.accounts() if account.id != own]
-            if scope.kind != "node":
-                others = []
+            others = []
+            if scope.kind == "node":
+                others = [account.id for account in self._cache.accounts() if account.id != own]
             try:
-                before, after = self._gross.after(candidates, own, strategy_id, sums)
+                if (found := known.get(strategy_id)) is None:
+                    found = known[strategy_id] = self._gross.after(candidates, own, strategy_id, sums)
+                before, after = found
                 more = sum((self._gross.total(each) for each in others), ZERO)
             except LookupError as error:
                 return Denial(Code.NO_PRICE, f"{scope.section}.max_gross_exposure can't be judged: {error}")

@@ -66,6 +66,12 @@ class Side:
         if leg.price == self._dearest:
             self._known = False
 
+    def sum(self, orders: Orders) -> Sum:
+        """The sums of what works."""
+        if self.special:
+            return self.with_candidates({}, orders)
+        return Sum(self._qty, self._value, self._newest_dearest(), self._unpriced > 0)
+
     def plus(self, leg: Leg) -> Sum:
         """The sums with one more plain order, where nothing that works here depends on another."""
         dearest = self._newest_dearest()
@@ -123,8 +129,8 @@ class Working:
         self._sides: dict[Key, tuple[Side, Side]] = {}
         self._where: dict[Any, tuple[tuple[Key, Key], bool]] = {}
         self._counts: Counter[tuple[Any, Any]] = Counter()
-        self.on_change: Callable[[Key], None] | None = None
-        """Called with each key whose sums have changed."""
+        self.on_change: Callable[[Key, bool], None] | None = None
+        """Called with each key whose sums have changed, and the side (True: buys)."""
 
     def note(self, client_order_id: Any) -> None:
         """Something happened to this order: look at it anew."""
@@ -137,7 +143,7 @@ class Working:
                     del self._sides[key]
                 self._counts[key[1:]] -= 1
                 if self.on_change is not None:
-                    self.on_change(key)
+                    self.on_change(key, was[1])
         found = self._look(client_order_id)
         if found is None:
             return
@@ -152,7 +158,7 @@ class Working:
             sides[leg.buy].put(client_order_id, leg)
             self._counts[key[1:]] += 1
             if self.on_change is not None:
-                self.on_change(key)
+                self.on_change(key, leg.buy)
         self._where[client_order_id] = (keys, leg.buy)
 
     def count(self, account_id: Any = None, strategy_id: Any = None) -> int:
