@@ -17,9 +17,10 @@ from runner.node.closing import activities_before, close_books
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.explain import explain_connect
 from runner.node.guard import Fault
+from runner.node.orders import cancel_orders
 from runner.node.stages import Interrupted, StageTimeout, bounded
 from runner.node.tally import Tally
-from runner.node.winddown import WindDown, cancel_orders
+from runner.node.winddown import WindDown
 
 log = logging.getLogger("runner.node")
 

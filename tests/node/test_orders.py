@@ -1,0 +1,145 @@
+"""Halting and flattening: what is cancelled, what is closed, in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
+from nautilus_trader.model.objects import Quantity
+
+from runner.node.orders import flatten, halt, strategies_of
+from runner.risk.state import NODE, Scope, State
+from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
+from tests.risk.test_margin_options import contract
+
+PUT, LOWER = "IBM280121P00090000", "IBM280121P00080000"
+
+
+class Gate:
+    """Hears of states."""
+
+    def __init__(self) -> None:
+        self.set: list[tuple[Scope, State, str]] = []
+
+    def set_state(self, state: State, *, scope: Scope, why: str) -> bool:
+        self.set.append((scope, state, why))
+        return True
+
+
+def trade(run: Run, name: str, symbol: str, side: Any, qty: int = 1) -> None:
+    strategy = run.strategy(name)
+    instrument_id = InstrumentId.from_str(f"{symbol}.ALPACA")
+    if strategy.cache.instrument(instrument_id) is None:
+        strategy.cache.add_instrument(contract(symbol))
+    size, day = Quantity.from_int(qty), TimeInForce.DAY
+    strategy.submit_order(strategy.order_factory.market(instrument_id, side, size, time_in_force=day))
+
+
+def sent(run: Run, since: int) -> list[tuple[str, str]]:
+    """Side and symbol of what left since then."""
+    orders = [run.node.parts.kernel.cache.order(ClientOrderId(each)) for each in run.exec.sent[since:]]
+    return [("buy" if order.is_buy else "sell", order.instrument_id.symbol.value) for order in orders]
+
+
+def held(run: Run, *names: str) -> list[Any]:
+    cache = run.node.parts.kernel.cache
+    return [each for name in names for each in cache.positions_open(strategy_id=run.strategy(name).id)]
+
+
+def test_a_scope_holds_its_strategies():
+    plan = make_plan({"a": Quiet, "b": Quiet, "c": Quiet}, accounts=("main", "spare"))
+    assert strategies_of(plan, NODE) == ["a", "b", "c"]
+    assert strategies_of(plan, Scope("account", "main")) == ["a", "c"]
+    assert strategies_of(plan, Scope("strategy", "b")) == ["b"]
+    for unknown in (Scope("account", "x"), Scope("strategy", "x")):
+        with pytest.raises(KeyError):
+            strategies_of(plan, unknown)
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+async def test_halting_takes_back_what_works_in_its_scope_where_it_is_asked_to(cancel):
+    async with Run(make_plan({"a": Quiet, "b": Quiet}, on_stop="keep"), Behaviour()) as run:
+        mine, other = run.strategy("a").limit(), run.strategy("b").limit()
+        await run.until(lambda: mine.is_open and other.is_open)
+        gate = Gate()
+        scope = Scope("strategy", "a")
+        left = await halt(run.node.plan, run.node.parts, gate, scope, why="a test", cancel=cancel, timeout_s=2)
+        assert not left
+        assert gate.set == [(scope, State.HALTED, "a test")]
+        assert mine.is_closed == cancel
+        assert other.is_open
+
+
+async def test_flattening_cancels_first_then_closes_everything():
+    async with Run(make_plan({"a": Quiet, "b": Quiet}, on_stop="keep"), Behaviour()) as run:
+        run.strategy("a").market()
+        run.strategy("b").market(OrderSide.SELL)
+        resting = run.strategy("a").limit("110.00", OrderSide.SELL)  # holds the shares
+        await run.until(lambda: resting.is_open and len(run.exec.fills) == 2)
+        since = len(run.exec.sent)
+        left = await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="a test", timeout_s=3)
+        assert not left
+        assert resting.is_closed
+        assert sorted(sent(run, since)) == [("buy", "IBM"), ("sell", "IBM")]
+        assert run.behaviour.cancels == [resting.client_order_id.value]
+        assert held(run, "a", "b") == []
+
+
+async def test_short_options_are_bought_back_before_their_cover_is_sold():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
+        trade(run, "a", LOWER, OrderSide.BUY)
+        trade(run, "a", PUT, OrderSide.SELL)
+        run.strategy("a").market()
+        await run.until(lambda: len(run.exec.fills) == 3)
+        since = len(run.exec.sent)
+        assert not await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="a test", timeout_s=3)
+        assert sent(run, since)[0] == ("buy", PUT)
+        assert sorted(sent(run, since)[1:]) == [("sell", "IBM"), ("sell", LOWER)]
+
+
+async def test_the_cover_of_a_short_that_can_not_be_bought_back_is_kept():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
+        trade(run, "a", LOWER, OrderSide.BUY)
+        trade(run, "a", PUT, OrderSide.SELL)
+        await run.until(lambda: len(run.exec.fills) == 2)
+        run.behaviour.fill_markets = False
+        since = len(run.exec.sent)
+        left = await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="a test", timeout_s=0.6)
+        assert sent(run, since) == [("buy", PUT)]
+        assert sorted(left.positions) == [("a", "-1", PUT), ("a", "1", LOWER)]
+
+
+async def test_an_order_that_the_venue_does_not_cancel_is_told():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
+        order = run.strategy("a").limit()
+        await run.until(lambda: order.is_open)
+
+        async def deaf(_command: Any) -> None: ...
+
+        run.exec._cancel_order = deaf
+        left = await halt(run.node.plan, run.node.parts, Gate(), NODE, why="x", cancel=True, timeout_s=0.2)
+        assert left.orders == (order.client_order_id.value,)
+        assert left.positions == ()
+
+
+async def test_a_closing_order_that_is_refused_is_sent_again():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
+        run.strategy("a").market()
+        await run.until(lambda: len(run.exec.fills) == 1)
+        real, refused = run.exec._submit_order, []
+
+        async def refuse_once(command: Any) -> None:
+            if refused:
+                await real(command)
+                return
+            refused.append(command.order.client_order_id)
+            ids, now = run.exec._ids(command.order), run.exec._clock.timestamp_ns()
+            run.exec.generate_order_submitted(**ids, ts_event=now)
+            run.exec.generate_order_rejected(**ids, reason="shares are held", ts_event=now)
+
+        run.exec._submit_order = refuse_once
+        assert not await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="x", timeout_s=3)
+        assert len(refused) == 1
+        assert held(run, "a") == []
