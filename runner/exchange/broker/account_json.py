@@ -15,7 +15,6 @@ from runner.exchange.broker.desk import Desk
 from runner.exchange.broker.wire import day_of, rfc3339, text
 from runner.exchange.errors import invalid
 
-OPTIONS_LEVEL: Final = 3
 # Members of a PATCH that were removed from the API: accepted and ignored, as older clients still send them.
 REMOVED: Final = frozenset({"dtbp_check", "pdt_check"})
 
@@ -46,7 +45,6 @@ def account_json(desk: Desk, account: Account, *, legacy: bool = False) -> dict[
         "pending_reg_taf_fees": Decimal(0),
         "intraday_adjustments": Decimal(0),
     }
-    level = min(OPTIONS_LEVEL, account.configuration.max_options_trading_level)
     body: dict[str, Any] = {
         "id": account.id,
         "account_number": account.number,
@@ -60,8 +58,8 @@ def account_json(desk: Desk, account: Account, *, legacy: bool = False) -> dict[
         "transfers_blocked": False,
         "account_blocked": False,
         "trade_suspended_by_user": account.configuration.suspend_trade,
-        "options_approved_level": OPTIONS_LEVEL,
-        "options_trading_level": level,
+        "options_approved_level": account.options_approved_level,
+        "options_trading_level": account.options_level,
         "crypto_tier": account.crypto_volume.tier(desk.now_ns),
         "balance_asof": day_of(desk.now_ns).isoformat(),
         "created_at": rfc3339(account.created_ns),

@@ -13,7 +13,9 @@ from typing import Final, Protocol
 from runner.exchange.assets import Asset
 from runner.exchange.broker.activities import Activities
 from runner.exchange.broker.crypto import Volume
+from runner.exchange.broker.margin import Held, requirement
 from runner.exchange.broker.orders import Order, Side
+from runner.exchange.contracts import OptionContract
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
@@ -34,13 +36,18 @@ SHORT_MAINTENANCE: Final = (
 
 
 class Valuation(Protocol):
-    """What the books ask the market."""
+    """What the books ask the market. `later`: see `option_margin`."""
+
+    later: bool
 
     def mark(self, symbol: str) -> Decimal:
         """What one share is worth now."""
 
     def asset(self, symbol: str) -> Asset | None:
         """What it is."""
+
+    def contract(self, symbol: str) -> OptionContract | None:
+        """Its terms, where it is an option."""
 
 
 def maintenance_margin(qty: Decimal, price: Decimal, *, marginable: bool = True) -> Decimal:
@@ -177,11 +184,19 @@ class Account:
     # (venue time in ns, equity), one a minute: what the portfolio history is made of.
     equity_samples: list[tuple[int, Decimal]] = field(default_factory=list)
     realized: Decimal = ZERO
+    options_approved_level: int = 3
+    # Options that are not to be exercised at their expiry.
+    do_not_exercise: set[str] = field(default_factory=set)
     crypto_volume: Volume = field(default_factory=Volume)
 
     def __post_init__(self) -> None:
         self.opening_cash = self.cash
         self.last_equity = self.cash
+
+    @property
+    def options_level(self) -> int:
+        """0 nothing, 1 covered calls and cash-secured puts, 2 long options, 3 spreads."""
+        return min(self.options_approved_level, self.configuration.max_options_trading_level)
 
     def position(self, symbol: str) -> Position | None:
         """The open position, if there is one."""
@@ -246,22 +261,41 @@ class Account:
         if not position.qty:
             del self.positions[symbol]
 
+    def options(self, prices: Valuation, *, change: dict[str, Decimal] | None = None) -> dict[str, list[Held]]:
+        """Option positions by underlying, with `change` (symbol → signed contracts) added."""
+        found: dict[str, list[Held]] = {}
+        for symbol in (*self.positions, *(name for name in change or () if name not in self.positions)):
+            contract = prices.contract(symbol)
+            if contract is None:
+                continue
+            qty = self.qty(symbol) + (change or {}).get(symbol, ZERO)
+            if qty:
+                found.setdefault(contract.underlying_symbol, []).append(Held(contract, qty))
+        return found
+
     def figures(self, prices: Valuation, *, less_reserved: bool = True) -> Figures:
         """Equity, margins and buying powers at the marks given."""
-        long_value = short_value = initial = maintenance = ZERO
+        long_value = short_value = initial = maintenance = option_value = ZERO
         for symbol, position in self.positions.items():
             price = prices.mark(symbol)
             found = prices.asset(symbol)
             marginable = found is None or found.marginable
-            value = position.qty * price
+            value = position.qty * price * position.multiplier
             long_value += max(value, ZERO)
             short_value += min(value, ZERO)
+            if found is not None and found.asset_class == "us_option":
+                option_value += value
+                continue
             initial += initial_margin(position.qty, price, marginable=marginable)
             maintenance += maintenance_margin(position.qty, price, marginable=marginable)
+        for underlying, legs in self.options(prices).items():
+            margin = requirement(legs, self.qty(underlying), prices.mark(underlying), later=prices.later)
+            initial, maintenance = initial + margin, maintenance + margin
         equity = self.cash + long_value + short_value
         reserved = self.reserved() if less_reserved else ZERO
         reserved_free = self.reserved(free=True) if less_reserved else ZERO
-        excess = max(equity - initial, ZERO)
+        # Options lend nothing: their value is no buying power, and premiums don't lower the requirement.
+        excess = max(equity - option_value - initial, ZERO)
         allowed = min(self.multiplier, int(Decimal(self.configuration.max_margin_multiplier)))
         multiplier = allowed if equity >= MARGIN_MINIMUM_EQUITY else 1
         return Figures(
@@ -283,4 +317,4 @@ class Account:
         now = self.figures(prices, less_reserved=False)
         self.last_equity, self.last_maintenance = now.equity, now.maintenance
         for symbol, position in self.positions.items():
-            position.day_cost = position.qty * prices.mark(symbol)
+            position.day_cost = position.qty * prices.mark(symbol) * position.multiplier

@@ -16,6 +16,7 @@ from runner.exchange.broker.matching import (
     may_trade,
     price_at,
     price_in_auction,
+    prices_of_legs,
     shares_of,
     trail,
 )
@@ -56,7 +57,8 @@ class Book:
 
     def add(self, account: Account, order: Order) -> None:
         """Take an order that was accepted; `start` puts it to work."""
-        self._orders.setdefault(order.symbol, {})[order.id] = (account, order)
+        for symbol in order.symbols:
+            self._orders.setdefault(symbol, {})[order.id] = (account, order)
         if self._next_expiry_ns is None or order.expires_ns < self._next_expiry_ns:
             self._next_expiry_ns = order.expires_ns
 
@@ -67,6 +69,9 @@ class Book:
     def start(self, account: Account, order: Order) -> None:
         """Route an order whose session is on, and match it against the quote that stands."""
         self._route(account, order)
+        if order.several:
+            self._match_several(account, order)
+            return
         quote = self._market.quote(order.symbol)
         if quote is not None and self._is_live(quote):
             self._match(account, order, quote)
@@ -79,7 +84,10 @@ class Book:
         if not orders or not self._is_live(quote):
             return
         for account, order in list(orders.values()):
-            self._match(account, order, quote)
+            if order.several:
+                self._match_several(account, order)
+            else:
+                self._match(account, order, quote)
             if order.id in self._undecided:
                 self._decide(account, order)
         self._sweep(quote.symbol)
@@ -126,7 +134,8 @@ class Book:
     def end(self, account: Account, order: Order, status: str) -> None:
         """A cancel or replace: the order leaves the book."""
         self._life.simple(account, order, status)
-        self._sweep(order.symbol)
+        for symbol in order.symbols:
+            self._sweep(symbol)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -179,6 +188,19 @@ class Book:
             if qty > 0:
                 self._life.fill(account, order, qty, price)
         self.now_or_never(account, order)
+
+    def _match_several(self, account: Account, order: Order) -> None:
+        """A multi-leg order trades in its ratio or not at all, each leg at its far side."""
+        if not order.working or not may_trade(order, self._market.session()):
+            return
+        quotes = {leg.symbol: self._market.quote(leg.symbol) for leg in order.legs}
+        found = prices_of_legs(order, {name: q for name, q in quotes.items() if q is not None and self._is_live(q)})
+        if found is None:
+            return
+        if order.id in self._undecided:
+            self._fill_wins(account, order)
+        net, prices = found
+        self._life.fill_several(account, order, self._portions.of(order), net, prices)
 
     def _auction(self, account: Account, order: Order, price: Decimal) -> None:
         """The auction's price is known: the order trades there, whole, or ends."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runner.exchange.broker.accounts import ZERO, Account
-from runner.exchange.broker.checks import check_funds, check_quantity, check_wash_trade
+from runner.exchange.broker.checks import check_wash_trade
 from runner.exchange.broker.floor import Floor
 from runner.exchange.broker.groups import take_place
 from runner.exchange.broker.legality import check_asset, check_stop
@@ -13,6 +13,7 @@ from runner.exchange.broker.matching import trail
 from runner.exchange.broker.orders import NOT_REPLACEABLE, Order
 from runner.exchange.broker.replacing import changed, check_exit_prices
 from runner.exchange.broker.request import check_prices
+from runner.exchange.broker.spreads import Spreads, changed_spread, refused_leg
 from runner.exchange.errors import unprocessable
 
 UNDECIDED = frozenset({"pending_cancel", "pending_replace"})
@@ -21,8 +22,9 @@ UNDECIDED = frozenset({"pending_cancel", "pending_replace"})
 class Changing:
     """Cancels and replacements."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor, spreads: Spreads) -> None:
         self._floor = floor
+        self._spreads = spreads
 
     def cancel(self, account: Account, order: Order) -> None:
         """Accepted, which is not yet done; 422 where the order has ended another way."""
@@ -32,6 +34,8 @@ class Changing:
             noun = "order" if order.parent is None else "leg order"
             state = f'"{order.status}"' if order.parent is None else order.status
             raise unprocessable(f"{noun} is already in {state} state")
+        if order.role == "leg":
+            raise refused_leg(order)
         floor = self._floor
         if order.working and floor.faults.take_race("cancel"):
             order.before_pending = order.status
@@ -43,7 +47,15 @@ class Changing:
     def replace(self, account: Account, order: Order, body: dict[str, Any]) -> dict[str, Any]:
         """The new order, which takes the old one's place; the old id ends `replaced`."""
         check_replaceable(order)
+        if order.role == "leg":
+            raise refused_leg(order)
         floor = self._floor
+        if order.several:
+            new = self._spreads.make(account, changed_spread(order, body), without=order)
+            new.replaces = order.id
+            if floor.settings.replace_carries_fills:
+                carry(new, order)
+            return self.take_place(account, order, new)
         request = changed(order, body)
         check_prices(request)
         floor.check_client_order_id(account, request.client_order_id)
@@ -58,23 +70,22 @@ class Changing:
         if total <= order.filled_qty:
             raise unprocessable("qty must be > filled_qty")
         left = total - order.filled_qty
-        check_quantity(account, request, order.position_intent, left, without=order)
+        floor.check_quantity(account, request, order.position_intent, left, without=order)
         if not order.role:
             check_wash_trade(account, request, without=order)
         new = floor.make(account, request, asset, order.position_intent)
-        check_funds(
-            floor.figures(account), asset, new.unit_reserve * left, already_reserved=order.unit_reserve * order.leaves
-        )
         new.qty = left
+        floor.check_funds(account, new, asset, without=order)
         if floor.settings.replace_carries_fills:
-            new.qty, new.filled_qty, new.filled_value = total, order.filled_qty, order.filled_value
+            carry(new, order)
         _inherit(new, order)
         return self.take_place(account, order, new)
 
     def take_place(self, account: Account, old: Order, new: Order) -> dict[str, Any]:
         """`new` goes to work for `old`, at once or (where a fault asks for it) once the venue has decided."""
         floor = self._floor
-        account.add_order(new)
+        for one in new.family if new.several else (new,):
+            account.add_order(one)
         if floor.faults.take_race("replace"):
             floor.book.add(account, new)
             old.before_pending = old.status
@@ -100,6 +111,14 @@ def check_replaceable(order: Order) -> None:
         raise unprocessable("unable to replace order, order isn't sent to exchange yet")
     if order.status in NOT_REPLACEABLE:
         raise unprocessable(f"cannot replace order in {order.status} status")
+
+
+def carry(new: Order, old: Order) -> None:
+    """The new order shows what the old one has filled, and the whole quantity."""
+    for one, before in zip(new.family if new.several else (new,), old.family if old.several else (old,), strict=True):
+        assert one.qty is not None
+        one.qty += before.filled_qty
+        one.filled_qty, one.filled_value = before.filled_qty, before.filled_value
 
 
 def _inherit(new: Order, old: Order) -> None:

@@ -42,15 +42,23 @@ def check_permissions(account: Account) -> None:
 
 
 def check_quantity(
-    account: Account, request: OrderRequest, intent: str, qty: Decimal, *, without: Order | None = None
+    account: Account,
+    request: OrderRequest,
+    intent: str,
+    qty: Decimal,
+    *,
+    without: Order | None = None,
+    pledged: Decimal = ZERO,
 ) -> None:
-    """Shares that other orders already close can't be closed twice, and nothing crosses zero."""
+    """Shares that other orders already close can't be closed twice, nor those that are `pledged` for short calls, and
+    nothing crosses zero.
+    """
     if intent.endswith("_open"):
         return
     position = account.qty(request.symbol)
     holding = account.holding_orders(request.symbol, without=without)
     held = sum((order.leaves for order in holding), ZERO)
-    available = max(abs(position) - held, ZERO)
+    available = max(abs(position) - held - pledged, ZERO)
     if "/" in request.symbol:
         check_balance(request, qty, available)
     elif qty > available:

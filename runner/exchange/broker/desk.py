@@ -12,6 +12,7 @@ from runner.exchange.broker.floor import DeskSettings, Floor
 from runner.exchange.broker.lifecycle import Publish
 from runner.exchange.broker.orders import Order
 from runner.exchange.broker.request import parse_order
+from runner.exchange.broker.spreads import Spreads
 from runner.exchange.broker.submitting import Submitting
 from runner.exchange.broker.wire import SECOND_NS
 from runner.exchange.errors import not_found
@@ -31,8 +32,9 @@ class Desk:
         self._settings = settings
         self.floor = Floor(market, settings, faults, publish)
         self.life, self.book = self.floor.life, self.floor.book
-        self._submitting = Submitting(self.floor)
-        self._changing = Changing(self.floor)
+        spreads = Spreads(self.floor)
+        self._submitting = Submitting(self.floor, spreads)
+        self._changing = Changing(self.floor, spreads)
         self.accounts: dict[str, Account] = {}
         self._next_close_ns: int | None = None
         self._minute = 0
@@ -55,6 +57,7 @@ class Desk:
                 created_ns=self._market.now_ns,
                 cash=self._settings.opening_cash,
                 multiplier=self._settings.multiplier,
+                options_approved_level=self._settings.options_level,
             )
         return found
 

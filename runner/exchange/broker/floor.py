@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from runner.exchange.assets import Asset
+from runner.exchange.broker import options
 from runner.exchange.broker.accounts import INITIAL_RATE, ONE, ZERO, Account, Figures
 from runner.exchange.broker.book import Book
-from runner.exchange.broker.checks import unit_cost
+from runner.exchange.broker.checks import check_funds, check_quantity, unit_cost
 from runner.exchange.broker.groups import Groups
 from runner.exchange.broker.legality import check_hours
 from runner.exchange.broker.lifecycle import Lifecycle, Publish
@@ -32,6 +34,12 @@ class DeskSettings:
     """`multiplier` 2 is Reg T's (Alpaca publishes no moving figure for 4); `replace_carries_fills` chooses what an
     order that replaces a partly filled one shows (unverified at Alpaca): off, only the remainder with nothing
     filled; on, the whole.
+
+    `options_level` is the level that accounts are approved for. What Alpaca leaves open has switches: `margin_later`
+    (see `margin.option_margin`); `netted_cost` charges a multi-leg order that closes anything with what it changes of
+    the positions' margin, in place of its legs' own; `leg_intents_required` refuses legs without an intent;
+    `late_activities` shows rows of dividends, splits, exercise, assignment and expiry from the next day (UTC) on, as
+    the paper host does.
     """
 
     fee_per_share: Decimal = ZERO
@@ -40,6 +48,11 @@ class DeskSettings:
     opening_cash: Decimal = OPENING_CASH
     multiplier: int = 2
     replace_carries_fills: bool = False
+    options_level: int = 3
+    margin_later: bool = False
+    netted_cost: bool = True
+    leg_intents_required: bool = False
+    late_activities: bool = False
 
 
 class Floor:
@@ -52,10 +65,12 @@ class Floor:
         self.ids = Ids(settings.seed)
         self.sessions = Sessions(market.calendar)
         self.life = Lifecycle(market, self.ids, publish, settings.fee_per_share)
-        self.prices = Prices(market, self.life)
+        self.prices = Prices(market, self.life, later=settings.margin_later)
         portions = Portions(settings.seed, settings.partial_fill_rate)
         self.book = Book(market, self.sessions, self.life, portions, self.revalue)
         self.groups = Groups(self.life, self.book.start)
+        # Values the legs of a multi-leg order; `Spreads` sets it.
+        self.revalue_spread: Callable[[Account, Order], None] = lambda _account, _order: None
 
     def figures(self, account: Account) -> Figures:
         """The account's figures at the current marks."""
@@ -109,14 +124,46 @@ class Floor:
             order.estimated_qty = shares_of(request.notional, price) if price else ZERO
         if request.type == "trailing_stop" and (start := self.prices.current(asset.symbol)) is not None:
             trail(order, start)
-        order.unit_reserve = unit_cost(request, intent, prices, order.protective_limit)
+        contract = self.prices.contract(asset.symbol)
+        if contract is None:
+            order.unit_reserve = unit_cost(request, intent, prices, order.protective_limit)
+            return order
+        order.multiplier = contract.multiplier
+        order.expires_ns = min(order.expires_ns, self.market.expiry_ns(contract))
+        order.unit_reserve = options.unit_cost(request, intent, contract, prices, order.protective_limit)
         return order
 
-    def revalue(self, _account: Account, order: Order) -> None:
+    def check_funds(self, account: Account, order: Order, asset: Asset, *, without: Order | None = None) -> None:
+        """The cost of an order against the buying power of its kind; `without` is the order that it replaces."""
+        figures = self.figures(account)
+        contract = self.prices.contract(order.symbol)
+        if contract is not None:
+            options.check_single(account, order, contract, self.prices, figures, without=without)
+            return
+        by_dollars = order.notional is not None and order.opens
+        cost = order.notional if by_dollars and order.notional else order.unit_reserve * order.leaves
+        back = ZERO if without is None else without.unit_reserve * without.leaves
+        check_funds(figures, asset, cost, already_reserved=back)
+
+    def check_quantity(
+        self, account: Account, request: OrderRequest, intent: str, qty: Decimal, *, without: Order | None = None
+    ) -> None:
+        """What closes must be there, and locked by nothing."""
+        pledged = options.pledged_shares(account, self.prices, request.symbol) if request.side == "sell" else ZERO
+        check_quantity(account, request, intent, qty, without=without, pledged=pledged)
+
+    def revalue(self, account: Account, order: Order) -> None:
         """A market order that was queued before any price was known reserves buying power once it goes to work."""
+        if order.several:
+            self.revalue_spread(account, order)
+            return
         if not order.opens or order.unit_reserve or order.limit_price is not None:
             return
         prices = self.prices.reference(order.symbol)
         price = prices.buy if order.is_buy else prices.ask
-        if price is not None:
+        contract = self.prices.contract(order.symbol)
+        if contract is not None:
+            if order.is_buy and price is not None:
+                order.unit_reserve = price * contract.multiplier
+        elif price is not None:
             order.unit_reserve = price if order.is_buy else price * Decimal("1.03")

@@ -86,7 +86,9 @@ class Groups:
 
 
 def take_place(old: Order, new: Order) -> None:
-    """`new` has replaced `old`: it is in its family now."""
+    """`new` has replaced `old`: it is in its family now. A multi-leg order comes with legs of its own."""
+    if new.several:
+        return
     if old.parent is not None:
         old.parent.legs[old.parent.legs.index(old)] = new
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from runner.exchange.assets import Asset
+from runner.exchange.assets import Asset, asset_class_of
 from runner.exchange.broker.orders import EXITS
 from runner.exchange.broker.request import OrderRequest
 from runner.exchange.broker.table import LEGAL, Hours, is_legal_somewhere
@@ -42,7 +42,8 @@ def check_asset(request: OrderRequest, asset: Asset | None, *, fractional_enable
     fractions off. Returns the asset, and when such an order is taken (`check_hours`).
     """
     if asset is None:
-        raise unprocessable(f'asset "{request.symbol}" not found')
+        noun = "contract" if asset_class_of(request.symbol) == "us_option" else "asset"
+        raise unprocessable(f'{noun} "{request.symbol}" not found')
     option = asset.asset_class == "us_option"
     if not asset.tradable:
         noun = "contract" if option else "asset"

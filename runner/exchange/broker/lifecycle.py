@@ -5,7 +5,7 @@ Source: docs.alpaca.markets "Orders at Alpaca" (life cycle) and "Websocket strea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +43,13 @@ class Lifecycle:
     def simple(self, account: Account, order: Order, status: str, *, at_ns: int | None = None) -> None:
         """A step without a trade, named after the status it leads to."""
         ts_ns = self.stamp(at_ns)
+        for one in order.family if order.several else (order,):
+            self._mark(account, one, status, ts_ns)
+        named = status not in {"pending_new", "accepted", "pending_cancel", "pending_replace"}
+        self._emit(account, order, status, ts_ns, execution_id=self._ids.fresh() if named else None)
+
+    @staticmethod
+    def _mark(account: Account, order: Order, status: str, ts_ns: int) -> None:
         order.status = status
         order.updated_ns = ts_ns
         match status:
@@ -60,14 +67,12 @@ class Lifecycle:
                 pass
         if not order.open:
             account.order_ended(order)
-        named = status not in {"pending_new", "accepted", "pending_cancel", "pending_replace"}
-        self._emit(account, order, status, ts_ns, execution_id=self._ids.fresh() if named else None)
 
     def refused_change(self, account: Account, order: Order, event: str) -> None:
         """`order_cancel_rejected` or `order_replace_rejected`: the order is back where it was."""
         ts_ns = self.stamp()
-        order.status = order.before_pending
-        order.updated_ns = ts_ns
+        for one in order.family if order.several else (order,):
+            self._mark(account, one, order.before_pending, ts_ns)
         self._emit(account, order, event, ts_ns, execution_id=self._ids.fresh())
 
     def fill(self, account: Account, order: Order, qty: Decimal, price: Decimal) -> None:
@@ -75,19 +80,8 @@ class Lifecycle:
         ts_ns = self.stamp()
         if order.qty is None:
             order.estimated_qty = order.filled_qty + qty  # an amount of dollars fills at once
-        whole = qty == order.leaves
-        order.filled_qty += qty
-        order.filled_value += qty * price
-        if whole:
-            order.status = "filled"
-        elif order.status not in {"pending_cancel", "pending_replace"}:
-            order.status = "partially_filled"
-        order.before_pending = "partially_filled"
-        order.filled_ns = order.updated_ns = ts_ns
+        whole = self._executed(account, order, qty, price, ts_ns)
         self.last_fill[order.symbol] = price
-        self.fills += 1
-        if whole:
-            account.order_ended(order)
         account.book_fill(order, qty, price)
         account.activities.add(fill_activity(self._ids.activity(ts_ns), order, qty, price, ts_ns))
         self._charge(account, order, qty, price, ts_ns)
@@ -101,6 +95,50 @@ class Lifecycle:
             qty=text(qty),
             position_qty=text(account.qty(order.symbol)),
         )
+
+    def fill_several(
+        self, account: Account, order: Order, units: Decimal, net: Decimal, prices: Sequence[Decimal]
+    ) -> None:
+        """`units` of a multi-leg order at the legs' `prices`, `net` for each: one update tells of all legs."""
+        ts_ns = self.stamp()
+        at = rfc3339(ts_ns)
+        legs = []
+        for leg, price in zip(order.legs, prices, strict=True):
+            qty = units * (leg.ratio or 0)
+            self._executed(account, leg, qty, price, ts_ns)
+            self.last_fill[leg.symbol] = price
+            account.book_fill(leg, qty, price)
+            account.activities.add(fill_activity(self._ids.activity(ts_ns), leg, qty, price, ts_ns))
+            execution = {"execution_id": self._ids.fresh(), "qty": text(qty), "price": text(price)}
+            legs.append({**execution, "order_id": leg.id, "symbol": leg.symbol, "timestamp": at})
+        whole = self._executed(account, order, units, net, ts_ns)
+        self._emit(
+            account,
+            order,
+            "fill" if whole else "partial_fill",
+            ts_ns,
+            execution_id=None,
+            price=text(net),
+            qty=text(units),
+            position_qtys={leg.symbol: text(account.qty(leg.symbol)) for leg in order.legs},
+            legs=legs,
+        )
+
+    def _executed(self, account: Account, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> bool:
+        """The order's own state after an execution; whether that was the last one."""
+        whole = qty == order.leaves
+        order.filled_qty += qty
+        order.filled_value += qty * price
+        if whole:
+            order.status = "filled"
+        elif order.status not in {"pending_cancel", "pending_replace"}:
+            order.status = "partially_filled"
+        order.before_pending = "partially_filled"
+        order.filled_ns = order.updated_ns = ts_ns
+        self.fills += not order.several
+        if whole:
+            account.order_ended(order)
+        return whole
 
     def _charge(self, account: Account, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> None:
         """The fee of an execution: dollars a share of stocks; of pairs a part of what is received."""
@@ -122,14 +160,14 @@ class Lifecycle:
             account.activities.add(fee_activity(self._ids.activity(ts_ns), order, qty, fee, ts_ns))
 
     def _emit(
-        self, account: Account, order: Order, event: str, ts_ns: int, *, execution_id: str | None, **members: str
+        self, account: Account, order: Order, event: str, ts_ns: int, *, execution_id: str | None, **members: Any
     ) -> None:
         at = rfc3339(ts_ns)
         update = {
             "event": event,
             "event_id": self._ids.event(ts_ns),
             "at": at,
-            "execution_id": execution_id,
+            **({} if order.several and execution_id is None else {"execution_id": execution_id}),
             "timestamp": at,
             **members,
             "order": order.streamed(),

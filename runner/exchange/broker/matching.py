@@ -8,10 +8,11 @@ stop, or by a quote that has gone through it; trailing stops likewise, in the co
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Final
 
-from runner.exchange.broker.orders import Order
+from runner.exchange.broker.orders import Order, signed_ratio
 from runner.exchange.broker.wire import NINE_PLACES
 from runner.exchange.calendar import Session
 from runner.exchange.market import Quote
@@ -26,6 +27,23 @@ def may_trade(order: Order, session: Session) -> bool:
     if session == "core":
         return True
     return session in {"pre", "post"} and order.extended_hours and order.type == "limit"
+
+
+def prices_of_legs(order: Order, quotes: Mapping[str, Quote]) -> tuple[Decimal, list[Decimal]] | None:
+    """The net price of one unit of a multi-leg order at the legs' far sides, and each leg's; None where a leg has no
+    far side, or the net price is beyond the limit.
+    """
+    prices = []
+    for leg in order.legs:
+        quote = quotes.get(leg.symbol)
+        far = None if quote is None else (quote.ask if leg.is_buy else quote.bid)
+        if far is None or far <= 0:
+            return None
+        prices.append(far)
+    net = sum((price * signed_ratio(leg) for leg, price in zip(order.legs, prices, strict=True)), Decimal(0))
+    if order.limit_price is not None and net > order.limit_price:
+        return None
+    return net, prices
 
 
 def price_in_auction(order: Order, price: Decimal) -> Decimal | None:
@@ -63,7 +81,9 @@ def elected_by_print(order: Order, price: Decimal) -> bool:
 
 
 def counts_as_last(raw: dict[str, Any]) -> bool:
-    """Whether a print updates the last price."""
+    """Whether a print updates the last price. An option's conditions are one letter of another alphabet."""
+    if isinstance(raw.get("c"), str):
+        return True
     return not NOT_LAST.intersection(raw.get("c") or ())
 
 

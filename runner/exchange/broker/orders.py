@@ -23,6 +23,12 @@ EXITS: Final = ("take_profit", "stop_loss")
 NIL_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 
+def signed_ratio(leg: Order) -> int:
+    """Contracts of a leg in one unit of its order, negative where they are sold."""
+    ratio = leg.ratio or 0
+    return ratio if leg.is_buy else -ratio
+
+
 @dataclass(slots=True, eq=False)
 class Order:
     """One order id. Quantities are shares, coins or contracts, prices dollars, times UNIX ns of venue time.

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from runner.exchange.broker.accounts import Account, Position
 from runner.exchange.broker.desk import Desk
+from runner.exchange.broker.options import pledged_shares
 from runner.exchange.broker.wire import one_word, text
 
 ZERO: Final = Decimal(0)
@@ -21,7 +22,7 @@ def position_json(desk: Desk, account: Account, position: Position) -> dict[str,
     value = position.qty * price * position.multiplier
     unrealized = value - position.cost
     today = value - position.day_cost
-    held = account.held(symbol)
+    held = account.held(symbol) + pledged_shares(account, desk.floor.prices, symbol)
     available = max(abs(position.qty) - held, ZERO)
     return {
         "asset_id": "" if asset is None else asset.id,

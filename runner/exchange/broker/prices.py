@@ -16,8 +16,9 @@ ZERO = Decimal(0)
 class Prices:
     """The market's prices as a broker looks at them."""
 
-    def __init__(self, market: Market, life: Lifecycle) -> None:
+    def __init__(self, market: Market, life: Lifecycle, *, later: bool = False) -> None:
         self._market = market
+        self.later = later
         self._life = life
         # Yesterday's close of each symbol as far as this process has seen one, else its first price.
         self.last_day: dict[str, Decimal] = {}

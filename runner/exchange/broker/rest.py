@@ -124,6 +124,8 @@ class TradingRest:
         """Cancel all: each order's own outcome."""
         rows: list[dict[str, Any]] = []
         for order in account.open_orders():
+            if order.role == "leg":  # it ends with its order
+                continue
             try:
                 self._desk.cancel(account, order)
             except AlpacaError as error:
@@ -179,7 +181,7 @@ class TradingRest:
         """Close all, after cancelling all orders where asked for: each position's own outcome."""
         if flag(request.query_params, "cancel_orders"):
             for order in account.open_orders():
-                if order.status not in {"pending_cancel", "pending_replace"}:
+                if order.role != "leg" and order.status not in {"pending_cancel", "pending_replace"}:
                     self._desk.cancel(account, order)
         rows: list[dict[str, Any]] = []
         for symbol in sorted(account.positions):

@@ -13,10 +13,8 @@ from typing import Any
 from runner.exchange.assets import Asset
 from runner.exchange.broker.accounts import Account
 from runner.exchange.broker.checks import (
-    check_funds,
     check_opposite_opening,
     check_permissions,
-    check_quantity,
     check_short,
     check_wash_trade,
     intent_of,
@@ -26,8 +24,10 @@ from runner.exchange.broker.floor import Floor
 from runner.exchange.broker.groups import exit_requests
 from runner.exchange.broker.legality import check_asset, check_stop
 from runner.exchange.broker.matching import may_trade
+from runner.exchange.broker.options import check_contract
 from runner.exchange.broker.orders import Order
 from runner.exchange.broker.request import OrderRequest
+from runner.exchange.broker.spreads import Spreads
 from runner.exchange.broker.wire import NINE_PLACES
 from runner.exchange.errors import invalid, not_found, unprocessable
 
@@ -35,15 +35,16 @@ from runner.exchange.errors import invalid, not_found, unprocessable
 class Submitting:
     """New orders, of every class."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor, spreads: Spreads) -> None:
         self._floor = floor
         self._market = floor.market
+        self._spreads = spreads
 
     def submit(self, account: Account, request: OrderRequest) -> dict[str, Any]:
         """The order as it was taken, or AlpacaError."""
         check_permissions(account)
         if request.order_class == "mleg":
-            raise unprocessable("order_class mleg is not supported by this simulated exchange")
+            return self._several(account, request)
         return self._single(account, request)
 
     def close(
@@ -77,11 +78,21 @@ class Submitting:
             ),
         )
 
+    def _several(self, account: Account, request: OrderRequest) -> dict[str, Any]:
+        order = self._spreads.make(account, request)
+        for one in order.family:
+            account.add_order(one)
+        self._floor.book.add(account, order)
+        return self._begin(account, order)
+
     # -- one asset ---------------------------------------------------------------------------------------------------
 
     def _single(self, account: Account, request: OrderRequest) -> dict[str, Any]:
         floor = self._floor
         found = self._market.asset(request.symbol) or self._market.asset(request.symbol.lower())
+        contract = None if found is None else self._market.contract(found.symbol)
+        if contract is not None:
+            check_contract(self._market, contract, opens=False)
         asset, hours = check_asset(request, found, fractional_enabled=account.configuration.fractional_trading)
         request = replace(request, symbol=asset.symbol)  # it may have named the asset by its id
         crypto = asset.asset_class == "crypto"
@@ -91,6 +102,8 @@ class Submitting:
         floor.check_hours(hours)
         floor.check_client_order_id(account, request.client_order_id)
         intent = intent_of(request, account.qty(request.symbol), shorts=not crypto)
+        if contract is not None:
+            check_contract(self._market, contract, opens=intent.endswith("_open"))
         if self._market.session(asset.symbol) == "core":
             check_stop(request, floor.prices.current(request.symbol))
         exits = exit_requests(request)
@@ -107,22 +120,20 @@ class Submitting:
     def _check(self, account: Account, request: OrderRequest, asset: Asset, order: Order) -> None:
         """What the account allows (40310000)."""
         intent = order.position_intent
-        figures = self._floor.figures(account)
         opens = intent.endswith("_open")
         if request.order_class in {"bracket", "oto"} and not opens:
             raise unprocessable(f"{request.order_class} orders must be entry orders")
         if request.order_class == "oco" and opens:
             raise unprocessable("oco orders must be exit orders")
-        if intent == "sell_to_open":
-            check_short(account, request, asset, figures)
-        check_quantity(account, request, intent, order.leaves)
+        if intent == "sell_to_open" and asset.asset_class == "us_equity":
+            check_short(account, request, asset, self._floor.figures(account))
+        self._floor.check_quantity(account, request, intent, order.leaves)
         if not order.role:
             check_wash_trade(account, request)
         check_opposite_opening(account, request, intent)
         if asset.asset_class == "crypto":
             self._check_crypto(account, request, order)
-        cost = request.notional if request.notional is not None and opens else order.unit_reserve * order.leaves
-        check_funds(figures, asset, cost)
+        self._floor.check_funds(account, order, asset)
 
     def _check_crypto(self, account: Account, request: OrderRequest, order: Order) -> None:
         prices = self._floor.prices.reference(order.symbol)

@@ -42,6 +42,10 @@ TABLE: Final = (
     Row("fraction extended",  SIMPLE,       "day",         "limit"),
     Row("crypto",             SIMPLE,       "gtc",         "market limit stop_limit"),
     Row("crypto",             SIMPLE,       "ioc",         "market limit"),
+    Row("option",             SIMPLE,       "day gtc",     "market",                  "core"),
+    Row("option",             SIMPLE,       "day gtc",     "limit stop stop_limit"),
+    Row("option",             "mleg",       "day gtc",     "market",                  "core"),
+    Row("option",             "mleg",       "day gtc",     "limit"),
 )  # fmt: skip
 KINDS: Final = tuple(dict.fromkeys(row.kind for row in TABLE))
 
