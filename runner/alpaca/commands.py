@@ -285,6 +285,8 @@ class Commands:
         elif isinstance(outcome, Rejected):
             if BURNT_ID not in outcome.message:
                 self._client.updates.replace_refused(tracked, part, refusal_text(outcome))
+                if part.order_id is not None and outcome.status == UNPROCESSABLE:
+                    self._client.repair(part.order_id, f"{tracked.id} can't be modified; perhaps it has ended")
                 return
             why = f"the venue says that it has {wanted.client_order_id}"
         elif outcome.sent:

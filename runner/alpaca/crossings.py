@@ -49,6 +49,10 @@ class Crossings:
             self._failures.pop(tracked.symbol, None)
         planned = plan(tracked.side, tracked.qty, position, self._tracker.working(tracked.symbol, tracked.side))
         opening = planned.later if is_opposed(tracked.side, position) else tracked.qty
+        if planned.later > 0 and is_opposed(tracked.side, position):
+            canceling = self._tracker.working(tracked.symbol, tracked.side, canceling=True)
+            tracked.closes_later = canceling > 0
+            opening = max(ZERO, opening - canceling)
         if tracked.order.is_reduce_only and opening > 0:
             closes = decimal_text(planned.now) if is_opposed(tracked.side, position) else "0"
             return Refusal(
@@ -79,19 +83,25 @@ class Crossings:
             if part is not None and not part.done:
                 return  # Its own closing part still works, and those behind it wait with it.
             if not is_opposed(tracked.side, self.position(symbol)):
-                self._send_held(tracked)
-            elif self._tracker.working(symbol, tracked.side) == 0:
-                self._fail(tracked)
-            else:
+                if tracked.order.is_reduce_only:
+                    self._fail(tracked)
+                else:
+                    self._send_held(tracked, tracked.held)
+            elif self._tracker.working(symbol, tracked.side) > 0:
                 return
+            elif tracked.closes_later:
+                self._send_held(tracked, min(tracked.held, abs(self.position(symbol))))
+                return
+            else:
+                self._fail(tracked)
 
-    def _send_held(self, tracked: Tracked) -> None:
-        qty, tracked.held = tracked.held, ZERO
+    def _send_held(self, tracked: Tracked, qty: Decimal) -> None:
+        tracked.held -= qty
         suffix = f"-{len(tracked.parts) + 1}" if tracked.parts else ""
         part = Part(f"{tracked.id}{suffix}", qty)
         self._tracker.add_part(tracked, part)
         self._client.log.info(
-            f"The position of {tracked.symbol} is closed; sending {tracked.side} {qty} as {part.client_order_id}"
+            f"Nothing is in the way of {tracked.side} {qty} {tracked.symbol} any more; sending {part.client_order_id}"
         )
         self._client.create_task(
             self._client.commands.send(tracked, part), log_msg=f"submit_order: {part.client_order_id}"

@@ -97,6 +97,8 @@ class Tracked:
         self.parts: list[Part] = []
         #: Shares that wait for the position to be closed.
         self.held: Decimal = ZERO
+        #: What it waits for is the end of orders that are being canceled, in whose place it closes the position.
+        self.closes_later = False
         self.filled: Decimal = ZERO
         #: The id that Nautilus knows the order by; every event must carry it.
         self.venue_order_id: Any = None
@@ -120,6 +122,13 @@ class Tracked:
     def is_head(self) -> bool:
         """Whether it is sent by itself: no leg of another order."""
         return self.group is None or self.group.head is self
+
+    @property
+    def is_canceling(self) -> bool:
+        """Whether its cancel was asked for, or that of an order that ends together with it."""
+        if self.group is None or self.role not in EXITS:
+            return self.cancel_requested
+        return any(exit_order.cancel_requested for exit_order in self.group.exits)
 
     @property
     def price_sign(self) -> int:
@@ -230,15 +239,15 @@ class Tracker:
         self._by_client_id.pop(part.client_order_id, None)
         self.disowned.add(part.client_order_id)
 
-    def working(self, symbol: str, side: str) -> Decimal:
-        """Shares of this side that are at the venue, or on their way there.
+    def working(self, symbol: str, side: str, *, canceling: bool = False) -> Decimal:
+        """Shares of this side that are at the venue, or on their way there; `canceling`: only those being canceled.
 
         Exits count once they work, and of those that cancel each other only the largest.
         """
         total = ZERO
         exits: dict[Group, Decimal] = {}
         for tracked in self.open_of(symbol):
-            if tracked.side != side:
+            if tracked.side != side or (canceling and not tracked.is_canceling):
                 continue
             leaves = sum(
                 (max(ZERO, part.qty - part.filled(self._ledger)) for part in tracked.parts if not part.done), ZERO

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -209,11 +209,12 @@ async def _running(
     exec_config: dict[str, Any] | None = None,
     settings: dict[str, Any] | None = None,
     before: Callable[[ExchangeServer, str], None] | None = None,
+    strategies: Sequence[Strategy] = (),
 ) -> AsyncIterator[Rig]:
     """A connected node. The market stands still at ten o'clock, IBM at 180.00 to 180.02, BAC at 14.00 to 14.01.
 
     `before` is called with the exchange and the account's key before the node connects. Nothing patrols unless
-    `exec_config` says so, so that a test sees what the stream alone brings about.
+    `exec_config` says so, so that a test sees what the stream alone brings about. `strategies` run beside the recorder.
     """
     number = next(_ids)
     key = f"PKTEST{number}"
@@ -253,7 +254,8 @@ async def _running(
         strategy = Recorder(str(number))
         node.add_data_client_factory("ALPACA", AlpacaLiveDataClientFactory)
         node.add_exec_client_factory("ALPACA", AlpacaLiveExecClientFactory)
-        node.trader.add_strategy(strategy)
+        for one in (strategy, *strategies):
+            node.trader.add_strategy(one)
         node.build()
         if data:
             use_direct_delivery(node.kernel.data_engine)
