@@ -51,6 +51,7 @@ class Emitter:
 
     def denied(self, order: Any, reason: str) -> None:
         """Refused here, before anything was sent."""
+        self._client.tracker.denied.add(order.client_order_id.value)
         self._client.generate_order_denied(
             order.strategy_id, order.instrument_id, order.client_order_id, reason, self._client.now_ns()
         )

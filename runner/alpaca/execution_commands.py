@@ -103,7 +103,7 @@ class CommandsMixin:
         tracked = self._tracked(command) or await self._arrival(command.client_order_id)
         if tracked is None:
             order = self._cache.order(command.client_order_id)
-            if order is not None and order.is_closed:
+            if (order is not None and order.is_closed) or command.client_order_id.value in self.tracker.denied:
                 return
             self.generate_order_cancel_rejected(  # type: ignore[attr-defined]
                 command.strategy_id,
@@ -155,6 +155,8 @@ class CommandsMixin:
         """An order of ours whose submit is still in Nautilus's queues, as cancels pass by the risk engine."""
         order = self._cache.order(client_order_id)
         if order is None or order.is_closed or order.venue_order_id is not None:
+            return None
+        if client_order_id.value in self.tracker.denied:
             return None
         arrival = self._arrivals.setdefault(client_order_id.value, asyncio.Event())
         try:

@@ -161,6 +161,8 @@ class Tracker:
         self._open: dict[str, Tracked] = {}
         #: Client order ids that were given up as never arrived. Nautilus takes no fill of a rejected order.
         self.disowned: set[str] = set()
+        #: Client order ids that were denied here; Nautilus may not know it yet when their cancel comes.
+        self.denied: set[str] = set()
 
     def __iter__(self) -> Iterator[Tracked]:
         return iter(list(self._open.values()))

@@ -1,6 +1,6 @@
 """Random schedules of orders and faults, each from a seed. Whatever happens, no order is lost or doubled.
 
-RUNNER_CHAOS_SCHEDULES sets how many are played (40), RUNNER_CHAOS_SEED the first one's seed (0): a failure names its
+RUNNER_CHAOS_SCHEDULES sets how many are played (200), RUNNER_CHAOS_SEED the first one's seed (0): a failure names its
 own, and that variable with it and a count of 1 plays it again.
 """
 
@@ -20,7 +20,7 @@ from nautilus_trader.model.objects import Price, Quantity
 IBM = InstrumentId.from_str("IBM.ALPACA")
 BAC = InstrumentId.from_str("BAC.ALPACA")
 START = {IBM: Decimal("180.00"), BAC: Decimal("14.00")}
-COUNT = int(os.environ.get("RUNNER_CHAOS_SCHEDULES", "40"))
+COUNT = int(os.environ.get("RUNNER_CHAOS_SCHEDULES", "200"))
 FIRST = int(os.environ.get("RUNNER_CHAOS_SEED", "0"))
 STEPS = 40
 CENT = Decimal("0.01")
@@ -335,7 +335,8 @@ def test_no_order_is_lost_or_doubled_whatever_the_venue_does(play: Any, running:
                 await schedule.play()
                 await schedule.finish()
             except (AssertionError, TimeoutError) as error:
-                script = "\n  ".join(schedule.script)
+                tasks = [task.get_name() for task in rig.client._tasks if not task.done()]
+                script = "\n  ".join([*schedule.script, f"under way: {tasks}"])
                 raise AssertionError(f"RUNNER_CHAOS_SEED={seed}: {error}\n  {script}") from error
 
     play(scenario())

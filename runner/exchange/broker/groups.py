@@ -65,8 +65,7 @@ class Groups:
                     self._life.simple(account, other, "expired" if order.status == "expired" else "canceled")
 
     def _entry_filled(self, account: Account, entry: Order) -> None:
-        for leg in entry.legs:
-            leg.qty = entry.filled_qty
+        # They are of the whole entry, as its quantity can't be replaced: what filled under earlier ids counts too.
         for leg in entry.legs:
             if leg.status == "held":
                 self._start(account, leg)
