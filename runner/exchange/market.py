@@ -184,6 +184,13 @@ class Market:
         for callback in self._on_trade:
             callback(trade)
 
+    def split(self, symbol: str, factor: Decimal) -> None:
+        """`factor` new shares for one: the newest quote and print are of the new shares from now on."""
+        if (quote := self._quotes.get(symbol)) is not None:
+            self._quotes[symbol] = replace(quote, bid=quote.bid / factor, ask=quote.ask / factor)
+        if (trade := self._trades.get(symbol)) is not None:
+            self._trades[symbol] = replace(trade, price=trade.price / factor)
+
     def set_halted(self, symbol: str, *, halted: bool) -> None:
         """A halt begins or ends."""
         if halted:

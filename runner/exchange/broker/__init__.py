@@ -9,6 +9,7 @@ from decimal import Decimal
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from runner.exchange.broker.accounts import Account
+from runner.exchange.broker.control import BrokerControl
 from runner.exchange.broker.desk import Desk, DeskSettings
 from runner.exchange.broker.quota import Quota
 from runner.exchange.broker.rest import TradingRest
@@ -25,7 +26,7 @@ class Broker:
     `fee_per_share` is dollars per executed share. `reply_quota_per_min` is the number of requests that a key may send
     in a minute of wall time. `partial_fill_rate` is the probability that a match fills only a part (Alpaca's paper
     engine: 0.1). `binary` sends JSON in binary frames, as the paper host does. `multiplier` is 2 (Reg T) or 1.
-    `replace_carries_fills` and `legacy_account_fields`: see `DeskSettings` and `account_json`.
+    `legacy_account_fields`: see `account_json`. The other switches: see `DeskSettings`.
     """
 
     def __init__(
@@ -39,6 +40,11 @@ class Broker:
         opening_cash: Decimal = Decimal(100_000),
         multiplier: int = 2,
         replace_carries_fills: bool = False,
+        options_level: int = 3,
+        margin_later: bool = False,
+        netted_cost: bool = True,
+        leg_intents_required: bool = False,
+        late_activities: bool = False,
         legacy_account_fields: bool = False,
         binary: bool = True,
         faults: Faults | None = None,
@@ -50,16 +56,22 @@ class Broker:
             opening_cash=opening_cash,
             multiplier=multiplier,
             replace_carries_fills=replace_carries_fills,
+            options_level=options_level,
+            margin_later=margin_later,
+            netted_cost=netted_cost,
+            leg_intents_required=leg_intents_required,
+            late_activities=late_activities,
         )
         self.faults = Faults(seed) if faults is None else faults
         self.stream = TradingStream(self.faults, binary=binary)
         self.desk = Desk(market, settings, self.faults, self.stream.publish)
         self.quota = Quota(reply_quota_per_min)
+        self.control = BrokerControl(self.desk)
         self._rest = TradingRest(self.desk, self.stream, self.quota, self.faults, legacy=legacy_account_fields)
 
     def routes(self) -> list[BaseRoute]:
         """All trading paths under /v2 and `/stream`; errors are raised as AlpacaError, for the app's handler."""
-        return [*self._rest.routes(), WebSocketRoute("/stream", self.stream.serve)]
+        return [*self._rest.routes(), *self.control.routes(), WebSocketRoute("/stream", self.stream.serve)]
 
     def account(self, key: str) -> Account:
         """The books of a key id, opened at the first call."""

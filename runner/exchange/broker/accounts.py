@@ -241,12 +241,16 @@ class Account:
 
     def book_fill(self, order: Order, qty: Decimal, price: Decimal) -> Decimal:
         """Cash and position after one execution; returns the signed position."""
-        position = self.positions.setdefault(order.symbol, Position(order.symbol, multiplier=order.multiplier))
-        self.realized += position.apply(order.side, qty, price)
-        self.cash += (-qty if order.is_buy else qty) * price * order.multiplier
+        return self.book(order.symbol, order.side, qty, price, order.multiplier)
+
+    def book(self, symbol: str, side: Side, qty: Decimal, price: Decimal, multiplier: int = 1) -> Decimal:
+        """Cash and position after `qty` came (or went) at `price`; returns the signed position."""
+        position = self.positions.setdefault(symbol, Position(symbol, multiplier=multiplier))
+        self.realized += position.apply(side, qty, price)
+        self.cash += (-qty if side == "buy" else qty) * price * multiplier
         left = position.qty
         if not left:
-            del self.positions[order.symbol]
+            del self.positions[symbol]
         return left
 
     def book_fee(self, amount: Decimal) -> None:

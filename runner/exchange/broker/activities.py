@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from runner.exchange.broker.orders import Order
-from runner.exchange.broker.wire import SECOND_NS, one_word, rfc3339, text
+from runner.exchange.broker.wire import SECOND_NS, Ids, day_of, one_word, rfc3339, text
 from runner.exchange.errors import invalid
 
 ZERO = Decimal(0)
@@ -23,6 +23,8 @@ class Activity:
     type: str
     created_ns: int
     row: dict[str, Any]
+    late: bool = False
+    """Whether it doesn't show before `created_ns`."""
 
 
 def fill_activity(activity_id: str, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> Activity:
@@ -84,6 +86,22 @@ def crypto_fee_activity(
     return Activity(activity_id, "CFEE", ts_ns, row)
 
 
+def non_trade_activity(ids: Ids, kind: str, ts_ns: int, *, late: bool, **members: str) -> Activity:
+    """A row that no trade made. `late` lets it show from the next day (UTC) on, as it does on the paper host."""
+    day = 86_400 * SECOND_NS
+    created_ns = (ts_ns // day + 1) * day if late else ts_ns
+    activity_id = ids.activity(created_ns)
+    row = {
+        "activity_type": kind,
+        "id": activity_id,
+        "date": day_of(ts_ns).isoformat(),
+        "created_at": rfc3339(created_ns),
+        **members,
+        "status": "executed",
+    }
+    return Activity(activity_id, kind, created_ns, row, late)
+
+
 @dataclass(slots=True)
 class Activities:
     """The rows of one account."""
@@ -105,15 +123,17 @@ class Activities:
         descending: bool = True,
         page_size: int = 100,
         page_token: str | None = None,
+        now_ns: int | None = None,
     ) -> list[dict[str, Any]]:
         """At most `page_size` rows behind the row whose id is `page_token`, sorted by id; `after` and `until` are
-        exclusive.
+        exclusive. Late rows of a time after `now_ns` don't show yet.
         """
         wanted = None if types is None else frozenset().union(*(GROUPS.get(t, frozenset({t})) for t in types))
 
         def fits(row: Activity) -> bool:
             return (
-                (wanted is None or row.type in wanted)
+                (not row.late or now_ns is None or row.created_ns <= now_ns)
+                and (wanted is None or row.type in wanted)
                 and (category is None or (row.type == "FILL") == (category == "trade_activity"))
                 and (after_ns is None or row.created_ns > after_ns)
                 and (until_ns is None or row.created_ns < until_ns)

@@ -12,6 +12,7 @@ from runner.exchange.broker.floor import DeskSettings, Floor
 from runner.exchange.broker.lifecycle import Publish
 from runner.exchange.broker.orders import Order
 from runner.exchange.broker.request import parse_order
+from runner.exchange.broker.settling import Settling
 from runner.exchange.broker.spreads import Spreads
 from runner.exchange.broker.submitting import Submitting
 from runner.exchange.broker.wire import SECOND_NS
@@ -35,6 +36,7 @@ class Desk:
         spreads = Spreads(self.floor)
         self._submitting = Submitting(self.floor, spreads)
         self._changing = Changing(self.floor, spreads)
+        self.settling = Settling(self.floor)
         self.accounts: dict[str, Account] = {}
         self._next_close_ns: int | None = None
         self._minute = 0
@@ -92,6 +94,9 @@ class Desk:
         if self._next_close_ns is None:
             self._next_close_ns = self.floor.sessions.close_after(now_ns)
         elif now_ns >= self._next_close_ns:
+            self.book.on_clock(now_ns)  # orders of the day end before positions are settled
+            for account in self.accounts.values():
+                self.settling.expire(account)
             held = {symbol for account in self.accounts.values() for symbol in account.positions}
             self.floor.prices.close_day(sorted(held))
             for account in self.accounts.values():

@@ -52,6 +52,12 @@ class Prices:
         trade = self._market.last_trade(symbol)
         return reference(self._market.quote(symbol), trade.price if trade else None, self._market.session(symbol))
 
+    def split(self, symbol: str, factor: Decimal) -> None:
+        """`factor` new shares for one: what is remembered of prices follows."""
+        for prices in (self.last_day, self._life.last_fill):
+            if symbol in prices:
+                prices[symbol] /= factor
+
     def close_day(self, held: list[str]) -> None:
         """Today's closes are the previous ones from now on, of stocks, pairs and what is `held`."""
         for symbol in (*self._market.symbols(), *held):

@@ -58,6 +58,8 @@ class TradingRest:
             ("DELETE", "/v2/positions", self.delete_positions),
             ("GET", "/v2/positions/{symbol}", self.get_position),
             ("DELETE", "/v2/positions/{symbol}", self.delete_position),
+            ("POST", "/v2/positions/{symbol}/exercise", self.exercise),
+            ("POST", "/v2/positions/{symbol}/do-not-exercise", self.refuse_exercise),
         ]
         return [Route(path, partial(self._answer, endpoint), methods=[method]) for method, path, endpoint in table]
 
@@ -107,6 +109,7 @@ class TradingRest:
             descending=choice(query, "direction", ("desc", "asc")) == "desc",
             page_size=number(query, "page_size", DEFAULT_PAGE, DEFAULT_PAGE),
             page_token=query.get("page_token"),
+            now_ns=self._desk.now_ns,
         )
         return JSONResponse(rows)
 
@@ -190,6 +193,14 @@ class TradingRest:
             except AlpacaError as error:
                 rows.append({"symbol": one_word(symbol), "status": error.status, "body": error.body()})
         return JSONResponse(rows, status_code=207)
+
+    async def exercise(self, request: Request, account: Account) -> Response:
+        self._desk.settling.exercise(account, self._symbol(request))
+        return Response()
+
+    async def refuse_exercise(self, request: Request, account: Account) -> Response:
+        self._desk.settling.refuse_exercise(account, self._symbol(request))
+        return Response()
 
     def _symbol(self, request: Request) -> str:
         """A symbol, or the symbol of an asset id."""

@@ -1,0 +1,85 @@
+"""`POST /control/broker`: what happens to accounts without anybody trading, ordered by a client on the same machine.
+
+    {"assign": {"symbol": "GOOG160115C00750000", "qty": 1}}       of each account's shorts; "key" names one account
+    {"dividend": {"symbol": "IBM", "rate": "0.95"}}               dollars a share, paid (and charged to shorts) at once
+    {"split": {"symbol": "IBM", "new_rate": 2, "old_rate": 1}}    two shares for one
+
+The reply says how many accounts it reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from runner.exchange.broker.corporate import Corporate
+from runner.exchange.broker.desk import Desk
+from runner.exchange.broker.wire import parse_decimal, parse_json
+from runner.exchange.errors import invalid
+
+
+class BrokerControl:
+    """Takes one order at a time."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._corporate = Corporate(desk.floor)
+        self._known: dict[str, Callable[[dict[str, Any]], int]] = {
+            "assign": self._assign,
+            "dividend": self._dividend,
+            "split": self._split,
+        }
+
+    def routes(self) -> list[Route]:
+        """Routes for the app."""
+        return [Route("/control/broker", self._post, methods=["POST"])]
+
+    def do(self, document: dict[str, Any]) -> int:
+        """Carry the document out; AlpacaError names what is wrong with it."""
+        if len(document) != 1:
+            raise invalid(f"the body must have one member of {', '.join(self._known)}")
+        ((name, members),) = document.items()
+        if name not in self._known or not isinstance(members, dict):
+            raise invalid(f"{name} must be one of {', '.join(self._known)}, with an object")
+        return self._known[name](members)
+
+    async def _post(self, request: Request) -> Response:
+        return JSONResponse({"accounts": self.do(parse_json(await request.body()))})
+
+    def _assign(self, members: dict[str, Any]) -> int:
+        symbol, qty = _symbol(members), _positive(members, "qty")
+        key = members.get("key")
+        accounts = [
+            account
+            for account in self._desk.accounts.values()
+            if (key is None or account.key == key) and account.qty(symbol) < 0
+        ]
+        for account in accounts:
+            self._desk.settling.assign(account, symbol, qty)
+        return len(accounts)
+
+    def _dividend(self, members: dict[str, Any]) -> int:
+        return self._corporate.dividend(self._desk.accounts.values(), _symbol(members), _positive(members, "rate"))
+
+    def _split(self, members: dict[str, Any]) -> int:
+        new, old = _positive(members, "new_rate"), _positive(members, "old_rate")
+        return self._corporate.split(self._desk.accounts.values(), _symbol(members), new, old)
+
+
+def _symbol(members: dict[str, Any]) -> str:
+    symbol = members.get("symbol")
+    if not isinstance(symbol, str) or not symbol:
+        raise invalid("symbol is required")
+    return symbol
+
+
+def _positive(members: dict[str, Any], name: str) -> Decimal:
+    value = parse_decimal(members.get(name), name)
+    if value is None or value <= 0:
+        raise invalid(f"{name} must be > 0")
+    return value
