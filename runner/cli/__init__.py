@@ -10,6 +10,7 @@ COMMANDS = {
     "run": "Run the node that the files declare; --sim runs it against the simulated exchange.",
     "check": "Say everything that is wrong with the files, each with its line and what to do.",
     "show": "Print the file as it is understood: overrides applied, secrets masked.",
+    "test": "Judge the orders under `tests:` by the file's limits, without a broker.",
     "schema": "Print the JSON Schema of the file, for editors.",
     "exchange": "Serve the simulated Alpaca on a port of this machine.",
 }

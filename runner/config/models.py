@@ -30,6 +30,7 @@ from runner.config.fields import (
 from runner.config.risk import RateLimit, RiskLimits, State
 from runner.config.secrets import MASK, looks_like_secret
 from runner.config.section import Section
+from runner.config.trials import Trial
 
 Environment = Literal["sim", "paper", "live"]
 
@@ -219,6 +220,9 @@ class RunnerConfig(Section):
     paths: list[str] = Field(
         default_factory=list,
         description="More folders to look for strategies in; relative to the file's folder.",
+    )
+    tests: list[Trial] = Field(
+        default_factory=list, description="Orders that the limits allow or deny; `runner test FILE` judges them."
     )
 
     @property

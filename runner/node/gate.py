@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.enums import ContingencyType
+from nautilus_trader.model.identifiers import ComponentId, InstrumentId
 
 from runner.alpaca.orders import denial
 from runner.config.models import RunnerConfig
@@ -69,11 +72,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         msgbus=kernel.msgbus,
         cache=kernel.cache,
         clock=kernel.clock,
-        limits=LimitsBook(
-            top=Limits.of(config.risk),
-            accounts={name: Limits.of(account.limits) for name, account in config.accounts.items()},
-            strategies={name: Limits.of(strategy.limits) for name, strategy in config.strategies.items()},
-        ),
+        limits=limits_book(config),
         outage=lambda account, strategy: outage(config, parts.exec_clients, parts.data_clients, account, strategy),
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
@@ -82,10 +81,45 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         account_name=account_name,
         strategy_name=lambda strategy_id: parts.names.get(strategy_id.value, strategy_id.value),
     )
+    watched = quoted(plan, gate.limits)
+    if watched:
+        kernel.trader.add_actor(QuoteWatch(watched))
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
     for client in parts.exec_clients.values():
         client.set_gate_check(gate.approved)
     return gate
+
+
+class QuoteWatch(Actor):
+    """Keeps the quotes coming of what limits are held against, whether or not a strategy asks for them."""
+
+    def __init__(self, instruments: Sequence[str]) -> None:
+        super().__init__(ActorConfig(component_id=ComponentId("QuoteWatch")))
+        self._watched = [InstrumentId.from_str(each) for each in instruments]
+
+    def on_start(self) -> None:
+        for instrument_id in self._watched:
+            self.subscribe_quote_ticks(instrument_id)
+
+
+def quoted(plan: NodePlan, limits: LimitsBook) -> list[str]:
+    """The instruments that need a sound quote before they may be opened: a price collar or an age is set for them."""
+    needed = [
+        each
+        for name, strategy in plan.strategies.items()
+        if limits.rules(strategy.spec.account, name).quoted
+        for each in strategy.instruments
+    ]
+    return list(dict.fromkeys(needed))
+
+
+def limits_book(config: RunnerConfig) -> LimitsBook:
+    """The limits of a file."""
+    return LimitsBook(
+        top=Limits.of(config.risk),
+        accounts={name: Limits.of(account.limits) for name, account in config.accounts.items()},
+        strategies={name: Limits.of(strategy.limits) for name, strategy in config.strategies.items()},
+    )
 
 
 def illegal(order: Any, instrument: Any, params: Any, now_ns: int | None) -> str | None:

@@ -65,6 +65,8 @@ class Entry:
     amount: Decimal = ZERO
     known_ns: int | None = None
     seen: bool = False
+    rate: Decimal = ONE
+    """How much of what it costs is the account's own money: half where the rest is lent."""
     whole: Decimal | None = None
     """What an options order costs as a whole, worked out when it passed."""
 
@@ -118,7 +120,8 @@ class Margin:
         self.enabled = False
         """Whether any level asks for it; without, nothing is followed."""
         self._entries: dict[Any, Entry] = {}
-        self._reserved: dict[Any, Decimal] = {}
+        self._reserved: dict[Any, Decimal] = {}  # by account: what orders cost
+        self._own: dict[Any, Decimal] = {}  # and how much of it is the account's own money
         self._unseen: dict[Any, dict[Any, tuple[Decimal, int | None]]] = {}
         self._reports: dict[Any, Report] = {}
 
@@ -133,6 +136,8 @@ class Margin:
         instrument = self._cache.instrument(candidate.instrument_id)
         if instrument is not None and instrument.instrument_class in _OPTIONS:
             entry.whole = self._whole(candidate, subject)
+        elif instrument is not None and marginable(instrument):
+            entry.rate = HALF
         self._entries[order.client_order_id] = entry
 
     def _whole(self, candidate: Candidate, subject: Subject) -> Decimal:
@@ -152,8 +157,11 @@ class Margin:
                 return
         order, account_id = entry.order, entry.account_id
         amount = ZERO if order.is_closed else self._amount(entry)
-        self._reserved[account_id] = self._reserved.get(account_id, ZERO) + amount - entry.amount
-        entry.amount = amount
+        more = amount - entry.amount
+        if more:
+            self._reserved[account_id] = self._reserved.get(account_id, ZERO) + more
+            self._own[account_id] = self._own.get(account_id, ZERO) + more * entry.rate
+            entry.amount = amount
         now_ns = self._clock.timestamp_ns()
         if entry.known_ns is None and order.venue_order_id is not None:
             entry.known_ns = now_ns
@@ -199,14 +207,15 @@ class Margin:
         report = self._reports.get(account_id)
         info = {} if report is None else report.info
         excess = max(equity - self._collateral.burden(account_id), ZERO)
-        reserved = self._reserved.get(account_id, ZERO)
+        own_money = self._own.get(account_id, ZERO)
         if purse == "regt" and not self.levered(account_id):
             purse = "cash"
         if purse == "regt":
-            own, whole = excess * 2 - reserved, equity * 2
+            own, whole = (excess - own_money) * 2, equity * 2
         elif purse == "options":
-            own, whole = excess - reserved * HALF, equity
+            own, whole = excess - own_money, equity
         else:
+            reserved = self._reserved.get(account_id, ZERO)
             own, whole = min(self._ledger.cash(account_id), excess) - reserved, equity
         told = info.get(_KEYS[purse])
         broker = None if told is None else Decimal(str(told)) - self.unseen(account_id)
@@ -394,6 +403,9 @@ class Margin:
         closing = self.closing(candidate, subject) + order.filled_qty.as_decimal()
         # The broker's figures are asked for after the orders that are open already.
         entry = Entry(order, order.account_id, closing, self._least(candidate), seen=True)
+        instrument = self._cache.instrument(order.instrument_id)
+        if instrument is not None and instrument.instrument_class not in _OPTIONS and marginable(instrument):
+            entry.rate = HALF
         self._entries[client_order_id] = entry
         return entry
 

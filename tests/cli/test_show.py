@@ -13,7 +13,7 @@ import pytest
 from runner.config.load import load
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if not path.name.endswith(".tests.yaml"))
 
 
 def show(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,8 @@ from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.config.models import RunnerConfig
-from runner.node.gate import illegal, outage
+from runner.node.gate import illegal, outage, quoted
+from runner.risk.limits import Limits, LimitsBook
 from tests.risk.conftest import IBM, bench  # noqa: F401
 
 
@@ -60,3 +62,15 @@ def test_what_alpaca_does_not_take_is_told_by_the_adapters_own_table(bench):  # 
     )
     assert ours.codes() == ["ORDER_ILLEGAL"]
     assert gate.errors == 0
+
+
+def test_quotes_are_asked_for_where_a_limit_is_held_against_them():
+    collar, none = Limits(collar_percent=Decimal("0.02")), Limits()
+    strategies = {
+        name: SimpleNamespace(spec=SimpleNamespace(account="main"), instruments=instruments)
+        for name, instruments in {"a": ("IBM.ALPACA",), "b": ("BAC.ALPACA", "IBM.ALPACA")}.items()
+    }
+    plan = SimpleNamespace(strategies=strategies)
+    assert quoted(plan, LimitsBook(top=none)) == []
+    assert quoted(plan, LimitsBook(strategies={"b": collar})) == ["BAC.ALPACA", "IBM.ALPACA"]
+    assert quoted(plan, LimitsBook(top=collar)) == ["IBM.ALPACA", "BAC.ALPACA"]

@@ -1,0 +1,118 @@
+"""A file's own tests of its limits: given an account, its positions and quotes, an order is allowed or denied."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
+
+from runner.config.fields import Duration, Limit, Name, wrong
+from runner.config.section import Section
+
+ALLOWED = "allowed"
+Price = Limit
+
+
+def _time(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return datetime.strptime(value.strip(), "%Y-%m-%d %H:%M")  # noqa: DTZ007 (New York's, made aware later)
+        except ValueError:
+            raise wrong(f"`{value}` is no time, write New York's as 2026-01-05 10:00") from None
+    return value
+
+
+NewYorkTime = Annotated[
+    datetime,
+    BeforeValidator(_time),
+    PlainSerializer(lambda value: f"{value:%Y-%m-%d %H:%M}", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\d \d\d:\d\d$"}),
+]
+
+
+class TrialQuote(Section):
+    bid: Price | None = None
+    ask: Price | None = None
+    age: Duration | None = Field(None, description="How old it is; default: new.")
+
+
+def _quote(value: Any) -> Any:
+    return {"bid": value, "ask": value} if isinstance(value, str) else value
+
+
+Quote = Annotated[TrialQuote, BeforeValidator(_quote, json_schema_input_type=Price | TrialQuote)]
+
+
+class TrialPosition(Section):
+    qty: Decimal
+    price: Price | None = Field(None, description="What it was opened at; default: the quote's middle.")
+
+
+def _position(value: Any) -> Any:
+    return {"qty": value} if isinstance(value, str) else value
+
+
+Position = Annotated[TrialPosition, BeforeValidator(_position, json_schema_input_type=str | float | TrialPosition)]
+
+
+class TrialOrder(Section):
+    symbol: str
+    side: Literal["buy", "sell"]
+    qty: Price | None = None
+    notional: Price | None = Field(None, description="Instead of qty: dollars.")
+    type: Literal["market", "limit", "stop", "stop_limit"] | None = Field(
+        None, description="Default: told by limit and stop."
+    )
+    limit: Price | None = None
+    stop: Price | None = None
+    time_in_force: Literal["day", "gtc", "ioc", "fok"] = "day"
+
+    @model_validator(mode="after")
+    def _shape(self) -> TrialOrder:
+        if (self.qty is None) == (self.notional is None):
+            raise wrong("an order has one size, write either qty or notional")
+        wanted = {"market": (False, False), "limit": (True, False), "stop": (False, True), "stop_limit": (True, True)}
+        if self.type is not None and wanted[self.type] != (self.limit is not None, self.stop is not None):
+            raise wrong(f"a {self.type} order does not go with what limit and stop say, write the prices it has")
+        return self
+
+
+class TrialAccount(Section):
+    cash: Decimal = Decimal(100_000)
+    lost_today: Price | None = Field(None, description="What the strategy, its account and the node lost already.")
+    positions: dict[str, Position] = Field(
+        default_factory=dict, description="By symbol: a quantity (negative: short), or qty and price."
+    )
+    working: list[TrialOrder] = Field(default_factory=list, description="Orders that work at the venue already.")
+
+
+class Trial(Section):
+    """One test. Nothing is sent anywhere."""
+
+    name: str | None = Field(None, description="What it shows.")
+    strategy: Name | None = Field(None, description="Whose order it is; default: the first strategy.")
+    at: NewYorkTime | None = Field(None, description="New York time; default: a Monday, 10:00.")
+    account: TrialAccount = Field(default_factory=TrialAccount)
+    quotes: dict[str, Quote] = Field(default_factory=dict, description="By symbol: one price, or bid, ask and age.")
+    state: Literal["active", "reducing", "halted"] = Field("active", description="Of the node, besides the file's.")
+    order: TrialOrder | None = None
+    orders: list[TrialOrder] | None = Field(None, description="Several in a row; the last one is judged.")
+    expect: str = Field(description="`allowed`, or the code of the denial, such as MAX_ORDER_NOTIONAL.")
+
+    @field_validator("expect")
+    @classmethod
+    def _code(cls, value: str) -> str:
+        if value != ALLOWED and not (value.isupper() and value.replace("_", "").isalnum()):
+            raise wrong(f"`{value}` is neither `allowed` nor the code of a denial, such as MAX_ORDER_NOTIONAL")
+        return value
+
+    @model_validator(mode="after")
+    def _something(self) -> Trial:
+        if (self.order is None) == (not self.orders):
+            raise wrong("a test judges an order, write order or orders")
+        return self
+
+    def sequence(self) -> list[TrialOrder]:
+        return [self.order] if self.order is not None else list(self.orders or ())

@@ -1,0 +1,323 @@
+"""Runs a file's own tests of its limits: the real gate over a made-up account, with nothing connected.
+
+Each test has a bus, a cache and an execution engine of Nautilus's of its own, in which the account, its positions, its
+working orders and the quotes are what the test says. What passes the gate goes nowhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import MessageBus, TestClock
+from nautilus_trader.common.factories import OrderFactory
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.client import ExecutionClient
+from nautilus_trader.execution.engine import ExecutionEngine
+from nautilus_trader.execution.messages import SubmitOrder
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import QuoteTick
+from nautilus_trader.model.enums import (
+    AccountType,
+    AssetClass,
+    LiquiditySide,
+    OmsType,
+    OptionKind,
+    OrderSide,
+    TimeInForce,
+)
+from nautilus_trader.model.identifiers import (
+    AccountId,
+    ClientId,
+    InstrumentId,
+    StrategyId,
+    TradeId,
+    TraderId,
+    Venue,
+    VenueOrderId,
+)
+from nautilus_trader.model.instruments import CurrencyPair, OptionContract
+from nautilus_trader.model.objects import AccountBalance, Currency, Money, Price, Quantity
+from nautilus_trader.portfolio.portfolio import Portfolio
+
+from runner.alpaca.instruments import equity
+from runner.alpaca.models import Asset
+from runner.alpaca.symbols import instrument_id as id_of
+from runner.config.errors import instead
+from runner.config.models import RunnerConfig
+from runner.config.trials import ALLOWED, Trial, TrialOrder
+from runner.node.gate import illegal, limits_book
+from runner.risk.codes import Code
+from runner.risk.gate import RiskGate
+from runner.risk.latches import MemoryLatches
+from runner.risk.state import NODE
+from runner.risk.trading_day import NEW_YORK, TradingDay
+
+DEFAULT_TIME = datetime(2026, 1, 5, 10, 0, tzinfo=NEW_YORK)
+VENUE = Venue("ALPACA")
+TRADER = TraderId("TEST-001")
+_OCC = re.compile(r"([A-Z]{1,6})(\d{6})([CP])(\d{8})")
+_SIZE = Quantity.from_int(1_000_000)
+_TIMES = {
+    "day": TimeInForce.DAY,
+    "gtc": TimeInForce.GTC,
+    "ioc": TimeInForce.IOC,
+    "fok": TimeInForce.FOK,
+}
+
+
+class TrialError(Exception):
+    """A test that can't be set up; says why. `path` leads to the culprit within the test."""
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the gate said: `allowed`, or a code, with the whole reason."""
+
+    code: str
+    reason: str = ""
+
+
+class _Client(ExecutionClient):
+    """Takes everything and says nothing, save what it is told to."""
+
+    _trades = 0
+
+    def submit_order(self, command: Any) -> None: ...
+
+    def accept(self, order: Any) -> VenueOrderId:
+        ids, number = (
+            (order.strategy_id, order.instrument_id, order.client_order_id),
+            VenueOrderId(f"V-{order.client_order_id}"),
+        )
+        self.generate_order_submitted(*ids, 0)
+        self.generate_order_accepted(*ids, number, 0)
+        return number
+
+    def fill(self, order: Any, price: Any) -> None:
+        ids = (order.strategy_id, order.instrument_id, order.client_order_id, self.accept(order))
+        self._trades += 1
+        trade = TradeId(f"T-{self._trades}")
+        what = (order.side, order.order_type, order.quantity, price, USD, Money(0, USD), LiquiditySide.TAKER, 0)
+        self.generate_order_filled(*ids, None, trade, *what)
+
+
+def judge(config: RunnerConfig, trial: Trial) -> Outcome:
+    """What the file's limits say of a test's last order. Raises TrialError for what can't be set up."""
+    name = trial.strategy or next(iter(config.strategies))
+    if name not in config.strategies:
+        raise TrialError(f"there is no strategy `{name}`", "strategy")
+    if trial.expect != ALLOWED and trial.expect not in Code.__members__:
+        raise TrialError(f"there is no code {trial.expect}, {instead(trial.expect, list(Code.__members__))}", "expect")
+    bench = _Bench(config, trial, name)
+    orders = trial.sequence()
+    for n, wanted in enumerate(orders):
+        where: tuple[str | int, ...] = ("order",) if trial.order is not None else ("orders", n)
+        outcome = bench.submit(wanted, where)
+        if outcome.code != ALLOWED and n < len(orders) - 1:
+            raise TrialError(f"denied before the last one was judged: {outcome.reason}", *where)
+    if bench.gate.errors:
+        raise TrialError(f"the gate failed: {outcome.reason or 'see the log'}")
+    return outcome
+
+
+class _Bench:
+    def __init__(self, config: RunnerConfig, trial: Trial, strategy: str) -> None:
+        self._trial = trial
+        account = config.strategies[strategy].account
+        at = DEFAULT_TIME if trial.at is None else trial.at.replace(tzinfo=NEW_YORK)
+        self._now_ns = int(at.timestamp()) * 1_000_000_000
+        self._clock = TestClock()
+        self._clock.set_time(self._now_ns)
+        self._cache = Cache()
+        self._bus = MessageBus(TRADER, self._clock)
+        Portfolio(self._bus, self._cache, self._clock)
+        engine = ExecutionEngine(self._bus, self._cache, self._clock)
+        self._client = _Client(
+            ClientId("ALPACA"), VENUE, OmsType.NETTING, AccountType.MARGIN, USD, self._bus, self._cache, self._clock
+        )
+        self._client._set_account_id(AccountId("ALPACA-001"))
+        engine.register_client(self._client)
+        self._strategy_id = StrategyId(f"Trial-{strategy}")
+        self._factory = OrderFactory(TRADER, self._strategy_id, self._clock)
+        self._engine = engine
+        self._passed: list[Any] = []
+        self._quotes()
+        self._account()
+        self.gate = RiskGate(
+            msgbus=self._bus,
+            cache=self._cache,
+            clock=self._clock,
+            limits=limits_book(config),
+            legality=lambda order, instrument, params: illegal(order, instrument, params, self._now_ns),
+            latches=self._latches(account, strategy),
+            account_name=lambda _id: account,
+            strategy_name=lambda _id: strategy,
+        )
+        self.gate.install(engine, self._passed.append)
+        self.gate.begin()
+        if trial.state != "active":
+            self.gate.set_state(trial.state, scope=NODE, why="the test says so")
+
+    def submit(self, wanted: TrialOrder, where: tuple[str | int, ...]) -> Outcome:
+        order = self._order(wanted, where)
+        self._cache.add_order(order, None, None)
+        before = len(self._passed)
+        self._bus.send("ExecEngine.execute", SubmitOrder(TRADER, self._strategy_id, order, UUID4(), self._now_ns))
+        if len(self._passed) > before:
+            return Outcome(ALLOWED)
+        reason: str = order.last_event.reason
+        return Outcome(reason.partition(":")[0], reason)
+
+    # -- what the test says ------------------------------------------------------------------------------------------
+
+    def _quotes(self) -> None:
+        for symbol, quote in self._trial.quotes.items():
+            instrument = self._instrument(symbol, ("quotes", symbol))
+            at = self._now_ns - (0 if quote.age is None else quote.age // timedelta(microseconds=1) * 1000)
+            bid, ask = (
+                instrument.make_price(price) if price is not None else instrument.make_price(0)
+                for price in (quote.bid, quote.ask)
+            )
+            self._cache.add_quote_tick(QuoteTick(instrument.id, bid, ask, _SIZE, _SIZE, at, at))
+
+    def _account(self) -> None:
+        account = self._trial.account
+        worth = Decimal(0)
+        opened: list[tuple[Any, Any]] = []
+        for symbol, position in account.positions.items():
+            where = ("account", "positions", symbol)
+            instrument = self._instrument(symbol, where)
+            mark = self._middle(instrument.id)
+            price = position.price if position.price is not None else mark
+            if price is None:
+                raise TrialError(f"what {symbol} was opened at is not known, give it a price or a quote", *where)
+            if not position.qty:
+                raise TrialError("a position of nothing, leave it out", *where)
+            side = OrderSide.BUY if position.qty > 0 else OrderSide.SELL
+            order = self._factory.market(instrument.id, side, instrument.make_qty(abs(position.qty)))
+            opened.append((order, instrument.make_price(price)))
+            worth += position.qty * (mark if mark is not None else price) * instrument.multiplier.as_decimal()
+        money = Money(account.cash, USD)
+        info = {"cash": str(account.cash), "equity": str(account.cash + worth), "multiplier": "2"}
+        self._client.generate_account_state(
+            [AccountBalance(money, Money(0, USD), money)], [], True, self._now_ns, info=info
+        )
+        for order, price in opened:
+            self._cache.add_order(order, None, None)
+            self._client.fill(order, price)
+        for n, wanted in enumerate(account.working):
+            order = self._order(wanted, ("account", "working", n))
+            self._cache.add_order(order, None, None)
+            self._client.accept(order)
+
+    def _latches(self, account: str, strategy: str) -> MemoryLatches:
+        if self._trial.account.lost_today is None:
+            return MemoryLatches()
+        lost = str(self._trial.account.lost_today)
+        record = json.dumps({"day": TradingDay().day(self._now_ns), "lost": lost, "below": lost, "forgiven": "0"})
+        return MemoryLatches(
+            {f"loss/{each}": record for each in ("node/", f"account/{account}", f"strategy/{strategy}")}
+        )
+
+    def _order(self, wanted: TrialOrder, where: tuple[str | int, ...]) -> Any:
+        instrument = self._instrument(wanted.symbol, (*where, "symbol"))
+        side = OrderSide.BUY if wanted.side == "buy" else OrderSide.SELL
+        money = wanted.notional is not None
+        try:
+            qty = instrument.make_qty(wanted.notional if money else wanted.qty)
+            price = None if wanted.limit is None else instrument.make_price(wanted.limit)
+            trigger = None if wanted.stop is None else instrument.make_price(wanted.stop)
+        except ValueError as error:
+            raise TrialError(str(error), *where) from error
+        more: dict[str, Any] = {"time_in_force": _TIMES[wanted.time_in_force], "quote_quantity": money}
+        make = self._factory
+        if price is not None and trigger is not None:
+            return make.stop_limit(instrument.id, side, qty, price, trigger, **more)
+        if price is not None:
+            return make.limit(instrument.id, side, qty, price, **more)
+        if trigger is not None:
+            return make.stop_market(instrument.id, side, qty, trigger, **more)
+        return make.market(instrument.id, side, qty, **more)
+
+    def _middle(self, instrument_id: Any) -> Decimal | None:
+        quote = self._cache.quote_tick(instrument_id)
+        if quote is None:
+            return None
+        both: Decimal = quote.bid_price.as_decimal() + quote.ask_price.as_decimal()
+        return both / 2 or None
+
+    def _instrument(self, symbol: str, where: tuple[str | int, ...]) -> Any:
+        try:
+            instrument_id = id_of(symbol)
+        except ValueError as error:
+            raise TrialError(str(error), *where) from error
+        known = self._cache.instrument(instrument_id)
+        if known is None:
+            known = make_instrument(instrument_id)
+            self._cache.add_instrument(known)
+        return known
+
+
+def make_instrument(instrument_id: InstrumentId) -> Any:
+    """A stock that can be split, borrowed and bought on margin; an OCC symbol's option; a pair."""
+    symbol = instrument_id.symbol.value
+    cent = Price.from_str("0.01")
+    if (occ := _OCC.fullmatch(symbol)) is not None:
+        day = datetime.strptime(occ[2], "%y%m%d").replace(hour=16, tzinfo=NEW_YORK)
+        strike = f"{Decimal(occ[4]) / 1000:.2f}"
+        return OptionContract(
+            instrument_id=instrument_id,
+            raw_symbol=instrument_id.symbol,
+            asset_class=AssetClass.EQUITY,
+            currency=USD,
+            price_precision=2,
+            price_increment=cent,
+            multiplier=Quantity.from_int(100),
+            lot_size=Quantity.from_int(1),
+            underlying=occ[1],
+            option_kind=OptionKind.CALL if occ[3] == "C" else OptionKind.PUT,
+            strike_price=Price.from_str(strike),
+            activation_ns=0,
+            expiration_ns=int(day.timestamp()) * 1_000_000_000,
+            ts_event=0,
+            ts_init=0,
+        )
+    if "/" in symbol:
+        base, quote = symbol.split("/", 1)
+        return CurrencyPair(
+            instrument_id,
+            instrument_id.symbol,
+            Currency.from_str(base),
+            Currency.from_str(quote),
+            2,
+            9,
+            cent,
+            Quantity.from_str("0.000000001"),
+            0,
+            0,
+        )
+    return equity(Asset(id="", symbol=symbol, fractionable=True))
+
+
+def outcomes(config: RunnerConfig, trials: Mapping[int, Trial]) -> dict[int, Outcome | TrialError]:
+    """Of each test by its number."""
+    found: dict[int, Outcome | TrialError] = {}
+    for number, trial in trials.items():
+        try:
+            found[number] = judge(config, trial)
+        except TrialError as error:
+            found[number] = error
+        except ValueError as error:  # a number that Nautilus does not take
+            found[number] = TrialError(str(error))
+    return found
