@@ -13,6 +13,7 @@ from nautilus_trader.model.identifiers import AccountId, ClientId, VenueOrderId
 
 from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, EngineError
 from runner.alpaca.account import AccountBook, BrokerSnapshot
+from runner.alpaca.adjust import Adjustments
 from runner.alpaca.commands import Commands
 from runner.alpaca.config import AlpacaExecClientConfig
 from runner.alpaca.constants import ALPACA_VENUE, NANOS, USD
@@ -83,6 +84,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.external = External(self)
         self.fees = Fees(self)
         self.updates = Updates(self)
+        self.adjustments = Adjustments(self)
         self.gaps = GapFill(self)
         self.settler = Settler(self)
         self.patrol = Patrol(self)
@@ -143,6 +145,11 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         """The newest quote in the cache, None where there is none."""
         return self._cache.quote_tick(instrument_id)
 
+    def open_positions(self, instrument_id: Any) -> list[Any]:
+        """Nautilus's open positions of this account in an instrument, the largest first."""
+        rows = self._cache.positions_open(instrument_id=instrument_id)
+        return sorted((row for row in rows if row.account_id == self.account_id), key=lambda row: -row.quantity)
+
     def unsettled(self) -> set[Any]:
         """Client order ids of unknown outcomes, and of orders that wait for a close."""
         return {tracked.client_order_id for tracked in self.tracker.unsettled()}
@@ -159,6 +166,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
             "gap_fills": self.gaps.runs,
             "repairs": self.gaps.repairs,
             "untold_ends": self.patrol.found,
+            "adjustments": self.adjustments.count,
             "position_differences": self.gaps.position_differences,
             "handler_errors": self._stream.errors if self._stream else 0,
         }

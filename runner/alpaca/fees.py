@@ -54,7 +54,8 @@ class Fees:
 
     def _rate(self, fill: Fill, order: Any) -> Decimal:
         config = self._client.config
-        takes = order is None or is_immediate(order) or fill.venue_ts_ns - fill.submitted_ns < TAKES_WITHIN_NS
+        soon = not fill.submitted_ns or fill.venue_ts_ns - fill.submitted_ns < TAKES_WITHIN_NS
+        takes = order is None or is_immediate(order) or soon
         return Decimal(str(config.crypto_taker_fee if takes else config.crypto_maker_fee))
 
     def explains(self, symbol: str, ours: Decimal, theirs: Decimal) -> bool:

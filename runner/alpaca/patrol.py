@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: A whole gap fill, for resting orders whose fill went untold, every so many rounds.
 ROUNDS_PER_GAP_FILL = 6
+#: While no order works, every so many of those.
+IDLE_GAP_FILLS = 10
 #: An order that stays silent is asked for less and less often: at most this many doublings.
 MAX_DOUBLINGS = 5
 
@@ -43,28 +45,35 @@ class Patrol:
                 await asyncio.sleep(self._interval_s)
                 rounds += 1
                 if self._client.ready:
-                    await self._guarded(rounds % ROUNDS_PER_GAP_FILL == 0)
+                    await self._guarded(
+                        rounds % ROUNDS_PER_GAP_FILL == 0, idle=rounds % (ROUNDS_PER_GAP_FILL * IDLE_GAP_FILLS) == 0
+                    )
         except asyncio.CancelledError:
             return  # The client disconnects.
 
-    async def _guarded(self, everything: bool) -> None:
+    async def _guarded(self, everything: bool, *, idle: bool) -> None:
         try:
-            await self.round(everything=everything)
+            await self.round(everything=everything, idle=idle)
         except (EngineError, WireError) as error:
             self._client.log.warning(f"The venue could not be asked how orders stand: {error}; trying again")
         except Exception as error:
             # One order that can't be handled must not leave all others unwatched.
             self._client.log.exception("A look at the orders failed", error)  # noqa: TRY401  # Nautilus's logger
 
-    async def round(self, *, everything: bool) -> None:
-        """Look once: at what is overdue, or at everything that works. Raises what the reads raise."""
+    async def round(self, *, everything: bool, idle: bool = False) -> None:
+        """Look once: at what is overdue, or at everything that works. Raises what the reads raise.
+
+        `idle`: also where nothing works, as assignments, expiries, splits and dividends come without an order.
+        """
         now = asyncio.get_running_loop().time()
         for tracked in self._client.tracker:
             for part in tracked.parts:
                 if self._is_overdue(tracked, part, now):
                     await self._look(part)
-        if everything and any(not tracked.closed for tracked in self._client.tracker):
+        if idle or (everything and any(not tracked.closed for tracked in self._client.tracker)):
             await self._client.gaps.run()
+        if idle:
+            await self._client.book.refresh()
         await self._client.book.refresh_if_stale()
 
     def _is_overdue(self, tracked: Tracked, part: Part, now: float) -> bool:

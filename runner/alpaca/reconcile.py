@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from runner._engine import EngineError
+from runner.alpaca.adjust import Reason
 from runner.alpaca.constants import NANOS
 from runner.alpaca.models import Activity, Order, Position, WireError
 from runner.alpaca.tracking import ZERO
@@ -65,7 +66,7 @@ class GapFill:
                 known = {self.newest} | self.before | {fill.id for fill in fills}
                 # A fill that came while we read shows in one list and not in the other: that is no difference.
                 if seen == self._client.updates_seen and (newest is None or newest in known):
-                    self._take(positions)
+                    await self._take(positions)
             self.synced_ns = max(self.synced_ns, started_ns)
             self.runs += 1
 
@@ -135,10 +136,21 @@ class GapFill:
         }
         return {symbol: pair for symbol, pair in both.items() if pair[0] != pair[1]}
 
-    def _take(self, positions: list[Position]) -> None:
+    async def _take(self, positions: list[Position]) -> None:
+        differences = self._differences(positions)
+        reasons = await self._client.adjustments.reasons(set(differences))
+        await self._client.provider.ensure(set(differences))
         for symbol, (ours, theirs) in self._differences(positions).items():
+            now_ns = self._client.venue_clock.now_ns()
             if self._client.fees.explains(symbol, ours, theirs):
-                self._ledger.correct_fee(symbol, ours - theirs, self._client.venue_clock.now_ns())
+                self._ledger.correct_fee(symbol, ours - theirs, now_ns)
+                self._client.adjustments.apply(symbol, ours, theirs, Reason("CFEE", f"{symbol}@{now_ns}", None))
+                continue
+            if symbol in reasons and symbol in differences:
+                self._client.crossings.positions[symbol] = theirs
+                self._client.adjustments.apply(symbol, ours, theirs, reasons[symbol])
+                self._client.crossings.release(symbol)
+                self._client.touched()
                 continue
             self.position_differences += 1
             self._client.log.error(

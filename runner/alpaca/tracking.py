@@ -102,6 +102,8 @@ class Tracked:
         self.filled: Decimal = ZERO
         #: The id that Nautilus knows the order by; every event must carry it.
         self.venue_order_id: Any = None
+        #: When the venue got it, UNIX nanoseconds; 0 until that was told.
+        self.submitted_ns = 0
         self.accepted = False
         self.closed = False
         self.cancel_requested = False

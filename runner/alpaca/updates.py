@@ -90,6 +90,7 @@ class Updates:
 
     def known(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
         """The venue has this part: its id is kept, and acceptance told once."""
+        tracked.submitted_ns = tracked.submitted_ns or order.submitted_ns
         self._known(tracked, part, order.id)
         if order.id == part.order_id and order.qty is not None:
             part.shown_qty = order.qty
@@ -146,6 +147,7 @@ class Updates:
             activity.ts_ns,
             found is None,
             False,
+            submitted_ns=found[0].submitted_ns if found else 0,
         )
         fill = self._client.fees.charge(fill, order=found[0].order if found else None)
         if found is None:
@@ -254,6 +256,7 @@ class Updates:
             self._learn_replacement(found[0], found[1], order)
         elif found[1].order_id is None and order.replaces is None:
             self._known(found[0], found[1], order.id)
+            found[0].submitted_ns = found[0].submitted_ns or order.submitted_ns
             if order.status != "rejected":
                 self.legs.learn(found[0], order)
         elif order.id == found[1].order_id:

@@ -13,7 +13,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Protocol
 
 # Activities whose quantity moves shares; a FEE's `qty` only says what it was charged for.
-_MOVES_SHARES = frozenset({"ACATS", "JNLS", "MA", "OPASN", "OPEXP", "REORG", "SC", "SPIN", "SPLIT", "SSO", "SSP"})
+_MOVES_SHARES = frozenset(
+    {"ACATS", "JNLS", "MA", "OPASN", "OPEXC", "OPEXP", "OPTRD", "REORG", "SC", "SPIN", "SPLIT", "SSO", "SSP"}
+)
 _CENT = Decimal("0.01")
 _ZERO = Decimal(0)
 _OPTION = re.compile(r"[A-Z][A-Z0-9]{0,5}\d{6}[CP]\d{8}")

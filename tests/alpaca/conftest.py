@@ -180,11 +180,11 @@ class Rig:
             lambda: order.status == status, f"{order.client_order_id} {status.name}, is {order.status.name}"
         )
 
-    async def agree(self) -> None:
+    async def agree(self, *symbols: str) -> None:
         """Positions of the venue, of the adapter and of Nautilus are the same, and cash is what the fills make it."""
         await self.client.settle()
         await self.until(lambda: self.node.kernel.exec_engine.evt_qsize() == 0)
-        for symbol in ("IBM", "BAC"):
+        for symbol in ("IBM", "BAC", *symbols):
             net = self.node.kernel.portfolio.net_position(InstrumentId.from_str(f"{symbol}.ALPACA"))
             assert self.client.crossings.position(symbol) == self.position(symbol)
             assert Decimal(str(net)) == self.position(symbol)

@@ -1,0 +1,134 @@
+"""Positions that change without an order end in Nautilus's positions and in the books."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OptionKind, OrderSide, OrderStatus
+from nautilus_trader.model.identifiers import InstrumentId
+
+from runner.alpaca.adjust import has_expired
+from runner.exchange.broker.activities import Activity
+from runner.node.books import compare
+from tests.alpaca.scripted import contract
+from tests.alpaca.test_multi_leg import net, send
+
+FILLED = OrderStatus.FILLED
+IBM = InstrumentId.from_str("IBM.ALPACA")
+SYMBOL, PUT_SYMBOL = "IBM260320C00180000", "IBM260320P00175000"
+CALL, PUT = contract(SYMBOL, "180"), contract(PUT_SYMBOL, "175", OptionKind.PUT)
+
+
+def arrange(rig: Any) -> None:
+    rig.exchange.market.add_symbols([SYMBOL, PUT_SYMBOL])
+    for instrument in (CALL, PUT):
+        rig.node.kernel.cache.add_instrument(instrument)
+        rig.quote(instrument.id.symbol.value, "5.00", "5.10")
+
+
+def book(rig: Any, kind: str, symbol: str, qty: str, price: str = "0", amount: str = "0") -> None:
+    """The venue moves a position without an order, and writes a row."""
+    account, now_ns = rig.account, rig.exchange.market.now_ns
+    row = {
+        "activity_type": kind, "id": f"20260112150000000::{kind}{len(account.activities.rows)}", "date": "2026-01-12",
+        "net_amount": amount, "symbol": symbol, "qty": qty, "price": price, "description": "", "status": "executed",
+    }  # fmt: skip
+    account.activities.add(Activity(row["id"], kind, now_ns, row))
+    account.cash += Decimal(amount)
+    move(rig, symbol, Decimal(qty))
+
+
+def move(rig: Any, symbol: str, change: Decimal) -> None:
+    account = rig.account
+    held = account.positions.get(symbol)
+    if held is None:
+        template = next(iter(account.positions.values()))
+        held = type(template)(symbol=symbol) if symbol not in account.positions else template
+        account.positions[symbol] = held
+    held.qty += change
+    if held.qty == 0:
+        del account.positions[symbol]
+
+
+async def agree(rig: Any) -> None:
+    snapshot = await rig.client.broker_snapshot()
+    rows = await rig.client.non_trade_activities()
+    books = compare(rig.client.opening, rig.client.fills, rows, snapshot, unsettled=len(rig.client.unsettled()))
+    assert books.agree, [str(row) for row in books.differences]
+    stats = rig.client.stream_stats()
+    assert stats["position_differences"] == 0
+    assert stats["inferred_fills"] == 0
+
+
+def test_a_contract_that_expires_leaves_no_position(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            await rig.status(send(rig, OrderSide.BUY, 2, "5.10", CALL), FILLED)
+            await rig.until(lambda: net(rig, CALL) == 2)
+            book(rig, "OPEXP", SYMBOL, "-2")
+            await rig.client.gaps.run()
+            await rig.until(lambda: net(rig, CALL) == 0, "no position")
+            (position,) = rig.node.kernel.cache.positions_closed(instrument_id=CALL.id)
+            assert position.strategy_id == rig.strategy.id
+            assert position.realized_pnl.as_double() == pytest.approx(-1020.0)
+            await rig.client.gaps.run()
+            await agree(rig)
+
+    play(scenario())
+
+
+def test_an_assignment_closes_the_contract_and_delivers_the_shares_at_the_strike(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            await rig.status(rig.market("buy", 100), FILLED)
+            await rig.status(send(rig, OrderSide.SELL, 1, "5.00", CALL), FILLED)  # a covered call
+            await rig.until(lambda: net(rig, CALL) == -1)
+            book(rig, "OPASN", SYMBOL, "1")
+            book(rig, "OPTRD", "IBM", "-100", "180", "18000")
+            await rig.client.gaps.run()
+            await rig.until(lambda: net(rig, CALL) == 0 and rig.client.crossings.position("IBM") == 0, "no position")
+            (shares,) = rig.node.kernel.cache.positions_closed(instrument_id=IBM)
+            assert shares.avg_px_close == pytest.approx(180.0)
+            await agree(rig)
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(("change", "after", "price"), [("30", 40, 45.005), ("-5", 5, 360.04)])
+def test_a_split_keeps_what_the_shares_have_cost(
+    play: Any, running: Any, change: str, after: int, price: float
+) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 10), FILLED)
+            book(rig, "SPLIT", "IBM", change)
+            await rig.client.gaps.run()
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == after, "the shares after the split")
+            (position,) = rig.node.kernel.cache.positions_open(instrument_id=IBM)
+            assert position.avg_px_open == pytest.approx(price)
+            assert rig.node.kernel.portfolio.realized_pnl(IBM).as_double() == 0
+            await agree(rig)
+
+    play(scenario())
+
+
+def test_what_no_row_explains_is_an_error_as_before(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 10), FILLED)
+            move(rig, "IBM", Decimal(5))
+            await rig.client.gaps.run()
+            assert rig.client.stream_stats()["position_differences"] == 1
+
+    play(scenario())
+
+
+def test_a_contract_has_expired_from_its_day_on() -> None:
+    noon = 1_773_997_200 * 10**9  # 2026-03-20
+    assert has_expired(SYMBOL, noon)
+    assert not has_expired(SYMBOL, noon - 86_400 * 10**9)
+    assert not has_expired("IBM", noon)

@@ -1,0 +1,150 @@
+"""Contracts and spreads traded on the simulated exchange: quotes in, legs filled, books equal."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OptionKind, OrderSide, OrderStatus
+from nautilus_trader.model.objects import Price
+
+from tests.alpaca.scripted import contract, spread
+from tests.alpaca.test_multi_leg import net, send
+
+FILLED, CANCELED, ACCEPTED, REJECTED = (
+    OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.ACCEPTED, OrderStatus.REJECTED,
+)  # fmt: skip
+LOW, HIGH = "IBM260320C00180000", "IBM260320C00190000"
+PUT_LOW, PUT_HIGH = "IBM260320P00170000", "IBM260320P00175000"
+CALL, CALL2 = contract(LOW, "180"), contract(HIGH, "190")
+PUT, PUT2 = contract(PUT_LOW, "170", OptionKind.PUT), contract(PUT_HIGH, "175", OptionKind.PUT)
+VERTICAL = spread((CALL, 1), (CALL2, -1))
+CONDOR = spread((PUT, 1), (PUT2, -1), (CALL, -1), (CALL2, 1))
+SYMBOLS = (LOW, HIGH, PUT_LOW, PUT_HIGH)
+
+
+def arrange(rig: Any) -> None:
+    for instrument in (CALL, CALL2, PUT, PUT2, VERTICAL, CONDOR):
+        rig.node.kernel.cache.add_instrument(instrument)
+    rig.exchange.market.add_symbols(SYMBOLS)
+    quotes(rig)
+
+
+def quotes(rig: Any, call: str = "5.00") -> None:
+    """IBM's call at this bid, the other contracts at theirs, all a dime wide."""
+    for symbol, bid in ((LOW, call), (HIGH, "2.00"), (PUT_LOW, "1.00"), (PUT_HIGH, "2.00")):
+        rig.quote(symbol, bid, str(Decimal(bid) + Decimal("0.10")))
+
+
+def test_a_debit_spread_opens_and_closes(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            order = send(rig, OrderSide.BUY, 2, "3.10", VERTICAL)
+            await rig.status(order, FILLED)
+            await rig.until(lambda: net(rig, CALL) == 2 and net(rig, CALL2) == -2, "the legs")
+            await rig.agree(*SYMBOLS)
+            closing = send(rig, OrderSide.SELL, 2, "2.80", VERTICAL)
+            await rig.status(closing, FILLED)
+            await rig.until(lambda: net(rig, CALL) == 0 and net(rig, CALL2) == 0, "no legs")
+            await rig.agree(*SYMBOLS)
+            assert len(rig.node.kernel.cache.orders()) == 2
+
+    play(scenario())
+
+
+def test_an_iron_condor_rests_and_is_modified_and_filled_for_a_credit(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            order = send(rig, OrderSide.BUY, 1, "-4.20", CONDOR)
+            await rig.status(order, ACCEPTED)
+            rig.strategy.modify_order(order, price=Price.from_str("-3.70"))
+            await rig.status(order, FILLED)
+            assert order.avg_px < 0
+            await rig.until(lambda: net(rig, PUT2) == -1)
+            await rig.agree(*SYMBOLS)
+
+    play(scenario())
+
+
+def test_a_resting_spread_is_canceled(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            order = send(rig, OrderSide.BUY, 1, "2.00", VERTICAL)
+            await rig.status(order, ACCEPTED)
+            rig.strategy.cancel_all_orders(VERTICAL.id)
+            await rig.status(order, CANCELED)
+            await rig.agree(*SYMBOLS)
+            assert not list(rig.client.tracker)
+
+    play(scenario())
+
+
+def test_a_spread_that_the_account_can_not_pay_is_rejected(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            order = send(rig, OrderSide.BUY, 1000, "3.10", VERTICAL)
+            await rig.status(order, REJECTED)
+            assert "insufficient" in order.last_event.reason
+            await rig.agree(*SYMBOLS)
+
+    play(scenario())
+
+
+def test_single_contracts_open_and_close(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            await rig.status(send(rig, OrderSide.BUY, 3, "5.10", CALL), FILLED)
+            await rig.status(send(rig, OrderSide.SELL, 1, None, CALL), FILLED)
+            assert rig.position(LOW) == 2
+            await rig.agree(*SYMBOLS)
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("status", [500, 0])
+def test_a_spread_whose_reply_and_updates_were_lost_is_found_with_its_legs(
+    play: Any, running: Any, status: int
+) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            rule = {"method": "POST", "path": "/v2/orders", "count": 1, "status": status, "after": True}
+            rig.faults.arm({"next": [rule], "updates": {"drop": 20}})
+            order = send(rig, OrderSide.BUY, 2, "3.10", VERTICAL)
+            await rig.status(order, FILLED)
+            await rig.until(lambda: net(rig, CALL) == 2 and net(rig, CALL2) == -2, "the legs")
+            rig.faults.arm({"reset": True})
+            await rig.agree(*SYMBOLS)
+            assert rig.client.fills.inferred == 0
+            assert len(rig.node.kernel.cache.orders()) == 1
+
+    play(scenario())
+
+
+def test_updates_that_come_twice_and_out_of_order_change_nothing(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            rig.exchange.broker.desk.book._portions.rate = 0.8
+            rig.faults.arm({"events_first": True, "updates": {"duplicate": 20, "swap": 20}})
+            order = send(rig, OrderSide.BUY, 10, "3.10", VERTICAL)
+            for step in range(40):
+                if order.status == FILLED:
+                    break
+                quotes(rig, f"5.0{step % 2}")
+                await rig.until(lambda: rig.client.in_flight == 0)
+            rig.exchange.broker.desk.book._portions.rate = 0.0
+            quotes(rig, "4.90")
+            await rig.status(order, FILLED)
+            rig.faults.arm({"reset": True})
+            await rig.client.gaps.run()
+            await rig.agree(*SYMBOLS)
+            assert net(rig, CALL) == 10
+
+    play(scenario())
