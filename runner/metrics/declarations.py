@@ -191,6 +191,12 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "1 for the state that a scope is in, 0 for the others.",
         ("scope", "name", "state"),
     ),
+    Declaration(
+        "runner_limit_used_ratio",
+        "gauge",
+        "How much of a limit is used: 1 is all of it.",
+        ("limit", "scope", "name"),
+    ),
     # Money
     Declaration("runner_account_cash_usd", "gauge", "Cash.", _ACCOUNT, "USD"),
     Declaration("runner_account_equity_usd", "gauge", "Cash and the positions' market value.", _ACCOUNT, "USD"),

@@ -161,6 +161,9 @@ class Metrics:
         self._own["runner_gate_errors_total"].inc(max(total - self._gate_errors, 0))
         self._gate_errors = max(total, self._gate_errors)
 
+    def set_limit_used(self, limit: str, scope: str, name: str, fraction: Decimal) -> None:
+        self._own["runner_limit_used_ratio"].labels(limit, scope, name).set(float(fraction))
+
     def set_risk_state(self, scope: str, name: str, state: str) -> None:
         for each in RISK_STATES:
             self._own["runner_risk_state"].labels(scope, name, each).set(each == state)

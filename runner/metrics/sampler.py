@@ -124,6 +124,8 @@ class Sampler:
         self._metrics.gate_errors(self._gate.errors)
         for standing in self._gate.states.all():
             self._metrics.set_risk_state(standing.scope.kind, standing.scope.name, str(standing.state))
+        for limit, scope, fraction in self._gate.used():
+            self._metrics.set_limit_used(limit, scope.kind, scope.name, fraction)
 
 
 def _sum(money: Mapping[Any, Any] | None) -> Decimal:

@@ -21,6 +21,7 @@ from runner.node.orders import cancel_orders
 from runner.node.stages import Interrupted, StageTimeout, bounded
 from runner.node.tally import Tally
 from runner.node.winddown import WindDown
+from runner.risk.state import Scope
 
 log = logging.getLogger("runner.node")
 
@@ -271,6 +272,9 @@ class Node:
             fault.where,
             fault.trace,
         )
+        if self.gate is not None:
+            why = f"{fault.error} in {fault.where}"
+            self.gate.set_state("halted", scope=Scope("strategy", fault.strategy), why=why, by="fault")
         cancel_orders(self.parts, fault.strategy)
         for hook in self._hooks:
             hook.faulted(self, fault)

@@ -46,6 +46,7 @@ from runner.risk.reservations import Reservations
 from runner.risk.state import NODE, By, Scope, Standing, State, States
 from runner.risk.trading_day import TradingDay
 from runner.risk.universe import Legality
+from runner.risk.usage import Used, used
 from runner.risk.working import Working
 
 EXECUTE = "ExecEngine.execute"
@@ -183,7 +184,9 @@ class RiskGate:
             legality=legality,
             session=session,
         )
-        self._rates = {Code.MAX_CANCELS: Rates(), Code.MAX_FILLS: Rates()}
+        self.rates = {Code.MAX_CANCELS: Rates(), Code.MAX_FILLS: Rates()}
+        self.strategy_ids: dict[str, Any] = {}
+        """Of every strategy that has ever ordered anything, by the file's name for it."""
         self.denied: Counter[Code] = Counter()
         """Orders and modifications denied, by code."""
         self.passed = 0
@@ -272,6 +275,24 @@ class RiskGate:
     @property
     def limits(self) -> LimitsBook:
         return self.judge.limits
+
+    def account_ids(self) -> list[Any]:
+        return [account.id for account in self._cache.accounts()]
+
+    def account_name(self, account_id: Any) -> str:
+        """The file's name for an account."""
+        return self._account_name(account_id)
+
+    def used(self) -> list[Used]:
+        """How much of each limit is used. For a scrape or a status; never raises, and leaves out what it can't tell."""
+        found: list[Used] = []
+        try:
+            found.extend(used(self, self._now_ns()))
+        except LookupError:
+            pass  # a price is missing; what was told until then is right
+        except Exception as error:
+            self._failed("telling how much of the limits is used", error)
+        return found
 
     def set_limits(self, limits: LimitsBook) -> None:
         """Put other limits in force, for orders from now on; a file's state can only make a scope more severe."""
@@ -417,7 +438,7 @@ class RiskGate:
             return
         now_ns = self._now_ns()
         for each in rates:
-            exceeded = self._rates[code].exceeded((each,), more, now_ns)
+            exceeded = self.rates[code].exceeded((each,), more, now_ns)
             if exceeded is not None:
                 scope, rate, held = exceeded
                 why = (
@@ -425,7 +446,7 @@ class RiskGate:
                     f"more than the {rate.count} of {scope.section}.{code.lower()}"
                 )
                 self.states.set(State.REDUCING, scope=scope, why=why, by="breach", cause=str(code))
-        self._rates[code].count(rates, more, now_ns)
+        self.rates[code].count(rates, more, now_ns)
 
     def _expect(self, candidate: Candidate, subject: Subject) -> None:
         before = candidate.before
@@ -567,6 +588,7 @@ class RiskGate:
         account = "" if account_id is None else self._account_name(account_id)
         strategy = self._strategy_name(command.strategy_id)
         rules = self.limits.rules(account, strategy)
+        self.strategy_ids[strategy] = command.strategy_id
         return Subject(account_id, command.strategy_id, account, strategy, rules, command.params)
 
     def _find_account(self, command: Any) -> Any:

@@ -82,6 +82,11 @@ class GrossExposure:
             self._totals[key] += (part[0] if part[0] > part[1] else part[1]) - before
         return self._totals[key]
 
+    def largest(self, account_id: Any, strategy_id: Any = None) -> Decimal:
+        """The largest part of the total: one instrument's."""
+        self.total(account_id, strategy_id)
+        return max((max(part) for part in self._parts[account_id, strategy_id].values()), default=ZERO)
+
     def after(
         self, candidates: Iterable[Candidate], account_id: Any, strategy_id: Any, sums: Sums
     ) -> tuple[Decimal, Decimal]:

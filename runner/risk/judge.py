@@ -52,6 +52,8 @@ class Judge:
         self.limits = limits
         self.rates = Rates()
         self.duplicates = Duplicates()
+        self.largest: dict[str, Decimal] = {}
+        """By the place of a limit on one order in the file: the largest that it let through."""
         self._cache = cache
         self._prices = prices
         self._positions = positions
@@ -354,6 +356,8 @@ class Judge:
                 return None if reducing else _no_price(candidate, bound)
             if candidate.qty > bound.value:
                 return Denial(Code.MAX_ORDER_QTY, f"{candidate.words} is more than the {_named(bound)}")
+            if candidate.qty > self.largest.get(bound.where, ZERO):
+                self.largest[bound.where] = candidate.qty
         bound = rules.order_notional if notional else None
         if bound is not None:
             worth = self._times(candidate.notional, candidate.instrument_id)
@@ -365,6 +369,8 @@ class Judge:
                     f"{candidate.words} at {text(candidate.price or ZERO)} is {text(worth)}, "
                     f"more than the {_named(bound)}",
                 )
+            if worth > self.largest.get(bound.where, ZERO):
+                self.largest[bound.where] = worth
         return None
 
     def _position_limits(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:

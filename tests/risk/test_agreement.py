@@ -57,6 +57,9 @@ class Snapshot:
 
     mark = middle
 
+    def contract(self, symbol: str) -> None:
+        """No options here: their own tables are in test_margin_options.py."""
+
     def asset(self, symbol: str) -> Asset:
         return make_asset(symbol)
 
