@@ -6,6 +6,7 @@ nano-shares; here they are USD and base units.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -50,10 +51,11 @@ class Collateral:
             dirty.add(instrument_id)
 
     def mark(self) -> None:
-        """Prices have moved."""
+        """Prices have moved. What has no price now is told of when it is asked for."""
         for account_id, dirty in self._dirty.items():
             dirty.update(self._positions.instruments(account_id))
-            self.account(account_id)
+            with contextlib.suppress(LookupError):
+                self.account(account_id)
 
     def known(self) -> list[Any]:
         return list(self._accounts)

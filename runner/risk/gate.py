@@ -255,20 +255,24 @@ class RiskGate:
         if not self._begun:
             return
         try:
-            self._marked_ns = self._now_ns()
+            now_ns = self._now_ns()
             self.ledger.mark()
             self.losses.check()
             self.gross.mark()
             self.collateral.mark()
+            self._marked_ns = now_ns
         except Exception as error:
+            self._marked_ns = None
             self._failed("valuing positions", error)
 
     def _fresh(self) -> None:
-        """No decision rests on values that are older than a second."""
+        """No decision rests on values that are older than a second. Raises RuntimeError where there are none."""
         if not self._begun:
             self.begin()
         elif self._marked_ns is None or self._now_ns() - self._marked_ns >= _FRESH_NS:
             self.tick()
+        if self._marked_ns is None:
+            raise RuntimeError("positions could not be valued")
 
     # -- states and the second lock --------------------------------------------------------------------------------
 
@@ -355,8 +359,8 @@ class RiskGate:
             if failure is not None:
                 raise failure
             subject = self._subject(command)
-            self._fresh()
             candidates = [self.judge.candidate(order) for order in orders]
+            self._fresh()
             denied = self.judge.submit(candidates, subject)
         except Exception as error:
             if failure is None:

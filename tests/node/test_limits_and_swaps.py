@@ -16,6 +16,9 @@ LIMITS = {
     "max_order_notional: 100": "MAX_ORDER_NOTIONAL",
     "max_position_notional: 100": "MAX_POSITION_NOTIONAL",
     "max_orders: {count: 1, per: 6h}": "MAX_ORDERS",
+    "max_gross_exposure: 100": "MAX_GROSS_EXPOSURE",
+    "margin: {headroom: 99.999%}": "MARGIN_INSUFFICIENT",
+    "universe: {deny: ['*']}": "SYMBOL_DENIED",
     "state: reducing": "STATE_REDUCING",
     "state: halted": "STATE_HALTED",
 }
@@ -70,7 +73,7 @@ SECOND = """\
 
 
 def test_an_order_over_each_limit_is_denied_with_its_code_and_counted(tmp_path: Path) -> None:
-    symbols = ("IBM", "BAC", "AAPL", "MSFT", "KO", "GE")
+    symbols = ("IBM", "BAC", "AAPL", "MSFT", "KO", "GE", "F", "T", "JPM")
     names = [f"s{n}" for n in range(len(LIMITS))]
     path = config(tmp_path, dict.fromkeys(names, "Trader"), symbols=symbols, text="metrics: {listen: '127.0.0.1:0'}")
     text = path.read_text()
