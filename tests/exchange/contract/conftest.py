@@ -27,6 +27,18 @@ MARKET = {"symbol": "IBM", "side": "buy", "type": "market", "time_in_force": "da
 LIMIT = {**MARKET, "type": "limit", "limit_price": "90"}
 
 
+KEPT, CALL, HIGHER = "IBM260116C00085000", "IBM260116C00090000", "IBM260116C00095000"
+SPREAD = {
+    "order_class": "mleg",
+    "qty": "1",
+    "time_in_force": "day",
+    "legs": [
+        {"symbol": CALL, "ratio_qty": "1", "side": "buy", "position_intent": "buy_to_open"},
+        {"symbol": HIGHER, "ratio_qty": "1", "side": "sell", "position_intent": "sell_to_open"},
+    ],
+}
+
+
 class Visitor:
     """A client of the exchange, and what it set up: ids that paths need."""
 
@@ -49,6 +61,10 @@ class Visitor:
             "to_cancel": {**LIMIT, "time_in_force": "gtc"},
             "coins": {**MARKET, "symbol": "BTC/USD", "time_in_force": "gtc", "qty": "0.5"},
             "at_the_close": {**MARKET, "time_in_force": "cls", "qty": "1"},
+            "option": {**MARKET, "symbol": KEPT, "qty": "3"},
+            "spread": {**SPREAD, "type": "market"},
+            "spread_resting": {**SPREAD, "type": "limit", "limit_price": "-9"},
+            "spread_to_replace": {**SPREAD, "type": "limit", "limit_price": "-9", "qty": "2"},
             "trailing": {**MARKET, "type": "trailing_stop", "trail_percent": "5"},
             "bracket": {
                 **LIMIT,
@@ -73,10 +89,18 @@ async def visitor() -> AsyncIterator[Visitor]:
         httpx.AsyncClient(base_url=exchange.url, headers=headers, verify=False) as client,
     ):
         now_ns = exchange.market.now_ns
-        exchange.market.add_symbols(["BTC/USD"])
-        for symbol, price in (("IBM", Decimal(100)), ("BAC", Decimal(14)), ("BTC/USD", Decimal(50_000))):
+        exchange.market.add_symbols(["BTC/USD", KEPT, CALL, HIGHER])
+        prices = {"IBM": "100", "BAC": "14", "BTC/USD": "50000", KEPT: "15", CALL: "10.50", HIGHER: "6"}
+        for symbol, price in ((symbol, Decimal(text)) for symbol, text in prices.items()):
             exchange.market.set_trade(Trade(symbol, price, Decimal(100), now_ns, {"c": ["@"]}))
             exchange.market.set_quote(Quote(symbol, price, 1, price + Decimal("0.01"), 1, now_ns))
         made = Visitor(client)
         await made.prepare()
+        for order in (
+            {"assign": {"symbol": HIGHER, "qty": 1}},
+            {"dividend": {"symbol": "IBM", "rate": "0.5"}},
+            {"split": {"symbol": "BAC", "new_rate": 2, "old_rate": 1}},
+        ):
+            assert (await made.ask("POST", "/control/broker", json=order)).json() == {"accounts": 1}
+        assert (await made.ask("POST", f"/v2/positions/{CALL}/exercise")).status_code == 200
         yield made
