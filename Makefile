@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 ENGINE_SOURCES := Cargo.toml Cargo.lock $(shell find engine_rs -type f \( -name '*.rs' -o -name Cargo.toml \) -not -path '*/fuzz/*')
 
 SCHEDULES ?= 1000
+KILLS ?= 100
 SECONDS ?= 60
 
 .PHONY: help setup run test test-fast chaos fuzz check fmt bench lock clean
@@ -37,8 +38,9 @@ test: setup ## every test, Python and Rust
 test-fast: setup ## the Python tests that take no servers
 	$(BIN)/python -m pytest -x -q -m 'not slow'
 
-chaos: setup ## a thousand seeded schedules of faults: no order lost, none sent twice (SCHEDULES=n for another number)
+chaos: setup ## a thousand seeded schedules of faults and a hundred kills: no order lost, none sent twice (SCHEDULES=n, KILLS=n)
 	RUNNER_CHAOS_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q --timeout 3600 tests/alpaca/test_chaos.py
+	RUNNER_CHAOS_KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/journal/test_kill.py
 
 fuzz: ## fuzz the parsers, a minute each (SECONDS=n for longer); needs cargo-fuzz and a nightly compiler
 	tools/fuzz $(SECONDS)

@@ -12,7 +12,7 @@ from nautilus_trader.model.objects import AccountBalance, MarginBalance, Money
 
 from runner._engine import EngineError
 from runner.alpaca.constants import NANOS, USD
-from runner.alpaca.models import Account, Position, WireError
+from runner.alpaca.models import Account, Order, Position, WireError
 
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
@@ -72,15 +72,26 @@ class AccountBook:
             orders = [*await rest.orders("open"), *await rest.orders("closed", after_ns=after_ns)]
             recent = {row.id for row in await rest.fills(after_ns=after_ns)}
             if before == await rest.last_fill_id():
+                behind = [order for order in orders if self._is_behind(order)]
+                for order in behind:
+                    await self._client.gaps.apply(order)  # Of before a restart, and it filled just now.
+                if behind:
+                    continue
                 self._client.gaps.before, self._client.gaps.newest = recent, before
+                self._client.fills.begin()
                 for order in orders:
-                    self._client.fills.seed(order.id, order.filled_qty, order.filled_avg_price)
+                    if self._client.find(order) is None:
+                        self._client.fills.seed(order.id, order.filled_qty, order.filled_avg_price)
                 self.tell(account, body)
                 return self._made(account, positions, before)
         raise RuntimeError(
             f"the account kept trading while its opening balance was read ({OPENING_TRIES} tries); "
             "stop what else trades it"
         )
+
+    def _is_behind(self, order: Order) -> bool:
+        found = self._client.find(order)
+        return found is not None and not self._client.fills.is_complete(order.id, order.filled_qty)
 
     def _made(self, account: Account, positions: list[Position], last: str | None) -> BrokerSnapshot:
         return BrokerSnapshot(

@@ -67,11 +67,35 @@ class Commands:
             if tracked.closed or part.done:
                 return
             body = self._body(tracked, part)
+            if not await self._recorded(tracked, part):
+                return
             part.sent = True
             part.heard_at = asyncio.get_running_loop().time()
             outcome = await self._client.http.post("/v2/orders", body)
             self._on_submitted(tracked, part, outcome)
         self._client.touched(account=False)
+
+    async def _recorded(self, tracked: Tracked, part: Part) -> bool:
+        """Whether the order may leave: it is in the journal now, and was not canceled meanwhile."""
+        journal, group = self._client.journal, tracked.group
+        if journal is None:
+            return True
+        orders = group.orders if group is not None else [tracked]
+        real = [one for one in orders if not one.is_silent]
+        try:
+            await journal.before_submit(
+                [one.order for one in real],
+                order_id=real[0].id,
+                client_order_id=part.client_order_id,
+                qty=part.qty,
+                params=tracked.params,
+                family=group.to_dict() if group is not None else None,
+                silent=[one.id for one in orders if one.is_silent],
+            )
+        except OSError as error:
+            self._client.updates.refused(tracked, part, f"JOURNAL: never sent, as it can't be kept: {error}")
+            return False
+        return not (tracked.closed or part.done)
 
     def _body(self, tracked: Tracked, part: Part) -> bytes:
         group = tracked.group
@@ -242,6 +266,14 @@ class Commands:
             trail=trail,
         )
         async with self.lanes.lane(tracked.symbol):
+            if self._client.journal is not None:
+                try:
+                    await self._client.journal.before_replace(
+                        order_id=tracked.id, client_order_id=wanted.client_order_id, qty=wanted.qty
+                    )
+                except OSError as error:
+                    self._emit.modify_rejected(tracked, f"JOURNAL: never sent, as it can't be kept: {error}")
+                    return
             if tracked.closed or part.done or part.replacement is not None:
                 self._emit.modify_rejected(tracked, "it ended, or was modified, before this left")
                 return

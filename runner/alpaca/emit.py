@@ -152,6 +152,7 @@ class Emitter:
         instrument = self._client.instrument(tracked.instrument_id)
         late = tracked.closed
         tracked.filled += fill.qty
+        self._client.note_booked(tracked, fill, trade_id)
         if tracked.is_silent and tracked.is_head:
             return  # It stands for several orders of Nautilus's, each of which has its fills.
         if instrument is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.common.enums import LogColor
@@ -23,7 +24,8 @@ from runner.alpaca.execution_commands import CommandsMixin
 from runner.alpaca.execution_reports import ReportsMixin
 from runner.alpaca.external import External
 from runner.alpaca.fees import Fees
-from runner.alpaca.fills import FillLedger
+from runner.alpaca.fills import Fill, FillLedger
+from runner.alpaca.journal import OrderJournal
 from runner.alpaca.models import Activity, Order, WireError, decode_update
 from runner.alpaca.patrol import Patrol
 from runner.alpaca.preparing import Preparing
@@ -31,6 +33,7 @@ from runner.alpaca.providers import AlpacaInstrumentProvider
 from runner.alpaca.reconcile import GapFill
 from runner.alpaca.reports import Reports
 from runner.alpaca.rest import TradingRest
+from runner.alpaca.resume import Resume
 from runner.alpaca.settle import Settler
 from runner.alpaca.shared import SharedHttp
 from runner.alpaca.stream import LoopStream
@@ -91,6 +94,8 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.preparing = Preparing(self)
         self.commands = Commands(self, serial=config.serial)
         self.book = AccountBook(self)
+        self.journal: OrderJournal | None = None
+        self.resume = Resume(self)
         self._shared = shared
         self._opened = False
         self._stream: LoopStream | None = None
@@ -175,6 +180,20 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         """From now on a submit or modify that `check` does not approve is denied: the lock behind the risk gate."""
         self._gate_check = check
 
+    def set_journal(self, journal: OrderJournal) -> None:
+        """From now on each order is in the journal before it leaves, and those of earlier lives are taken up."""
+        self.journal = journal
+
+    def note_booked(self, tracked: Tracked, fill: Fill, trade_id: str) -> None:
+        """A fill is about to be told to Nautilus as `trade_id`."""
+        if self.journal is None:
+            return
+        found = self.find_id(fill.order_id)
+        spans, notional = self.fills.spans(fill.order_id)
+        carried = found[1].carried if found else Decimal(0)
+        told = None if tracked.is_silent and tracked.is_head else trade_id
+        self.journal.booked(tracked.id, fill.order_id, spans, notional, carried, trade_id=told)
+
     async def broker_snapshot(self) -> BrokerSnapshot:
         """Account and positions as the broker has them now. Raises HttpError, Unavailable or WireError."""
         return await self.book.snapshot()
@@ -218,9 +237,12 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         An order that is older than this connection and bears a client order id of ours is of an earlier life.
         """
         found = self.find_id(order.id) or (self.find_id(order.replaces) if order.replaces is not None else None)
-        # The venue's hosts need not agree to the second; our ids are not used twice within a few.
-        if found is None and order.submitted_ns >= self.opened_ns - int(self.config.overlap_s * NANOS):
-            found = self.tracker.find(order.client_order_id, "")
+        if found is None:
+            named = self.tracker.find(order.client_order_id, "")
+            # The venue's hosts need not agree to the second; our ids are not used twice within a few.
+            since_ns = self.opened_ns - int(self.config.overlap_s * NANOS)
+            if named is not None and (order.submitted_ns >= since_ns or named[0].is_past):
+                return named
         return found
 
     def cached_id(self, order_id: str) -> Any:
@@ -269,6 +291,8 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.venue_clock.set_from_clock(self.opened_ns)
         await self.provider.initialize()
         await self._start_stream()
+        await self.resume.begin()
+        await self.resume.catch_up()
         self.gaps.synced_ns = self.opened_ns
         self.opening = await self.book.opening()
         self.crossings.positions = dict(self.opening.positions)
@@ -279,6 +303,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         if self.updates_seen:
             # What came before the opening balance was known can't be told from what that includes: ask.
             await self.gaps.run()
+        self.resume.watch()
         self.patrol.start()
         if self._stream is not None and self._stream.ws.state == "ready":
             self._ready.set()  # Else it dropped meanwhile, and its next `ready` brings the gap fill.

@@ -11,6 +11,7 @@ from nautilus_trader.common.enums import LogColor
 from nautilus_trader.live.execution_client import LiveExecutionClient
 
 from runner.alpaca.account import AccountBook
+from runner.alpaca.journal import OrderJournal
 from runner.alpaca.tracking import Part, Tracked, Tracker
 
 
@@ -26,6 +27,7 @@ class CommandsMixin:
     book: AccountBook
     rest: Any
     gaps: Any
+    journal: OrderJournal | None
     _log: Any
     _loop: asyncio.AbstractEventLoop
     _tasks: Any
@@ -60,6 +62,9 @@ class CommandsMixin:
         if not self._approved(command):
             self.emitter.denied(order, "GATE_BYPASSED: this order did not pass the risk gate")
             return
+        if self.journal is not None and (problem := self.journal.problem) is not None:
+            self.emitter.denied(order, f"JOURNAL: {problem}")
+            return
         prepared = self.preparing.one(order, command.params)
         self._arrived(order)
         if isinstance(prepared, str):
@@ -70,7 +75,10 @@ class CommandsMixin:
     async def _submit_order_list(self, command: Any) -> None:
         orders = command.order_list.orders
         prepared: list[Tracked] | str = "GATE_BYPASSED: this list did not pass the risk gate"
-        if self._approved(command):
+        approved = self._approved(command)
+        if approved and self.journal is not None and (problem := self.journal.problem) is not None:
+            prepared = f"JOURNAL: {problem}"
+        elif approved:
             prepared = self.preparing.several(orders, command.params)
         for order in orders:
             self._arrived(order)

@@ -18,6 +18,7 @@ class ReportsMixin:
     config: Any
     rest: Any
     reports: Any
+    resume: Any
     provider: Any
     _log: Any
     _cache: Any
@@ -81,7 +82,8 @@ class ReportsMixin:
         """All of the above; None (reconciliation failed) where they fail or take longer than `report_timeout_s`."""
         try:
             async with asyncio.timeout(self.config.report_timeout_s):
-                return await super().generate_mass_status(lookback_mins)  # type: ignore[misc]
+                mass_status = await super().generate_mass_status(lookback_mins)  # type: ignore[misc]
+                return self.resume.only_others(mass_status)
         except TimeoutError:
             self._log.error(f"The venue did not give its reports within {self.config.report_timeout_s:g} s")
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -116,6 +116,19 @@ class FillLedger:
     def knows(self, order_id: str) -> bool:
         """Whether anything was ever booked or seeded for this order, nothing filled included."""
         return order_id in self._orders
+
+    def restore(self, order_id: str, spans: Iterable[tuple[Decimal, Decimal]], notional: Decimal) -> None:
+        """What was booked of an order before a restart."""
+        self._orders[order_id] = _Covered(list(spans), notional)
+
+    def spans(self, order_id: str) -> tuple[list[tuple[Decimal, Decimal]], Decimal]:
+        """Which parts of an order's cumulative quantity are booked, and for how many dollars."""
+        covered = self._orders.get(order_id, _Covered([]))
+        return list(covered.spans), covered.notional
+
+    def begin(self) -> None:
+        """The opening balance includes all fills so far: they stay known, and are no fills since connect."""
+        self._fills.clear()
 
     def booked_qty(self, order_id: str) -> Decimal:
         """Shares of this order that are booked, seeded ones included."""

@@ -90,6 +90,28 @@ class Group:
         """What its legs trade."""
         return {tracked.symbol for tracked in self.members}
 
+    def to_dict(self) -> dict[str, Any]:
+        """What a journal keeps of it: the head first, then its members."""
+        return {
+            "kind": self.kind,
+            "sign": self.sign,
+            "limit_price": None if self.limit_price is None else str(self.limit_price),
+            "ratios": self.ratios,
+            "intents": self.intents,
+            "members": [
+                {
+                    "id": tracked.id,
+                    "role": tracked.role,
+                    "silent": tracked.is_silent,
+                    "instrument_id": tracked.instrument_id.value,
+                    "symbol": tracked.symbol,
+                    "side": tracked.side,
+                    "qty": str(tracked.qty),
+                }
+                for tracked in self.orders
+            ],
+        }
+
     def has_unmapped(self) -> bool:
         """Whether an order at the venue may be a leg of it that is not known yet."""
         return not self.head.closed and any(

@@ -94,6 +94,8 @@ class Tracked:
         self.role = ""
         #: Nautilus has no such order: nothing but fills is told of it.
         self.is_silent = is_silent
+        #: Of before a restart: its ids are older than the connection.
+        self.is_past = False
         self.parts: list[Part] = []
         #: Shares that wait for the position to be closed.
         self.held: Decimal = ZERO

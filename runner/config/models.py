@@ -170,6 +170,16 @@ class LogConfig(Section):
     format: Literal["text", "json"] = Field("text", description="Of the log files.")
 
 
+class StateConfig(Section):
+    """What outlives the process. Simulated runs (`--sim`) keep nothing."""
+
+    dir: Path | None = Field(
+        None,
+        description="A folder for the journal of orders, NAME/ENVIRONMENT.sqlite in it; by default `runner` in the "
+        "user's state folder ($XDG_STATE_HOME or ~/.local/state). On a local disk, never on a network share.",
+    )
+
+
 class NodeConfig(Section):
     """Deadlines of the node's own life."""
 
@@ -216,6 +226,7 @@ class RunnerConfig(Section):
     risk: RiskLimits = Field(default_factory=RiskLimits, description="Limits over all accounts.")
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
+    state: StateConfig = Field(default_factory=StateConfig)
     node: NodeConfig = Field(default_factory=NodeConfig)
     paths: list[str] = Field(
         default_factory=list,
@@ -224,11 +235,6 @@ class RunnerConfig(Section):
     tests: list[Trial] = Field(
         default_factory=list, description="Orders that the limits allow or deny; `runner test FILE` judges them."
     )
-
-    @property
-    def trader_id(self) -> str:
-        """A text that Nautilus's `TraderId` takes: one without a hyphen would abort the process."""
-        return f"{self.name}-001"
 
     def feed_credentials(self, feed: str) -> tuple[SecretRef, SecretRef]:
         """Key and secret of a feed: its own, or those of the first account."""
@@ -260,5 +266,6 @@ __all__ = [
     "RunnerConfig",
     "SecretRef",
     "State",
+    "StateConfig",
     "StrategyConfig",
 ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from runner.config.models import RunnerConfig
+from runner.journal import Journal
 from runner.node.adapter import AlpacaAdapter, trading_url
 from runner.node.build import Endpoint, NodePlan, StrategyPlan
 from runner.node.endpoints import real, simulated
 from runner.node.gate import GateHook, install_gate
+from runner.node.journal import JournalHook, lock_account, open_journal
 from runner.node.lock import AccountLock
 from runner.node.node import Hook, Node
 from runner.node.progress import ReplayBar
@@ -32,10 +35,13 @@ class Assembled:
     telemetry: TelemetryHook
     result: SummaryHook
     locks: list[AccountLock] = field(default_factory=list)
+    journal: Journal | None = None
 
     def close(self) -> None:
         self.watchdog.stop()
         self.telemetry.close()
+        if self.journal is not None:
+            self.journal.close()
         for lock in self.locks:
             lock.release()
 
@@ -56,6 +62,7 @@ def assemble(
     result = SummaryHook()
     hooks: list[Hook] = [GateHook(), watchdog, telemetry, result]
     locks: list[AccountLock] = []
+    journal: Journal | None = None
     if exchange is not None and ready is not None and sim is not None:
         accounts, feeds = simulated(config, ready)
         adapter = AlpacaAdapter(quota_per_min=simulated_quota(sim.speed), simulated=True)
@@ -64,6 +71,9 @@ def assemble(
         accounts, feeds = real(config, live=live)
         adapter = AlpacaAdapter()
         locks = lock_accounts(accounts)
+        # A simulated venue ends with the node, so that nothing of it is there to be found again.
+        journal = open_journal(config, lock_account(locks))
+        hooks.insert(0, JournalHook(journal))
     plan = NodePlan(
         config,
         plans,
@@ -71,9 +81,10 @@ def assemble(
         feeds,
         serial=sim is not None and sim.lockstep,
         real_time=sim is None or sim.speed == "1",
+        journal=journal,
     )
-    node = Node(plan, adapter, hooks=tuple(hooks), install_gate=install_gate)
-    return Assembled(node, watchdog, telemetry, result, locks)
+    node = Node(plan, adapter, hooks=tuple(hooks), install_gate=partial(install_gate, latches=journal))
+    return Assembled(node, watchdog, telemetry, result, locks, journal)
 
 
 def simulated_quota(speed: str) -> int:

@@ -76,6 +76,13 @@ class NodePlan:
     feeds: Mapping[str, Endpoint]
     serial: bool = False
     real_time: bool = True
+    journal: Any = None
+    """A `runner.journal.Journal`, open and not started; None where nothing outlives the process."""
+
+    @property
+    def trader_id(self) -> str:
+        """With the number of this life, which is in every client order id: they are unique over restarts."""
+        return f"{self.config.name}-{self.journal.run if self.journal is not None else 1:03d}"
 
     def instruments(self) -> tuple[str, ...]:
         """All instruments that any strategy names, each once."""
@@ -119,7 +126,7 @@ def kernel_config(plan: NodePlan) -> TradingNodeConfig:
     # Nautilus counts by the node's clock. In a faster replay that would deny by chance; the gate counts in venue time.
     rate = "100/00:00:01" if plan.real_time else "1000000/00:00:01"
     return TradingNodeConfig(
-        trader_id=config.trader_id,
+        trader_id=plan.trader_id,
         logging=LoggingConfig(
             log_level=nautilus_level(config.log.level), log_colors=False, print_config=False, use_pyo3=False
         ),
@@ -160,6 +167,8 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
             kernel.exec_engine.register_client(client)
         else:
             kernel.exec_engine.register_venue_routing(client, Venue(client_name))
+        if plan.journal is not None:
+            client.set_journal(plan.journal.account(name))
         exec_clients[name] = client
     executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="strategy")
     strategies, guards, names, accounts = {}, {}, {}, {}

@@ -32,6 +32,9 @@ class Hook(Protocol):
     def built(self, node: Node) -> None:
         """The parts exist, nothing is connected."""
 
+    async def reconciling(self, node: Node) -> None:
+        """Clients are connected; what is still to be settled before reconciliation. Bounded by its deadline."""
+
     async def connected(self, node: Node) -> None:
         """Accounts are known and reconciled, strategies don't run yet."""
 
@@ -52,6 +55,7 @@ class BaseHook:
     """A hook that does nothing."""
 
     def built(self, node: Node) -> None: ...
+    async def reconciling(self, node: Node) -> None: ...
     async def connected(self, node: Node) -> None: ...
     async def started(self, node: Node) -> None: ...
     def faulted(self, node: Node, fault: Fault) -> None: ...
@@ -193,6 +197,13 @@ class Node:
     async def _reconcile(self, timeout_s: float) -> None:
         assert self.parts is not None
         engine = self.parts.kernel.exec_engine
+        problem = "orders of before the restart could not be settled: the venue does not say whether it has them"
+        wait_s = timeout_s + self.plan.config.node.unknown_order_timeout.total_seconds()
+        try:
+            for hook in self._hooks:
+                await bounded(hook.reconciling(self), wait_s, stop=self._stop)
+        except StageTimeout:
+            raise NodeError(ExitCode.RECONCILE, problem, "see the log above, and the account's orders") from None
         problem = f"orders and positions could not be reconciled within {timeout_s:g} s"
         try:
             if await bounded(engine.reconcile_execution_state(timeout_secs=timeout_s), timeout_s, stop=self._stop):

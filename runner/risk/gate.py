@@ -218,7 +218,7 @@ class RiskGate:
         self._bus.subscribe("events.account.*", self._on_account, priority=PRIORITY)
         self._inner = execute or inner
         self._displaced = inner
-        self._take_up()
+        self.take_up()
 
     def uninstall(self) -> None:
         """Give the seat back. Does nothing where it was never taken."""
@@ -541,7 +541,7 @@ class RiskGate:
         except Exception as error:
             self._failed("following an order's event", error)
 
-    def _take_up(self) -> None:
+    def take_up(self) -> None:
         """Take up the orders that the cache holds already."""
         for order in (*self._cache.orders_open(), *self._cache.orders_inflight()):
             self._noted(order.client_order_id)
@@ -618,7 +618,7 @@ class RiskGate:
         margin = any(each.headroom is not None for _, each in limits.scopes())
         if margin and not self.margin.enabled:
             self.margin.enabled = True
-            self._take_up()
+            self.take_up()
         for scope, each in limits.scopes():
             self.states.set(State(each.state), scope=scope, why=f"{scope.section}.state", by="file")
 

@@ -155,6 +155,8 @@ class Running:
 def running(*words: str | Path, **environment: str) -> Iterator[Running]:
     """Start `runner run` with these words; killed when the block is left."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ALPACA_", "RUNNER__"))}
+    if "XDG_RUNTIME_DIR" in environment:
+        environment.setdefault("XDG_STATE_HOME", environment["XDG_RUNTIME_DIR"])
     command = [sys.executable, "-m", "runner.cli", "run", *map(str, words)]
     with subprocess.Popen(
         command,

@@ -1,0 +1,243 @@
+"""The journal of a node: orders before they leave, their events, the gate's records, strategies' saved state."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nautilus_trader.model.events import OrderFilled
+
+from runner.journal.records import encode
+from runner.journal.restore import PastOrder, Rows, instruments_of, restore
+from runner.journal.store import JournalError, Statement, Store
+
+log = logging.getLogger("runner.journal")
+#: Closed orders that no open position needs are kept so long, for whoever wants to look.
+KEEP_NS = 30 * 86_400 * 1_000_000_000
+
+_ORDER = "INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, ?, NULL)"
+_SEND = "INSERT OR REPLACE INTO sends VALUES (?, ?, ?, ?, ?, ?)"
+_EVENT = "INSERT INTO events (account, client_order_id, kind, body) VALUES (?, ?, ?, ?)"
+_CLOSED = "UPDATE orders SET closed_ns = ? WHERE client_order_id = ?"
+_BOOKED = "INSERT OR REPLACE INTO booked VALUES (?, ?, ?, ?, ?)"
+_RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?)"
+_STATE = "INSERT OR REPLACE INTO strategies VALUES (?, ?, ?)"
+
+
+class Journal:
+    """Opened once for the life of a node; `run` counts the lives of this journal, from 1.
+
+    Parameters
+    ----------
+    path : Path
+        The SQLite file; its folder is made.
+    claim : callable, optional
+        Called with an account's name and the broker's id of it, as soon as that is known; may refuse by raising.
+    """
+
+    def __init__(self, path: Path, *, claim: Callable[[str, str], None] | None = None) -> None:
+        self.claim = claim
+        self.store = Store(path).open()
+        try:
+            self._prune()
+            rows = self.store.read("SELECT value FROM meta WHERE key = 'run'")
+            self.run = int(rows[0][0]) + 1 if rows else 1
+            self.store.write_now([("INSERT OR REPLACE INTO meta VALUES ('run', ?)", (str(self.run),))])
+            self._records = dict(self.store.read("SELECT key, value FROM records"))
+            self._states = dict(self.store.read("SELECT name, state FROM strategies"))
+            self._accounts = {name: AccountJournal(self, name) for (name,) in self.store.read(_NAMES)}
+            for account in self._accounts.values():
+                account.read()
+        except (JournalError, ValueError) as error:
+            self.store.close()
+            raise JournalError(str(error)) from error
+        self._cache: Any = None
+        self._by_id: dict[str, str] = {}
+        self._held: dict[str, Statement] = {}
+
+    def account(self, name: str) -> AccountJournal:
+        """The journal of one account of the file."""
+        return self._accounts.setdefault(name, AccountJournal(self, name))
+
+    def start(self, cache: Any) -> None:
+        """From now on write on a thread. `cache` is Nautilus's."""
+        self._cache = cache
+        self.store.start()
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        self.store.close()
+
+    # -- orders ---------------------------------------------------------------------------------------
+
+    def follow(self, client_order_id: str, account: str) -> None:
+        """Keep the events of this order from now on."""
+        self._by_id[client_order_id] = account
+
+    def hold(self, trade_id: str, statement: Statement) -> None:
+        """Write this with the event of that fill."""
+        self._held[trade_id] = statement
+
+    def on_order_event(self, event: Any) -> None:
+        """Of the message bus, after Nautilus has applied it."""
+        name = event.client_order_id.value
+        account = self._by_id.get(name)
+        if account is None:
+            return
+        statements: list[Statement] = [(_EVENT, (account, name, type(event).__name__, encode(event)))]
+        if isinstance(event, OrderFilled) and (booked := self._held.pop(event.trade_id.value, None)) is not None:
+            statements.append(booked)
+        order = self._cache.order(event.client_order_id)
+        if order is not None and order.is_closed:
+            statements.append((_CLOSED, (time.time_ns(), name)))
+        self.store.write(statements)
+
+    # -- the gate's records: see LatchStore -------------------------------------------------------------
+
+    def load(self) -> Mapping[str, str]:
+        """All records of the gate."""
+        return dict(self._records)
+
+    def save(self, key: str, value: str) -> None:
+        """Keep a record, on the disk when this returns. Raises JournalError."""
+        self._records[key] = value
+        self.store.write_now([(_RECORD, (key, value))])
+
+    # -- strategies -------------------------------------------------------------------------------------
+
+    def save_state(self, strategy: str, state: Mapping[str, bytes]) -> None:
+        """What a strategy's `on_save` gave. Raises JournalError."""
+        packed = msgspec.msgpack.encode(dict(state))
+        self._states[strategy] = packed
+        self.store.write_now([(_STATE, (strategy, packed, time.time_ns()))])
+
+    def load_state(self, strategy: str) -> dict[str, bytes] | None:
+        """What was saved last; None where nothing ever was. Raises msgspec.DecodeError."""
+        packed = self._states.get(strategy)
+        return None if packed is None else msgspec.msgpack.decode(packed, type=dict[str, bytes])
+
+    def _prune(self) -> None:
+        """Forget orders that ended long ago, save those whose fills a position is made of."""
+        before = time.time_ns() - KEEP_NS
+        old = "SELECT client_order_id FROM orders WHERE closed_ns < ?"
+        for name, table in (("order_id", "sends"), ("order_id", "booked")):
+            self.store.write_now([(f"DELETE FROM {table} WHERE {name} IN ({old})", (before,))])  # noqa: S608
+        # A fill stays: positions are added up from them (`restore`), and a row is small.
+        self.store.write_now(
+            [
+                (f"DELETE FROM events WHERE kind != 'OrderFilled' AND client_order_id IN ({old})", (before,)),  # noqa: S608
+                ("DELETE FROM orders WHERE closed_ns < ?", (before,)),
+            ]
+        )
+
+
+_NAMES = "SELECT name FROM accounts"
+
+
+class AccountJournal:
+    """What the adapter is given: see `runner.alpaca.journal.OrderJournal`."""
+
+    def __init__(self, journal: Journal, name: str) -> None:
+        self._journal = journal
+        self._name = name
+        self._rows: Rows | None = None
+        self.broker_id: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why no order can be kept at the moment."""
+        return self._journal.store.problem
+
+    def read(self) -> None:
+        """Take the account's past off the file, before the thread starts."""
+        self._rows = Rows.of(self._journal.store, self._name)
+        self.broker_id = self._rows.broker_id
+
+    def open_account(self, broker_id: str) -> bool:
+        """Whether this account was traded before. Raises JournalError where the key opens another one than then."""
+        if self._journal.claim is not None:
+            self._journal.claim(self._name, broker_id)
+        if self.broker_id is None:
+            self.broker_id = broker_id
+            row = (self._name, broker_id, time.time_ns())
+            self._journal.store.write_now([("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", row)])
+            return False
+        if self.broker_id != broker_id:
+            raise JournalError(
+                f"account {self._name}: its key opens another account than the one in {self._journal.store.path}; "
+                "use that account's key, or give this account or the node another name"
+            )
+        return True
+
+    def instruments(self) -> set[str]:
+        """Instrument ids of what `restore` needs."""
+        return instruments_of(self._rows) if self._rows is not None else set()
+
+    def restore(self) -> list[PastOrder]:
+        """Put orders and positions into Nautilus's cache; the orders that had not ended, heads before their legs."""
+        rows, self._rows = self._rows, None
+        past = restore(rows, self._journal._cache) if rows is not None else []
+        for order in past:
+            for name in order.names:
+                self._journal.follow(name, self._name)
+        return past
+
+    async def before_submit(
+        self,
+        orders: Sequence[Any],
+        *,
+        order_id: str,
+        client_order_id: str,
+        qty: Decimal,
+        params: Mapping[str, Any],
+        family: Mapping[str, Any] | None = None,
+        silent: Sequence[str] = (),
+    ) -> None:
+        """An order, with those that go with it, is about to leave. On the disk when it returns; raises JournalError."""
+        statements: list[Statement] = []
+        encoded = msgspec.json.encode(dict(params)).decode()
+        for order in orders:
+            name = order.client_order_id.value
+            if name in self._journal._by_id:
+                continue
+            self._journal.follow(name, self._name)
+            first, *later = order.events
+            instrument_id = order.instrument_id.value
+            statements.append((_ORDER, (name, self._name, instrument_id, encode(first), encoded)))
+            statements += [(_EVENT, (self._name, name, type(event).__name__, encode(event))) for event in later]
+        for name in silent:
+            self._journal.follow(name, self._name)
+        group = None if family is None else msgspec.json.encode(dict(family)).decode()
+        statements.append((_SEND, (client_order_id, order_id, "submit", str(qty), group, time.time_ns())))
+        await self._journal.store.write_through(statements)
+
+    async def before_replace(self, *, order_id: str, client_order_id: str, qty: Decimal) -> None:
+        """A replacement is about to leave. On the disk when it returns; raises JournalError."""
+        row = (client_order_id, order_id, "replace", str(qty), None, time.time_ns())
+        await self._journal.store.write_through([(_SEND, row)])
+
+    def booked(
+        self,
+        order_id: str,
+        venue_order_id: str,
+        spans: Sequence[tuple[Decimal, Decimal]],
+        notional: Decimal,
+        carried: Decimal,
+        *,
+        trade_id: str | None,
+    ) -> None:
+        """So much of an order at the venue is told once Nautilus has applied the fill `trade_id` (None: now).
+
+        It is kept with that fill's event, or a death in between would leave the fill booked and never told.
+        """
+        text = msgspec.json.encode([[str(start), str(end)] for start, end in spans]).decode()
+        statement = (_BOOKED, (venue_order_id, order_id, text, str(notional), str(carried)))
+        if trade_id is None:
+            self._journal.store.write([statement])
+        else:
+            self._journal.hold(trade_id, statement)

@@ -1,0 +1,114 @@
+"""The journal in a node: opened before it is built, followed while it lives, asked when it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runner.config.models import RunnerConfig
+from runner.journal import Journal, JournalError
+from runner.node.exit_codes import ExitCode, NodeError
+from runner.node.lock import AccountLock
+from runner.node.node import BaseHook, Node
+
+log = logging.getLogger("runner.node")
+
+
+def state_folder() -> Path:
+    """Where state is kept unless the file says otherwise: `runner` in the user's XDG state folder."""
+    base = os.environ.get("XDG_STATE_HOME") or ""
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "state") / "runner"
+
+
+def journal_path(config: RunnerConfig) -> Path:
+    """One journal a node and environment: paper and live never share one."""
+    folder = config.state.dir.expanduser() if config.state.dir is not None else state_folder()
+    return folder / config.name / f"{config.environment}.sqlite"
+
+
+def open_journal(config: RunnerConfig, claim: Callable[[str, str], None]) -> Journal:
+    """Raises NodeError where it can't be used: a node without its journal would not know what it has sent.
+
+    `claim` is called with an account's name and the broker's id of it, once that is known, before anything is sent.
+    """
+    try:
+        return Journal(journal_path(config), claim=claim)
+    except JournalError as error:
+        raise NodeError(ExitCode.CONFIG, str(error)) from error
+
+
+def lock_account(locks: list[AccountLock]) -> Callable[[str, str], None]:
+    """A lock for the account itself: two keys may open one."""
+
+    def claim(name: str, broker_id: str) -> None:
+        locks.append(AccountLock(name, f"account {broker_id}").acquire())
+
+    return claim
+
+
+class JournalHook(BaseHook):
+    """Keeps order events and strategies' saved state. Stands first among the hooks: others look at what it restored."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def built(self, node: Node) -> None:
+        assert node.parts is not None
+        kernel = node.parts.kernel
+        self._journal.start(kernel.cache)
+        kernel.msgbus.subscribe("events.order.*", self._journal.on_order_event)
+
+    async def reconciling(self, node: Node) -> None:
+        """What the journal left open is settled, and Nautilus has heard of it."""
+        assert node.parts is not None
+        await asyncio.gather(*(client.resume.settled() for client in node.parts.exec_clients.values()))
+        while node.parts.kernel.exec_engine.evt_qsize():  # noqa: ASYNC110 (Nautilus's queue tells nobody)
+            await asyncio.sleep(0)
+
+    async def connected(self, node: Node) -> None:
+        assert node.parts is not None
+        if node.gate is not None:
+            node.gate.take_up()
+        self._tell_orphans(node)
+        for name, strategy in node.parts.strategies.items():
+            state = self._journal.load_state(name)
+            if state is not None:
+                strategy.load(state)
+
+    def _tell_orphans(self, node: Node) -> None:
+        """Orders and positions whose strategy is not in the file any more: nobody looks after them."""
+        assert node.parts is not None
+        cache, known = node.parts.kernel.cache, node.parts.names
+        found: dict[str, list[str]] = {}
+        for order in (*cache.orders_open(), *cache.orders_inflight()):
+            found.setdefault(order.strategy_id.value, []).append(order.client_order_id.value)
+        for position in cache.positions_open():
+            what = f"{position.signed_decimal_qty()} {position.instrument_id.symbol}"
+            found.setdefault(position.strategy_id.value, []).append(what)
+        for strategy, things in found.items():
+            if strategy not in known and strategy != "EXTERNAL":
+                log.warning(
+                    "%s is not in the file any more, but has %s: put it back, or flatten the account",
+                    strategy,
+                    ", ".join(things),
+                )
+
+    async def stopped(self, node: Node) -> None:
+        assert node.parts is not None
+        if node.traded:
+            for name, strategy in node.parts.strategies.items():
+                if not node.parts.guards[name].down:
+                    self.save(name, strategy)
+
+    def save(self, name: str, strategy: Any) -> None:
+        """Keep what a strategy's `on_save` gives."""
+        try:
+            state = strategy.save()
+            if state:
+                self._journal.save_state(name, state)
+        except Exception as error:
+            log.error("the state of strategy %s could not be saved: %s", name, error)  # noqa: TRY400

@@ -1,0 +1,210 @@
+"""What is kept of orders, accounts, the gate and strategies, and what comes back of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import TestClock
+from nautilus_trader.common.factories import OrderFactory
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.enums import LiquiditySide, OrderSide, OrderStatus
+from nautilus_trader.model.events import OrderAccepted, OrderCanceled, OrderFilled, OrderSubmitted
+from nautilus_trader.model.identifiers import (
+    AccountId,
+    InstrumentId,
+    PositionId,
+    StrategyId,
+    TradeId,
+    TraderId,
+    VenueOrderId,
+)
+from nautilus_trader.model.objects import Money, Price, Quantity
+
+from runner.journal import Journal, JournalError
+from tests.node.fake_venue import IBM, equity
+
+ACCOUNT = AccountId("ALPACA-PAPER")
+TRADER = TraderId("test-001")
+S1 = StrategyId("Some-one")
+
+
+class Desk:
+    """Orders as a node would make them, with the events that a venue brings about."""
+
+    def __init__(self, path: Path) -> None:
+        self.journal = Journal(path)
+        self.cache = Cache()
+        self.cache.add_instrument(equity("IBM"))
+        self.account = self.journal.account("main")
+        self.known = self.account.open_account("PA1")
+        self.factory = OrderFactory(TRADER, S1, TestClock())
+        self.factory.set_client_order_id_count(self.journal.run * 100)
+        self.journal.start(self.cache)
+
+    async def send(self, side: str, qty: int) -> Any:
+        order = self.factory.limit(
+            IBM, OrderSide.BUY if side == "buy" else OrderSide.SELL, Quantity.from_int(qty), Price.from_str("100.00")
+        )
+        self.cache.add_order(order)
+        name = order.client_order_id.value
+        await self.account.before_submit(
+            [order], order_id=name, client_order_id=name, qty=Decimal(qty), params={"extended_hours": True}
+        )
+        ids = (TRADER, S1, IBM, order.client_order_id)
+        self.apply(order, OrderSubmitted(*ids, ACCOUNT, UUID4(), 1, 1))
+        self.apply(order, OrderAccepted(*ids, VenueOrderId(f"v-{name}"), ACCOUNT, UUID4(), 2, 2))
+        return order
+
+    def fill(self, order: Any, qty: int, price: str = "100.00") -> None:
+        trade = f"T-{order.client_order_id.value}-{order.filled_qty}"
+        self.account.booked(
+            order.client_order_id.value, order.venue_order_id.value,
+            [(Decimal(0), order.filled_qty.as_decimal() + qty)], Decimal(0), Decimal(0), trade_id=trade,
+        )  # fmt: skip
+        event = OrderFilled(
+            TRADER, S1, IBM, order.client_order_id, order.venue_order_id, ACCOUNT, TradeId(trade),
+            PositionId(f"{IBM}-{S1}"), order.side, order.order_type, Quantity.from_int(qty), Price.from_str(price),
+            USD, Money(0, USD), LiquiditySide.TAKER, UUID4(), 3, 3,
+        )  # fmt: skip
+        self.apply(order, event)
+
+    def cancel(self, order: Any) -> None:
+        ids = (TRADER, S1, IBM, order.client_order_id, order.venue_order_id, ACCOUNT)
+        self.apply(order, OrderCanceled(*ids, UUID4(), 4, 4))
+
+    def apply(self, order: Any, event: Any) -> None:
+        order.apply(event)
+        self.cache.update_order(order)
+        self.journal.on_order_event(event)
+
+    def reborn(self, path: Path) -> Desk:
+        self.journal.close()
+        return Desk(path)
+
+
+async def test_orders_come_back_with_their_state_and_positions_with_their_strategy(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = Desk(path)
+    assert not desk.known
+    flat = await desk.send("buy", 5)
+    desk.fill(flat, 5)
+    closing = await desk.send("sell", 5)
+    desk.fill(closing, 5)
+    done = await desk.send("buy", 10)
+    desk.fill(done, 4, "101.50")
+    desk.fill(done, 6, "102.0050")
+    working = await desk.send("sell", 8)
+    desk.fill(working, 3, "103.00")
+    gone = await desk.send("buy", 1)
+    desk.cancel(gone)
+
+    desk = desk.reborn(path)
+    assert desk.known
+    assert desk.account.instruments() == {"IBM.ALPACA"}
+    (past,) = desk.account.restore()
+    assert past.order.client_order_id == working.client_order_id
+    assert past.order.status == OrderStatus.PARTIALLY_FILLED
+    assert past.order.filled_qty == working.filled_qty
+    assert past.params == {"extended_hours": True}
+    (booked,) = past.booked
+    assert booked.spans == [(Decimal(0), Decimal(3))]
+    (position,) = desk.cache.positions_open(strategy_id=S1, account_id=ACCOUNT)
+    assert position.signed_decimal_qty() == 7
+    assert str(position.avg_px_open) == "101.803"
+    # What an open position or order does not need is left on the disk.
+    ids = {order.client_order_id for order in desk.cache.orders()}
+    assert ids == {done.client_order_id, working.client_order_id}
+    # Its next event is kept as well.
+    desk.fill(past.order, 5)
+    desk = desk.reborn(path)
+    assert desk.account.restore() == []
+    (position,) = desk.cache.positions_open()
+    assert position.signed_decimal_qty() == 2
+    desk.journal.close()
+
+
+async def test_a_position_that_went_through_zero_in_one_fill_comes_back_as_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = Desk(path)
+    order = await desk.send("buy", 3)
+    desk.fill(order, 3)
+    order = await desk.send("sell", 10)
+    desk.fill(order, 10, "99.00")
+    desk = desk.reborn(path)
+    desk.account.restore()
+    (position,) = desk.cache.positions_open()
+    assert position.signed_decimal_qty() == -7
+    assert str(position.avg_px_open) == "99.0"
+    desk.journal.close()
+
+
+async def test_a_fill_is_booked_with_its_event_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = Desk(path)
+    order = await desk.send("buy", 3)
+    # The process dies after the adapter has booked it, and before Nautilus has applied it.
+    spans = [(Decimal(0), Decimal(3))]
+    desk.account.booked(order.client_order_id.value, "v", spans, Decimal(300), Decimal(0), trade_id="T")
+    desk = desk.reborn(path)
+    (past,) = desk.account.restore()
+    assert past.booked == []
+    desk.journal.close()
+
+
+async def test_an_order_is_on_the_disk_when_before_submit_returns(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "j.sqlite")
+    await desk.send("buy", 3)
+    with sqlite3.connect(tmp_path / "j.sqlite") as other:
+        assert other.execute("SELECT count(*) FROM sends").fetchone() == (1,)
+    other.close()
+    desk.journal.close()
+
+
+def test_another_account_than_before_is_refused(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "j.sqlite")
+    desk.journal.close()
+    journal = Journal(tmp_path / "j.sqlite")
+    with pytest.raises(JournalError, match="opens another account than the one"):
+        journal.account("main").open_account("PA2")
+    journal.close()
+
+
+def test_the_claim_on_an_account_may_refuse_it(tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+    journal = Journal(tmp_path / "j.sqlite", claim=lambda name, broker_id: asked.append((name, broker_id)))
+    journal.account("main").open_account("PA1")
+    assert asked == [("main", "PA1")]
+    journal.close()
+
+
+def test_latches_states_and_the_number_of_lives_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    journal = Journal(path)
+    journal.save("state/node/", "halted")
+    journal.start(Cache())
+    journal.save("state/node/", "reducing")
+    journal.save_state("one", {"lives": b"7"})
+    assert journal.run == 1
+    journal.close()
+    journal = Journal(path)
+    assert journal.run == 2
+    assert journal.load() == {"state/node/": "reducing"}
+    assert journal.load_state("one") == {"lives": b"7"}
+    assert journal.load_state("two") is None
+    journal.close()
+
+
+def test_events_of_orders_that_were_never_sent_are_not_kept(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "j.sqlite")
+    order = desk.factory.market(InstrumentId.from_str("IBM.ALPACA"), OrderSide.BUY, Quantity.from_int(1))
+    desk.journal.on_order_event(order.init_event)
+    desk.journal.close()
+    journal = Journal(tmp_path / "j.sqlite")
+    assert journal.store.read("SELECT * FROM events") == []
+    journal.close()

@@ -1,0 +1,146 @@
+"""kill -9 at any moment: after the restart everything is as the broker has it, and nothing was sent twice.
+
+RUNNER_CHAOS_KILLS sets how often the node is killed (6), RUNNER_CHAOS_SEED seeds the moments (0).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from datetime import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.exchange.server import ExchangeServer
+from runner.exchange.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = int(os.environ.get("RUNNER_CHAOS_KILLS", "6"))
+SEED = int(os.environ.get("RUNNER_CHAOS_SEED", "0"))
+START_S = 60.0
+KEY = "PKKILLTEST0000000001"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + KILLS * 60)]
+
+
+def write_file(folder: Path, exchange: ExchangeServer) -> Path:
+    path = folder / "kill.yaml"
+    path.write_text(
+        f"""
+name: kill
+environment: paper
+paths: ["{Path(__file__).parent}"]
+feeds:
+  stocks: {{market: stocks, data_url: "{exchange.url}", stream_url: "{exchange.ws_url}"}}
+accounts:
+  main: {{broker: alpaca, key: {{env: TEST_KEY}}, secret: {{env: TEST_SECRET}}, url: "{exchange.url}"}}
+strategies:
+  one:
+    class: frantic:Frantic
+    account: main
+    feed: stocks
+    params: {{instrument_ids: [IBM.ALPACA, BAC.ALPACA], folder: "{folder}"}}
+    on_stop: keep
+state: {{dir: "{folder / "state"}"}}
+node: {{unknown_order_timeout: 500ms, stop_timeout: 10s}}
+log: {{level: warning}}
+"""
+    )
+    return path
+
+
+class Life:
+    """One life of the node."""
+
+    def __init__(self, folder: Path, path: Path, number: int) -> None:
+        self.folder, self.path, self.number = folder, path, number
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        for old in ("one.started", "one.json"):
+            (self.folder / old).unlink(missing_ok=True)
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("ALPACA_", "RUNNER__"))}
+        env |= {"TEST_KEY": KEY, "TEST_SECRET": "s3cret-s3cret-s3cret", "XDG_RUNTIME_DIR": str(self.folder)}
+        env["FRANTIC_SEED"] = "quiet" if self.number == KILLS else f"{SEED}-{self.number}"
+        with (self.folder / f"life-{self.number}.log").open("wb") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "runner.cli", "run", str(self.path), "--json",
+                cwd=ROOT, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+
+    @property
+    def log(self) -> str:
+        return (self.folder / f"life-{self.number}.log").read_text()
+
+    async def until_trading(self) -> None:
+        assert self.process is not None
+        try:
+            async with asyncio.timeout(START_S):
+                while not (self.folder / "one.started").exists():
+                    assert self.process.returncode is None, self.log
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"never started: {self.log}") from None
+
+    async def kill(self, number: int = signal.SIGKILL) -> bytes:
+        assert self.process is not None
+        self.process.send_signal(number)
+        out, _ = await self.process.communicate()
+        return out
+
+
+async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    settings = Settings(wait=True, symbols=("IBM", "BAC"), start=time(10, 0), seed=SEED, speed=20, activity=0.3)
+    async with ExchangeServer(settings) as exchange:
+        sent: Counter[str] = Counter()
+        floor: Any = exchange.broker.desk.floor
+        check = floor.check_client_order_id
+
+        def counted(account: Any, client_order_id: str | None) -> None:
+            sent[str(client_order_id)] += 1
+            check(account, client_order_id)
+
+        floor.check_client_order_id = counted
+        path = write_file(tmp_path, exchange)
+        for number in range(KILLS):
+            life = Life(tmp_path, path, number)
+            await life.start()
+            if number and rng.random() < 0.25:
+                await asyncio.sleep(rng.uniform(1.0, 4.0))  # perhaps in the middle of taking its orders up
+            else:
+                await life.until_trading()
+                await asyncio.sleep(rng.uniform(0.0, 1.5))
+            await life.kill()
+        life = Life(tmp_path, path, KILLS)
+        await life.start()
+        await life.until_trading()
+        exchange.pause()
+        await asyncio.sleep(0.5)
+        out = await life.kill(signal.SIGTERM)
+        assert life.process is not None
+        assert life.process.returncode == 0, life.log
+        summary = json.loads(out)
+        account = exchange.broker.desk.account(KEY)
+        believes = json.loads((tmp_path / "one.json").read_text())
+
+    log = "\n".join(f"life {number}\n{Life(tmp_path, path, number).log}" for number in range(KILLS + 1))
+    assert max(sent.values()) == 1, [name for name, count in sent.items() if count > 1]
+    assert summary["books_agree"] is True, f"{summary['books']}\n{log}"
+    held = {symbol: position.qty for symbol, position in account.positions.items() if position.qty}
+    assert {symbol: Decimal(qty) for symbol, qty in believes["positions"].items()} == held, log
+    assert {symbol: Decimal(qty) for symbol, qty in believes["portfolio"].items() if Decimal(qty)} == held, log
+    assert believes["others"] == [], log
+    assert believes["inflight"] == [], log
+    working = {order.client_order_id.split("-r")[0] for order in account.orders.values() if order.open}
+    assert set(believes["open"]) == working, log
+    assert len(sent) > KILLS * 2
+    assert sum(order.filled_qty > 0 for order in account.orders.values()) > KILLS

@@ -1,0 +1,151 @@
+"""The journal's file: durable before it says so, and clear words whenever it can't be used."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.journal import JournalError
+from runner.journal.schema import APPLICATION_ID
+from runner.journal.store import Store
+
+RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?)"
+
+
+def records(path: Path) -> dict[str, str]:
+    with sqlite3.connect(path) as connection:
+        found = dict(connection.execute("SELECT key, value FROM records"))
+    connection.close()
+    return found
+
+
+def test_nobody_else_may_read_the_file_or_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.sqlite"
+    store = Store(path).open()
+    store.write_now([(RECORD, ("k", "v"))])
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    store.close()
+    assert set(modes.values()) == {0o600}, modes
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+async def test_what_was_written_through_is_there_for_another_reader(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    store = Store(path).open()
+    store.start()
+    store.write([(RECORD, ("first", "1"))])
+    await store.write_through([(RECORD, ("second", "2"))])
+    assert records(path) == {"first": "1", "second": "2"}
+    store.close()
+
+
+async def test_writes_that_wait_together_share_a_commit(tmp_path: Path) -> None:
+    store = Store(tmp_path / "j.sqlite").open()
+    jobs = [asyncio.ensure_future(store.write_through([(RECORD, (str(n), ""))])) for n in range(50)]
+    await asyncio.sleep(0)  # all of them are in the queue, and nobody takes them yet
+    store.start()
+    await asyncio.gather(*jobs)
+    assert store.commits == 1
+    store.close()
+
+
+async def test_a_full_disk_refuses_orders_keeps_events_and_recovers(tmp_path: Path) -> None:
+    store = Store(tmp_path / "j.sqlite").open()
+    assert store._connection is not None
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    store.start()
+    with pytest.raises(JournalError, match="the disk is full; free some space"):
+        await store.write_through([(RECORD, ("order", "x" * 9000))])
+    assert store.problem is not None
+    store.write([(RECORD, ("event", "y" * 9000))])
+    with pytest.raises(JournalError):
+        await store.write_through([(RECORD, ("order", "x" * 9000))])
+    # The pragma is the connection's; nothing uses it while the thread waits for its next try.
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 100}")
+    await store.write_through([(RECORD, ("later", "z"))])
+    assert store.problem is None
+    store.close()
+    assert set(records(store.path)) == {"event", "later"}  # the refused order is never written after all
+
+
+async def test_a_file_that_another_program_locks_refuses_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.journal.store.BUSY_S", 0.01)
+    store = Store(tmp_path / "j.sqlite").open()
+    store.start()
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match="locked by another program"):
+        await store.write_through([(RECORD, ("k", "v"))])
+    other.execute("ROLLBACK")
+    other.close()
+    await store.write_through([(RECORD, ("k", "v"))])
+    store.close()
+
+
+def test_a_second_runner_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    code = (
+        "import sys, pathlib\n"
+        "from runner.journal.store import Store\n"
+        "store = Store(pathlib.Path(sys.argv[1])).open()\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(JournalError, match="used by another runner"):
+            Store(path).open()
+        holder.kill()
+    Store(path).open().close()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda path: path.write_bytes(b"not a database at all" * 100), "is damaged"),
+        (lambda path: execute(path, "PRAGMA user_version = 99"), "newer version of runner"),
+        (lambda path: execute(path, "PRAGMA user_version = 0"), "older version of runner"),
+        (lambda path: execute(path, "PRAGMA application_id = 5"), "of something else"),
+    ],
+    ids=["damaged", "newer", "older", "foreign"],
+)
+def test_a_file_that_is_no_journal_of_ours_is_refused_and_left_alone(tmp_path: Path, change: object, says: str) -> None:
+    path = tmp_path / "j.sqlite"
+    Store(path).open().close()
+    change(path)  # type: ignore[operator]
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=says):
+        Store(path).open()
+    assert path.read_bytes() == before
+
+
+def execute(path: Path, sql: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute(sql)
+    connection.commit()
+    connection.close()
+
+
+def test_a_folder_that_cant_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match=r"can't be opened: .*state\.dir"):
+        Store(tmp_path / "file" / "j.sqlite").open()
+
+
+def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    Store(path).open().close()
+    assert path.read_bytes()[68:72] == APPLICATION_ID.to_bytes(4, "big")  # where `file` looks
