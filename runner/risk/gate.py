@@ -371,7 +371,7 @@ class RiskGate:
             try:
                 for candidate in candidates:
                     self.margin.reserve(candidate, subject)
-                    self.reservations.reserve(candidate.order, subject.account_id, candidate.price)
+                    self.reservations.reserve(candidate.order, subject.account_id, candidate.price, candidate.leg)
                 self.judge.count(orders, subject)
             except Exception as error:
                 self._failed("reserving room", error)

@@ -173,9 +173,12 @@ class Margin:
         if order.is_closed and not order.filled_qty:
             unseen.pop(client_order_id, None)
             return
-        if not entry.seen and (amount or client_order_id in unseen):
+        before = unseen.get(client_order_id, (ZERO, None))[0]
+        if entry.seen and more > 0:
+            # A modification adds to what the broker knows.
+            unseen[client_order_id] = (before + more, now_ns)
+        elif not entry.seen and (amount or client_order_id in unseen):
             # What was filled of it stays missing in the broker's figure until the next report.
-            before = unseen.get(client_order_id, (ZERO, None))[0]
             unseen[client_order_id] = (max(before, amount), now_ns if order.is_closed else entry.known_ns)
 
     def on_account(self, event: Any) -> None:

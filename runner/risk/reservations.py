@@ -29,9 +29,16 @@ class Reservation:
     price: Decimal | None
     pending: deque[tuple[Decimal, Decimal | None]] = field(default_factory=deque)
     asked: int = 0
+    known: Leg | None = None
+    """The open part, until something happens to the order."""
 
     def leg(self) -> Leg:
         """The open part at its largest, whether or not the modifications under way come through."""
+        if self.known is None:
+            self.known = self._open_part()
+        return self.known
+
+    def _open_part(self) -> Leg:
         qty: Decimal = self.order.leaves_qty.as_decimal()
         price = self.price
         if self.order.is_quote_quantity:
@@ -57,8 +64,9 @@ class Reservations:
     def get(self, client_order_id: Any) -> Reservation | None:
         return self._by_id.get(client_order_id)
 
-    def reserve(self, order: Any, account_id: Any, price: Decimal | None) -> None:
-        self._by_id[order.client_order_id] = Reservation(order, account_id, price)
+    def reserve(self, order: Any, account_id: Any, price: Decimal | None, leg: Leg | None = None) -> None:
+        """Take the room of an order that passed; `leg` is its open part where that is known already."""
+        self._by_id[order.client_order_id] = Reservation(order, account_id, price, known=leg)
         self._changed(order.client_order_id)
 
     def expect(self, order: Any, account_id: Any, qty: Decimal, price: Decimal | None, judged: Decimal | None) -> None:
@@ -67,6 +75,7 @@ class Reservations:
         if reservation is None:
             reservation = self._by_id[order.client_order_id] = Reservation(order, account_id, judged)
         reservation.pending.append((qty, price))
+        reservation.known = None
         self._changed(order.client_order_id)
 
     def release(self, client_order_id: Any) -> None:
@@ -86,6 +95,7 @@ class Reservations:
         if reservation is None:
             self._changed(event.client_order_id)  # one that the gate has never seen
             return
+        reservation.known = None
         if reservation.order.is_closed:
             self.release(event.client_order_id)
             return

@@ -238,6 +238,31 @@ def test_what_was_filled_stays_missing_in_the_brokers_figure_until_it_is_seen(be
     assert told[0].gate.margin.unseen(account) == 100_000
 
 
+def test_what_a_modification_adds_is_taken_off_the_brokers_figure_too(bench):
+    told: list[Told] = []
+    orders: list[Any] = []
+    left: list[Decimal] = []
+
+    def unseen() -> None:
+        left.append(told[0].gate.margin.unseen(told[0].engine.cache.accounts()[0].id))
+
+    def more(s: Any) -> None:
+        s.modify_order(orders[0], Quantity.from_int(1_500))
+
+    bench.run(
+        lambda s: (told[0].says(500_000), orders.append(s.limit(BUY, 1_000, "90.00"))),
+        lambda s: (
+            told[0].says(410_000, at=10 * SECOND),
+            unseen(),
+            s.modify_order(orders[0], Quantity.from_int(1_500)),
+        ),
+        lambda s: (unseen(), told[0].says(365_000, at=10 * SECOND), unseen()),
+        limits=ALL,
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert left == [0, 45_000, 0]
+
+
 def test_after_a_restart_reservations_are_made_of_the_open_orders_and_positions(bench):
     """A second gate over the same cache finds what the first had reserved."""
     from runner.risk.gate import RiskGate
