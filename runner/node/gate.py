@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,9 @@ from runner.node.node import BaseHook, Node
 from runner.risk.gate import RiskGate
 from runner.risk.latches import LatchStore
 from runner.risk.limits import Limits, LimitsBook
+from runner.risk.state import Standing, State
 
+log = logging.getLogger("runner.node")
 TICK_S = 1.0
 
 
@@ -77,6 +80,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
         legality=lambda order, instrument, params: illegal(order, instrument, params, first.venue_clock.now_ns()),
+        on_state=_tell,
         latches=latches,
         account_name=account_name,
         strategy_name=lambda strategy_id: parts.names.get(strategy_id.value, strategy_id.value),
@@ -111,6 +115,13 @@ def quoted(plan: NodePlan, limits: LimitsBook) -> list[str]:
         for each in strategy.instruments
     ]
     return list(dict.fromkeys(needed))
+
+
+def _tell(standing: Standing) -> None:
+    """A state is news: say it where a person looks."""
+    level = logging.INFO if standing.state is State.ACTIVE else logging.WARNING
+    why = f": {standing.why}" if standing.why else ""
+    log.log(level, "%s is %s, by %s%s", standing.scope, standing.state, standing.by, why)
 
 
 def limits_book(config: RunnerConfig) -> LimitsBook:
