@@ -97,6 +97,14 @@ def build(settings: Settings) -> Parts:
         seed=settings.seed,
         reply_quota_per_min=settings.requests_per_min,
         faults=faults,
+        partial_fill_rate=settings.partial_fill_rate,
+        opening_cash=settings.opening_cash,
+        options_level=settings.options_level,
+        replace_carries_fills=settings.replace_carries_fills,
+        margin_later=settings.margin_later,
+        netted_cost=settings.netted_cost,
+        leg_intents_required=settings.leg_intents_required,
+        late_activities=settings.late_activities,
     )
     replay = Replay(settings, player, market, hub)
     traffic = Traffic()

@@ -139,11 +139,12 @@ class Market:
         A crypto pair is always in its core session; options trade while the stocks' core session is on and are closed
         otherwise.
         """
-        kind = "us_equity" if symbol is None else asset_class_of(self._aliases.get(symbol, symbol))
-        if kind == "crypto":
+        name = "" if symbol is None else self._aliases.get(symbol, symbol)
+        if "/" in name:
             return "core"
         session = self.calendar.session(self.now_ns)
-        return "closed" if kind == "us_option" and session != "core" else session
+        # Asked for each quote of a symbol with orders: the form is looked at only where it matters.
+        return "closed" if session in {"pre", "post"} and asset_class_of(name) == "us_option" else session
 
     def halted(self, symbol: str) -> bool:
         """Whether trading in the symbol is halted, or in its underlying's where it is an option."""

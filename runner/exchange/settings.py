@@ -51,6 +51,18 @@ class Settings:
     activity: float = 1.0
     """Scales how many quotes and trades the generator makes."""
     fee_per_share: Decimal = Decimal(0)
+    partial_fill_rate: float = 0.0
+    """Probability that a match fills only a part (Alpaca's paper engine: 0.1)."""
+    opening_cash: Decimal = Decimal(100_000)
+    """Dollars that an account begins with."""
+    options_level: int = 3
+    """The level of options trading that accounts are approved for, 0 to 3."""
+    replace_carries_fills: bool = False
+    margin_later: bool = False
+    netted_cost: bool = True
+    leg_intents_required: bool = False
+    late_activities: bool = False
+    """These five choose among readings of what Alpaca's documents leave open: see the broker's `DeskSettings`."""
     risk_free_rate: Decimal = Decimal(0)
     """Interest of a year that implied volatilities and greeks are computed with."""
     plan: Literal["basic", "plus"] = "plus"
@@ -96,6 +108,12 @@ class Settings:
             raise ValueError("options are generated with a synthetic day only: replay a file that has them instead")
         if self.step_ns <= 0:
             raise ValueError(f"step_ns must be above 0, not {self.step_ns}")
+        if not 0 <= self.partial_fill_rate <= 1:
+            raise ValueError(f"partial_fill_rate is a probability from 0 to 1, not {self.partial_fill_rate}")
+        if self.opening_cash <= 0:
+            raise ValueError(f"opening_cash must be above 0, not {self.opening_cash}")
+        if self.options_level not in range(4):
+            raise ValueError(f"options_level must be 0, 1, 2 or 3, not {self.options_level}")
         if self.fee_per_share < 0:
             raise ValueError(f"fee_per_share must not be negative, not {self.fee_per_share}")
         for symbol in (*self.symbols, *self.options):

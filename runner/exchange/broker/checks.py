@@ -81,6 +81,8 @@ def check_opposite_opening(
     if intent.endswith("_close"):
         return
     for other in account.open_orders(request.symbol, without=without):
+        if request.notional is not None and other.holds:
+            raise forbidden("unable to open new notional orders while having open closing position orders")
         if not other.opens or other.side == request.side:
             continue
         new, old = ("long buy", "short sell") if request.side == "buy" else ("short sell", "long buy")

@@ -16,6 +16,7 @@ from runner.exchange.broker.settling import Settling
 from runner.exchange.broker.spreads import Spreads
 from runner.exchange.broker.submitting import Submitting
 from runner.exchange.broker.wire import SECOND_NS
+from runner.exchange.calendar import Session
 from runner.exchange.errors import not_found
 from runner.exchange.faults import Faults
 from runner.exchange.market import Market
@@ -81,6 +82,10 @@ class Desk:
     @property
     def now_ns(self) -> int:
         return self._market.now_ns
+
+    def session_at(self, ns: int) -> Session:
+        """The stocks' session at that time."""
+        return self._market.calendar.session(ns)
 
     def order(self, account: Account, order_id: str) -> Order:
         """An order of this account by id; 404 otherwise."""

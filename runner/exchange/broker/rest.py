@@ -187,7 +187,8 @@ class TradingRest:
                 if order.role != "leg" and order.status not in {"pending_cancel", "pending_replace"}:
                     self._desk.cancel(account, order)
         rows: list[dict[str, Any]] = []
-        for symbol in sorted(account.positions):
+        # Shorts first: a long option may cover one.
+        for symbol in sorted(account.positions, key=lambda name: (account.qty(name) > 0, name)):
             try:
                 rows.append({"symbol": one_word(symbol), "status": 200, "body": self._desk.close(account, symbol)})
             except AlpacaError as error:

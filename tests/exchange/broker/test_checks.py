@@ -119,3 +119,11 @@ def test_an_asset_that_cannot_be_borrowed(venue: Any, monkeypatch: pytest.Monkey
     asset = replace(venue.market.asset("F"), shortable=False)
     monkeypatch.setattr(venue.market, "asset", lambda _symbol: asset)
     assert venue.refused("F", "sell").message == 'asset "F" cannot be sold short'
+
+
+def test_no_dollars_open_while_an_order_that_closes_works(venue: Any) -> None:
+    venue.hold(qty=9, price="100")
+    venue.send(side="sell", qty="9", type="limit", limit_price="120")
+    assert venue.refused(notional="50", type="limit", limit_price="90").message == (
+        "unable to open new notional orders while having open closing position orders"
+    )
