@@ -118,7 +118,9 @@ def quoted(plan: NodePlan, limits: LimitsBook) -> list[str]:
 
 
 def _tell(standing: Standing) -> None:
-    """A state is news: say it where a person looks."""
+    """A state is news: say it where a person looks. A fault is told already, with its trace."""
+    if standing.by == "fault":
+        return
     level = logging.INFO if standing.state is State.ACTIVE else logging.WARNING
     why = f": {standing.why}" if standing.why else ""
     log.log(level, "%s is %s, by %s%s", standing.scope, standing.state, standing.by, why)

@@ -80,6 +80,7 @@ def test_quotes_are_asked_for_where_a_limit_is_held_against_them():
 def test_a_state_is_told_in_the_log_with_what_led_to_it(caplog):
     with caplog.at_level("INFO", "runner.node"):
         _tell(Standing(NODE, State.REDUCING, "MAX_DAILY_LOSS: 7 lost today", 0, "breach"))
+        _tell(Standing(NODE, State.HALTED, "ValueError in on_bar", 0, "fault"))  # told by the guard, with its trace
         _tell(Standing(NODE, State.ACTIVE, "looked at", 0))
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "the node is reducing, by breach: MAX_DAILY_LOSS: 7 lost today"),
