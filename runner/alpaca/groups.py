@@ -119,6 +119,13 @@ class Group:
             for tracked in self.members
         )
 
+    def is_being_replaced(self) -> bool:
+        """Multi-leg: whether another order, with legs of its own, may stand in its place already."""
+        part = self.head.part
+        if not self.is_multi_leg or self.head.closed or part is None:
+            return False
+        return part.replacement is not None or part.order_id in part.replaced_ids
+
     def member_of(self, symbol: str, side: str, kind: str) -> Tracked | None:
         """The member that a leg at the venue is, by what it trades or (exits) by its type."""
         if self.is_multi_leg:

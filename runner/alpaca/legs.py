@@ -136,6 +136,30 @@ class Legs:
             for member in group.members
         )
 
+    def carry_units(self, tracked: Tracked, part: Part, order: Order) -> None:
+        """A multi-leg order that replaced another may repeat its units: those that no leg has traded are not new."""
+        group = tracked.group
+        if group is None or not group.is_multi_leg or group.head is not tracked or len(part.order_ids) < 2:
+            return
+        traded = min(
+            (member.part.filled(self._ledger) / group.ratios[member.symbol] for member in group.members if member.part),
+            default=Decimal(0),
+        )
+        missing = sum((end - start for start, end in self._ledger.missing(order.id, order.filled_qty)), Decimal(0))
+        repeated = missing - max(Decimal(0), traded - part.filled(self._ledger))
+        if repeated > 0:
+            before = self._ledger.booked_qty(order.id)
+            self._ledger.seed(order.id, repeated, order.filled_avg_price)
+            part.carried += self._ledger.booked_qty(order.id) - before
+
+    def before(self, order: Order) -> str | None:
+        """The leg that this leg of a replacing multi-leg order stands for: legs do not say what they replace."""
+        found = self._tracker.find("", order.id)
+        if found is None or not found[0].is_leg or order.id not in found[1].order_ids:
+            return None
+        at = found[1].order_ids.index(order.id)
+        return found[1].order_ids[at - 1] if at else None
+
     # -- in step ------------------------------------------------------------------------------------------
 
     def after_fill(self, tracked: Tracked) -> None:

@@ -273,7 +273,7 @@ class Tracker:
                 and group.head is tracked
                 and group.kind == order_class
                 and symbol in group.symbols
-                and group.has_unmapped()
+                and (group.has_unmapped() or group.is_being_replaced())
             ):
                 return group
         return None

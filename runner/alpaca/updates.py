@@ -346,6 +346,7 @@ class Updates:
             shown = order.filled_qty if repeated is None else repeated
             qty = (order.qty or part.qty) + (Decimal(0) if shown >= filled else filled)
         self._stand(tracked, part, order.id, order.client_order_id, qty)
+        self.legs.learn(tracked, order)
         precision = instrument.price_precision if instrument else 2
         limit, stop = order.limit_price, order.stop_price
         self._emit.updated(
@@ -425,10 +426,12 @@ class Updates:
 
     def carries(self, order: Order) -> bool:
         """Whether what is missing of an order is just what the one that it replaced had filled."""
-        before = self._ledger.booked_qty(order.replaces) if order.replaces else Decimal(0)
+        replaced_id = order.replaces or self.legs.before(order)
+        before = self._ledger.booked_qty(replaced_id) if replaced_id else Decimal(0)
         return before > 0 and self._ledger.missing(order.id, order.filled_qty) == [(Decimal(0), before)]
 
     def _infer(self, tracked: Tracked, part: Part, order: Order) -> None:
+        self.legs.carry_units(tracked, part, order)
         if self._ledger.is_complete(order.id, order.filled_qty):
             return
         if self.carries(order):

@@ -17,7 +17,12 @@ from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, TimeI
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
+from tests.alpaca.scripted import contract, pair, spread
+
 IBM = InstrumentId.from_str("IBM.ALPACA")
+CALL, CALL2 = contract("IBM260320C00180000", "180"), contract("IBM260320C00190000", "190")
+VERTICAL, BTC = spread((CALL, 1), (CALL2, -1)), pair()
+OTHERS = (CALL.id.symbol.value, CALL2.id.symbol.value, "BTC/USD")
 BAC = InstrumentId.from_str("BAC.ALPACA")
 START = {IBM: Decimal("180.00"), BAC: Decimal("14.00")}
 COUNT = int(os.environ.get("RUNNER_CHAOS_SCHEDULES", "200"))
@@ -37,6 +42,11 @@ class Schedule:
         self.random = random.Random(seed)  # reproducible, not secret
         self.script: list[str] = []
         self.orders: list[Any] = []
+        for instrument in (CALL, CALL2, VERTICAL, BTC):
+            rig.node.kernel.cache.add_instrument(instrument)
+        rig.exchange.market.add_symbols([CALL.id.symbol.value, CALL2.id.symbol.value, "BTC/USD"])
+        self.show_options(Decimal("5.00"))
+        rig.quote("BTC/USD", "30000", "30010")
         self.groups: dict[Any, str] = {}
         self.middle = dict(START)
 
@@ -91,11 +101,66 @@ class Schedule:
         self.groups |= {child.client_order_id: made.orders[0].client_order_id.value for child in made.orders[1:]}
         self.note("bracket: " + ", ".join(f"{order.client_order_id.value}: {order.info()}" for order in made.orders))
 
+    def spread(self) -> None:
+        """Two contracts as one order, bought or sold around their net price."""
+        rng = self.random
+        side, size = rng.choice((OrderSide.BUY, OrderSide.SELL)), Quantity.from_int(rng.randint(1, 3))
+        factory = self.rig.strategy.order_factory
+        if rng.random() < 0.3:
+            order = factory.market(VERTICAL.id, side, size, time_in_force=TimeInForce.DAY)
+        else:
+            order = factory.limit(VERTICAL.id, side, size, self.net_price(), time_in_force=TimeInForce.DAY)
+        self.sent(order)
+
+    def sent(self, order: Any) -> None:
+        self.rig.strategy.submit_order(order)
+        self.orders.append(order)
+        self.note(f"{order.client_order_id.value}: {order.info()}")
+
+    def net_price(self) -> Price:
+        return Price.from_str(str(Decimal("3.00") + self.random.randint(-40, 40) * CENT))
+
+    def quote_options(self) -> None:
+        bid = Decimal("5.00") + self.random.randint(-30, 30) * CENT
+        self.show_options(bid)
+        self.note(f"quote options {bid}")
+
+    def show_options(self, bid: Decimal) -> None:
+        for symbol, price in ((CALL.id.symbol.value, bid), (CALL2.id.symbol.value, Decimal("2.00"))):
+            self.rig.quote(symbol, str(price), str(price + 10 * CENT))
+
+    def coins(self) -> None:
+        """A pair: bought in any way, sold at once."""
+        rng, factory = self.random, self.rig.strategy.order_factory
+        held = self.rig.client.crossings.position("BTC/USD")
+        sells = held > 0 and rng.random() < 0.5
+        qty = held if sells and rng.random() < 0.5 else Decimal(rng.randint(10, 500)).scaleb(-4)
+        side, size = OrderSide.SELL if sells else OrderSide.BUY, Quantity.from_str(f"{qty:.9f}")
+        kind = rng.choice(("market", "ioc") if sells else ("market", "ioc", "gtc"))
+        if kind == "market":
+            order = factory.market(BTC.id, side, size, time_in_force=TimeInForce.GTC)
+        else:
+            price = Price.from_str(f"{30_000 + rng.choice((-30, 30))}.00")
+            tif = TimeInForce.IOC if kind == "ioc" else TimeInForce.GTC
+            order = factory.limit(BTC.id, side, size, price, time_in_force=tif)
+        self.sent(order)
+
+    def quote_coins(self) -> None:
+        market, bid = self.rig.exchange.market, 30_000 + self.random.randint(-40, 40)
+        market.set_clock(market.now_ns + 2_000_000_000)
+        self.rig.quote("BTC/USD", str(bid), str(bid + 10))
+        self.note(f"quote BTC/USD {bid}")
+
     def modify(self) -> None:
         if (order := self.pick(lambda row: row.is_open and hasattr(row, "price"))) is None:
             return
+        if order.instrument_id == BTC.id:
+            return
         qty = Quantity.from_str(f"{self.random.randint(1, 80)}.000000000") if self.random.random() < 0.5 else None
-        price = self.price(order.instrument_id, self.random.choice((1, -1)))
+        if order.instrument_id == VERTICAL.id:
+            qty, price = None, self.net_price()
+        else:
+            price = self.price(order.instrument_id, self.random.choice((1, -1)))
         self.note(f"modify {order.client_order_id.value} to {qty} at {price}")
         self.rig.strategy.modify_order(order, quantity=qty, price=price)
 
@@ -188,6 +253,7 @@ class Schedule:
 
     async def play(self) -> None:
         actions = (
+            *((self.spread, 2), (self.quote_options, 2), (self.coins, 2), (self.quote_coins, 1)),
             *(
                 (self.submit, 6),
                 (self.bracket, 2),
@@ -215,6 +281,8 @@ class Schedule:
         await rig.until(lambda: rig.client.ready, "the stream's return")
         for instrument_id in START:
             self.show(instrument_id)  # Decides what a race left open.
+        self.show_options(Decimal("5.00"))
+        rig.quote("BTC/USD", "30000", "30010")
         await rig.until(lambda: rig.client.in_flight == 0, "commands under way")
         await rig.client.settle()
         await rig.until(lambda: rig.client.in_flight == 0, "commands that the settling sent")
@@ -247,6 +315,10 @@ class Schedule:
             )
             ids = {row.id for row in rows}
             filled = sum((Decimal(row["qty"]) for row in self.fills() if row["order_id"] in ids), Decimal(0))
+            if order.instrument_id == VERTICAL.id:
+                carried = self.rig.exchange.broker.desk._settings.replace_carries_fills
+                filled = (max if carried else sum)([Decimal(0), *(row.filled_qty for row in rows)])
+            sign = -1 if order.instrument_id == VERTICAL.id and order.side == OrderSide.SELL else 1
             assert order.filled_qty.as_decimal() == filled, f"fills: {said}"
             assert order.status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_UPDATE), f"hangs: {said}"
             assert not (order.is_closed and working), f"still works: {said}"
@@ -264,7 +336,7 @@ class Schedule:
                 for row in working:
                     assert order.venue_order_id.value == row.id or len(first) == 2 or held, f"other id: {said}"
                     if getattr(order, "price", None) is not None:
-                        assert order.price.as_decimal() == row.limit_price, f"other price: {said}"
+                        assert order.price.as_decimal() == sign * row.limit_price, f"other price: {said}"
                     if not held and len(first) == 1:
                         assert order.leaves_qty.as_decimal() == row.leaves, f"other quantity: {said}"
 
@@ -277,9 +349,11 @@ class Schedule:
         assert stats["position_differences"] == 0
         assert stats["handler_errors"] == 0
         at_venue = sorted((row["order_id"], Decimal(row["qty"]), Decimal(row["price"])) for row in self.fills())
-        assert sorted((fill.order_id, fill.qty, fill.price) for fill in rig.client.fills) == at_venue
+        assert sorted((fill.order_id, fill.qty, fill.price) for fill in rig.client.fills if fill.qty) == at_venue
         ours = {order.client_order_id.value for order in self.orders}
         for fill in rig.client.fills:
+            if not fill.qty:
+                continue  # A fee that was another than it was taken for.
             row = self.rig.account.orders[fill.order_id]
             row = row if row.parent is None else row.parent
             assert fill.external != any(is_of(row.client_order_id, name) for name in ours), fill
@@ -292,7 +366,7 @@ class Schedule:
         await self.calm()
         self.check_orders()
         self.check_books()
-        await self.rig.agree()
+        await self.rig.agree(*OTHERS)
         for order in self.orders:
             if not order.is_closed:
                 self.rig.strategy.cancel_order(order)
@@ -301,7 +375,7 @@ class Schedule:
         assert not self.rig.client.unsettled()
         assert not list(self.rig.client.tracker)
         self.check_orders()
-        await self.rig.agree()
+        await self.rig.agree(*OTHERS)
         others = [row for row in self.rig.account.orders.values() if row.open]
         assert not others, others
 
