@@ -17,9 +17,12 @@ class Duplicates:
 
     def __init__(self) -> None:
         self._passed: dict[tuple[Any, ...], int] = {}
+        self._last: tuple[Any, tuple[Any, ...]] = (None, ())  # the order that was asked about, and its key
 
     def check(self, order: Any, bound: Bound, now_ns: int) -> Denial | None:
-        before = self._passed.get(_key(order))
+        key = _key(order)
+        self._last = order, key
+        before = self._passed.get(key)
         if before is None or (age := now_ns - before) >= bound.value:
             return None
         return Denial(
@@ -32,7 +35,7 @@ class Duplicates:
         if len(self._passed) > _MOST:
             self._passed = {key: at for key, at in self._passed.items() if now_ns - at < window_ns}
         for order in orders:
-            self._passed[_key(order)] = now_ns
+            self._passed[self._last[1] if self._last[0] is order else _key(order)] = now_ns
 
 
 def _key(order: Any) -> tuple[Any, ...]:

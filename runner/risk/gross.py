@@ -20,6 +20,7 @@ from runner.risk.working import Working
 Part = tuple[Any, Any, Any]
 """Instrument, account, and the strategy, or None for all of the account's."""
 Sums = Callable[[Part, bool], Sum]
+Worst = Callable[[Part, bool], Decimal | None]
 
 
 class GrossExposure:
@@ -88,9 +89,12 @@ class GrossExposure:
         return max((max(part) for part in self._parts[account_id, strategy_id].values()), default=ZERO)
 
     def after(
-        self, candidates: Iterable[Candidate], account_id: Any, strategy_id: Any, sums: Sums
+        self, candidates: Iterable[Candidate], account_id: Any, strategy_id: Any, sums: Sums, worst: Worst
     ) -> tuple[Decimal, Decimal]:
-        """The total now, and once these could be filled as well; `sums` gives a side's sums with them."""
+        """The total now, and once these could be filled as well.
+
+        `sums` gives a side's sums with them, `worst` what the position could become by that side where it is known.
+        """
         before = after = self.total(account_id, strategy_id)
         parts = self._parts[account_id, strategy_id]
         moved: dict[Any, list[Decimal]] = {}
@@ -99,7 +103,8 @@ class GrossExposure:
                 part = moved[instrument_id] = list(parts.get(instrument_id, (ZERO, ZERO)))
                 after -= max(part)
             whole = (instrument_id, account_id, strategy_id)
-            part[buy] = self._worst(whole, sums(whole, buy), buy)
+            known = worst(whole, buy)
+            part[buy] = self._worst(whole, sums(whole, buy), buy) if known is None else known
         for part in moved.values():
             after += max(part)
         return before, after

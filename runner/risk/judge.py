@@ -66,7 +66,9 @@ class Judge:
         self._collateral = collateral
         self._outage = outage
         self._legality = legality
-        self._sides: dict[tuple[Any, Any, bool], Sum] = {}  # those that one decision has asked for
+        # What one decision has asked for: sums of sides, and what positions could become by them.
+        self._sides: dict[tuple[Any, Any, bool], Sum] = {}
+        self._worsts: dict[tuple[Any, Any, bool], Decimal | None] = {}
         self._session = session or TradingDay().session
 
     def candidate(self, order: Any) -> Candidate:
@@ -143,6 +145,7 @@ class Judge:
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions of the account, together with what already works."""
         self._sides.clear()
+        self._worsts.clear()
         if subject.account_id is None:
             return False
         for candidate in candidates:
@@ -296,6 +299,9 @@ class Judge:
         def sums(part: Part, buy: bool) -> Sum:
             return self._side(part[0], candidates, subject, part[2], buy=buy)
 
+        def worst(part: Part, buy: bool) -> Decimal | None:
+            return self._worst(part[0], candidates, subject, part[2], buy=buy)
+
         known: dict[Any, tuple[Decimal, Decimal]] = {}
         for scope, limit in subject.rules.gross:
             strategy_id = subject.strategy_id if scope.kind == "strategy" else None
@@ -304,7 +310,7 @@ class Judge:
                 others = [account.id for account in self._cache.accounts() if account.id != own]
             try:
                 if (found := known.get(strategy_id)) is None:
-                    found = known[strategy_id] = self._gross.after(candidates, own, strategy_id, sums)
+                    found = known[strategy_id] = self._gross.after(candidates, own, strategy_id, sums, worst)
                 before, after = found
                 more = sum((self._gross.total(each) for each in others), ZERO)
             except LookupError as error:
@@ -405,20 +411,31 @@ class Judge:
         alone = strategy_id is None and len(candidates) == 1
         if not alone and self._reduces(instrument_id, candidates, subject, strategy_id):
             return None
-        position = self._positions.qty(instrument_id, subject.account_id, strategy_id)
-        side = self._side(instrument_id, candidates, subject, strategy_id, buy=candidate.buy)
-        mark = self._prices.market(instrument_id, buy=candidate.buy)
-        worst = self._times(worst_notional(position, side, mark, buy=candidate.buy), instrument_id)
+        worst = self._worst(instrument_id, candidates, subject, strategy_id, buy=candidate.buy)
         if worst is None or candidate.qty is None:
             return _no_price(candidate, bound)
         if worst <= bound.value:
             return None
+        position = self._positions.qty(instrument_id, subject.account_id, strategy_id)
+        side = self._side(instrument_id, candidates, subject, strategy_id, buy=candidate.buy)
         working = side.qty - candidate.leg.qty
         return Denial(
             Code.MAX_POSITION_NOTIONAL,
             f"{candidate.words} could take the position to {text(worst)} (held {text(position)}, working "
             f"{'buys' if candidate.buy else 'sells'} {text(max(working, ZERO))}), more than the {_named(bound)}",
         )
+
+    def _worst(
+        self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any, *, buy: bool
+    ) -> Decimal | None:
+        """What the position could become by one side's orders, in money; None where a price is unknown."""
+        key = (instrument_id, strategy_id, buy)
+        if key not in self._worsts:
+            position = self._positions.qty(instrument_id, subject.account_id, strategy_id)
+            side = self._side(instrument_id, candidates, subject, strategy_id, buy=buy)
+            mark = self._prices.market(instrument_id, buy=buy)
+            self._worsts[key] = self._times(worst_notional(position, side, mark, buy=buy), instrument_id)
+        return self._worsts[key]
 
     def _rate(self, orders: int, rules: Rules) -> Denial | None:
         if not rules.orders:

@@ -26,11 +26,14 @@ class Rates:
 
     def count(self, rates: Iterable[tuple[Scope, Rate]], more: int, now_ns: int) -> None:
         """Remember that so many happened now."""
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
         for scope, rate in rates:
-            self.held(scope, rate, now_ns)
             counted = self._counted.get(scope)
             if counted is None:
                 counted = self._counted[scope] = deque()
+            elif len(counted) > 2 * rate.count:
+                self.held(scope, rate, now_ns)  # nobody asked for long, so nobody has tidied up
             if more == 1:
                 counted.append(self._now_ns)
             else:

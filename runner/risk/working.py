@@ -119,6 +119,9 @@ class Side:
         return self._dearest
 
 
+_NONE = Side()  # nothing is ever put into it
+
+
 class Working:
     """All of them. `other` makes a leg of an order without a reservation; None where it can't be filled any more."""
 
@@ -179,7 +182,7 @@ class Working:
 
     def side(self, instrument_id: Any, account_id: Any, strategy_id: Any, *, buy: bool) -> Side:
         sides = self._sides.get((instrument_id, account_id, strategy_id))
-        return Side() if sides is None else sides[buy]
+        return _NONE if sides is None else sides[buy]
 
     def legs(self, instrument_id: Any, account_id: Any, strategy_id: Any = None) -> Iterable[Leg]:
         """Each of them, both sides."""
