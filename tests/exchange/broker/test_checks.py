@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -127,3 +128,32 @@ def test_no_dollars_open_while_an_order_that_closes_works(venue: Any) -> None:
     assert venue.refused(notional="50", type="limit", limit_price="90").message == (
         "unable to open new notional orders while having open closing position orders"
     )
+
+
+KINDS = ("market", "limit", "stop", "stop_limit")
+
+
+@pytest.mark.parametrize("crossing", [True, False])
+@pytest.mark.parametrize(("resting", "new"), list(product(KINDS, KINDS)))
+def test_all_rows_of_the_wash_trade_table(venue: Any, resting: str, new: str, crossing: bool) -> None:
+    """At night every type rests. Two limits are judged by their prices, whatever else is refused."""
+    venue.hold(qty=100, price="100")
+    venue.at("18:00")
+    prices = {"sell": "110", "buy": "110" if crossing else "109.99"}
+
+    def order(side: str, kind: str) -> dict[str, str]:
+        members = {"type": kind, "side": side, "qty": "5"}
+        if "limit" in kind:
+            members["limit_price"] = prices[side]
+        if "stop" in kind:
+            members["stop_price"] = "105" if side == "buy" else "115"
+        return members
+
+    venue.send(**order("sell", resting))
+    if "limit" in resting and "limit" in new and not crossing:
+        venue.send(**order("buy", new))
+        return
+    refusal = venue.refused(**order("buy", new))
+    assert refusal.message == "potential wash trade detected. use complex orders"
+    kind = "limit" if "limit" in resting else "market/stop"
+    assert refusal.extra["reject_reason"] == f"opposite side {kind} order exists"

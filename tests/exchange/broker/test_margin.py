@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.exchange.broker.margin import Held, option_margin, requirement, uncovered, worst_loss
 from runner.exchange.contracts import contract_of
@@ -81,3 +83,21 @@ def test_shares_cover_calls_and_a_naked_one_needs_the_shares() -> None:
     assert requirement(legs("-2C100"), Decimal(200), Decimal(90)) == 0
     assert requirement(legs("-2C100"), Decimal(199), Decimal(90)) == 10_000
     assert requirement(legs("-C100 -P80"), Decimal(0), Decimal(130)) == 21_000
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("CP"), st.integers(1, 30), st.integers(-3, 3).filter(bool)), min_size=1, max_size=6
+    )
+)
+def test_the_worst_loss_is_the_worst_of_all_prices(drawn: list[tuple[str, int, int]]) -> None:
+    position = legs(" ".join(f"{'+' if qty > 0 else '-'}{abs(qty)}{kind}{strike}" for kind, strike, qty in drawn))
+    worth = [
+        sum((leg.qty * 100 * leg.contract.intrinsic(Decimal(price)) for leg in position), Decimal(0))
+        for price in range(121)
+    ]
+    found = worst_loss(position)
+    if found is None:
+        assert worth[-1] < worth[-2]  # it goes on falling beyond every strike
+    else:
+        assert found == max(Decimal(0), -min(worth))
