@@ -104,6 +104,7 @@ class Adjustments:
             self._split(instrument, positions, theirs / ours, reason)
             return
         left = theirs - ours
+        left -= self._client.exercises.fill(symbol, left, reason.id)
         for position in positions:
             held = Decimal(str(position.signed_decimal_qty()))
             if left == 0 or held * left >= 0:

@@ -10,6 +10,7 @@ import msgspec
 from nautilus_trader.model.enums import OrderType
 
 from runner._engine import Accepted, EngineError, Rejected, Unknown
+from runner.alpaca.exercise import WORDS
 from runner.alpaca.groups import Group
 from runner.alpaca.lanes import Lanes
 from runner.alpaca.models import Order, WireError, decode
@@ -46,6 +47,9 @@ class Commands:
 
     async def submit(self, tracked: Tracked) -> None:
         """Send a prepared order with all that belongs to it, or let it wait for its position to close."""
+        if tracked.role in WORDS:
+            await self._client.exercises.submit(tracked)
+            return
         for one in tracked.group.orders if tracked.group else (tracked,):
             self._emit.submitted(one)
         if tracked.part is None:
@@ -149,6 +153,9 @@ class Commands:
         """Cancel what works of an order, and give up what waits. One that overtakes its submit waits for it."""
         if tracked.closed:
             self._client.log.warning(f"{tracked.id} has ended already; there is nothing to cancel")
+            return
+        if tracked.role in WORDS:
+            self._emit.cancel_rejected(tracked, "an exercise can't be taken back")
             return
         tracked.cancel_requested = True
         if tracked.group is not None and tracked.group.head is not tracked:
@@ -343,6 +350,8 @@ class Commands:
     ) -> str | None:
         if tracked.closed:
             return f"{tracked.id} has ended already"
+        if tracked.role in WORDS:
+            return "an exercise can't be modified"
         if (reason := self._fixed(tracked, quantity, trail)) is not None:
             return reason
         if tracked.held > 0 or len(tracked.parts) > 1:

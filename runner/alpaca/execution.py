@@ -22,6 +22,7 @@ from runner.alpaca.crossings import Crossings
 from runner.alpaca.emit import Emitter
 from runner.alpaca.execution_commands import CommandsMixin
 from runner.alpaca.execution_reports import ReportsMixin
+from runner.alpaca.exercise import Exercises
 from runner.alpaca.external import External
 from runner.alpaca.fees import Fees
 from runner.alpaca.fills import Fill, FillLedger
@@ -87,6 +88,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.external = External(self)
         self.fees = Fees(self)
         self.updates = Updates(self)
+        self.exercises = Exercises(self)
         self.adjustments = Adjustments(self)
         self.gaps = GapFill(self)
         self.settler = Settler(self)

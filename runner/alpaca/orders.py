@@ -48,7 +48,17 @@ TIMES_IN_FORCE_BACK = {text: kind for kind, text in TIMES_IN_FORCE.items()}
 TRIGGERS = frozenset({TriggerType.NO_TRIGGER, TriggerType.DEFAULT, TriggerType.LAST_PRICE})
 INTENTS = frozenset({"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"})
 #: What a strategy may say of an order in `submit_order(..., params=...)`.
-PARAMS = frozenset({"extended_hours", "position_intent", "order_class", "limit_price", "position_intents"})
+PARAMS = frozenset(
+    {
+        "extended_hours",
+        "position_intent",
+        "order_class",
+        "limit_price",
+        "position_intents",
+        "exercise",
+        "do_not_exercise",
+    }
+)
 DOLLAR = Decimal(1)
 #: Alpaca's least amounts in dollars.
 LEAST_NOTIONAL = {"fraction": Decimal(1), "crypto": Decimal(10)}
@@ -119,6 +129,8 @@ def _table_denial(order: Any, asset: Asset, params: dict[str, Any], order_class:
         return f"UNSUPPORTED_TIME_IN_FORCE: {asked} is not sent to Alpaca; use one of {times}"
     if order_class == "mleg":
         asset = "spread"
+    if params.get("exercise") or params.get("do_not_exercise"):
+        now_ns = None  # It is no order in the market; the venue has hours of its own for it.
     named = order_class or ("mleg" if asset == "spread" else "simple")
     return illegal(asset, named, tif, kind, extended=bool(params.get("extended_hours")), now_ns=now_ns)
 

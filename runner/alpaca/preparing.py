@@ -11,6 +11,7 @@ from nautilus_trader.model.identifiers import generic_spread_id_to_list
 from nautilus_trader.model.instruments import OptionContract, OptionSpread
 
 from runner.alpaca.crossings import Refusal
+from runner.alpaca.exercise import asked_of
 from runner.alpaca.groups import LEG, Group, Shape, exit_fault, leg_order, shape_of, spread_fault
 from runner.alpaca.orders import INTENTS, asset_of, decimal_text, denial, side_text
 from runner.alpaca.through_zero import Plan, is_opposed, plan
@@ -37,6 +38,8 @@ class Preparing:
         reason = self._refused(order, instrument, params)
         if reason is not None:
             return reason
+        if asked_of(params) is not None:
+            return self._client.exercises.prepare(order, instrument, params or {})
         if isinstance(instrument, OptionSpread):
             return self._spread(order, params or {})
         tracked = Tracked(order, params)

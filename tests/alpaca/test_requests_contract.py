@@ -18,7 +18,9 @@ from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, TimeI
 from nautilus_trader.model.objects import Price, Quantity
 from openapi_schema_validator import OAS30Validator
 
+from tests.alpaca import test_crypto_exchange, test_option_exchange
 from tests.alpaca.test_brackets import IBM, bracket, pair
+from tests.alpaca.test_multi_leg import send
 
 EXCERPT = json.loads((Path(__file__).parent / "requests_excerpt.json").read_text())
 FILLED, ACCEPTED = OrderStatus.FILLED, OrderStatus.ACCEPTED
@@ -134,6 +136,38 @@ def test_every_request_of_a_busy_day_fits_the_specification(play: Any, running: 
             posted = [msgspec.json.decode(body) for method, _, _, body in recording.requests if method == "post"]
             assert {row.get("order_class", "") for row in posted} == {"", "bracket", "oco"}
             assert {row["type"] for row in posted} == {"market", "limit", "stop", "stop_limit", "trailing_stop"}
+
+    play(scenario())
+
+
+def test_every_request_for_contracts_and_pairs_fits_the_specification(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            test_option_exchange.arrange(rig)
+            test_crypto_exchange.arrange(rig)
+            rig.quote("IBM", "185.00", "185.02")
+            recording = record(rig)
+            call = test_option_exchange.CALL
+            await rig.status(send(rig, OrderSide.BUY, 2, "5.10", call), FILLED)
+            spread = send(rig, OrderSide.SELL, 1, "9.00", test_option_exchange.CONDOR)
+            await rig.status(spread, ACCEPTED)
+            rig.strategy.modify_order(spread, price=Price.from_str("8.00"))
+            await rig.until(lambda: spread.price == Price.from_str("8.00"))
+            rig.strategy.cancel_order(spread)
+            await rig.until(lambda: spread.is_closed)
+            await rig.status(test_crypto_exchange.order_of(rig, OrderSide.BUY, "0.01"), FILLED)
+            order = rig.strategy.order_factory.market(
+                call.id, OrderSide.SELL, Quantity.from_int(2), time_in_force=TimeInForce.DAY
+            )
+            rig.strategy.submit_order(order, params={"exercise": True})
+            await rig.status(order, FILLED)
+            for row in recording.requests:
+                check(*row)
+            assert any(path.endswith("/exercise") for _, path, _, _ in recording.requests)
+            posted = [
+                msgspec.json.decode(body) for method, _, _, body in recording.requests if method == "post" and body
+            ]
+            assert {row.get("order_class", "") for row in posted} == {"", "mleg"}
 
     play(scenario())
 

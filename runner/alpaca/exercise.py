@@ -1,0 +1,101 @@
+"""Exercise and do-not-exercise, given as an order: `submit_order(order, params={"exercise": True})`.
+
+The order sells all contracts that are held, at the market; instead of selling them, they are exercised. It fills at 0
+when the position shows it, and the shares come at the strike (`adjust.py`). `do_not_exercise` is an instruction for the
+day of expiration: once the venue has taken it the order ends canceled, as nothing trades. Neither can be taken back.
+Source: Alpaca's trading OpenAPI specification, /v2/positions/{symbol_or_contract_id}/exercise.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from nautilus_trader.model.enums import OrderSide, OrderType
+from nautilus_trader.model.instruments import OptionContract
+
+from runner._engine import EngineError, Rejected, Unknown
+from runner.alpaca.fills import Fill, trade_id_text
+from runner.alpaca.models import WireError
+from runner.alpaca.orders import decimal_text
+from runner.alpaca.tracking import Tracked
+
+if TYPE_CHECKING:
+    from runner.alpaca.execution import AlpacaExecutionClient
+
+EXERCISE, DO_NOT_EXERCISE = "exercise", "do_not_exercise"
+WORDS = (EXERCISE, DO_NOT_EXERCISE)
+
+
+def asked_of(params: dict[str, Any] | None) -> str | None:
+    """Which of the two an order's params ask for, None where neither."""
+    return next((word for word in WORDS if (params or {}).get(word)), None)
+
+
+class Exercises:
+    """Sends the requests, and fills their orders when the positions show them."""
+
+    def __init__(self, client: AlpacaExecutionClient) -> None:
+        self._client = client
+        self._waiting: dict[str, Tracked] = {}
+
+    def prepare(self, order: Any, instrument: Any, params: dict[str, Any]) -> Tracked | str:
+        """What to send, or why it is denied."""
+        tracked = Tracked(order, params)
+        tracked.role = asked_of(params) or EXERCISE
+        position = self._client.crossings.position(tracked.symbol)
+        is_whole = order.side == OrderSide.SELL and order.order_type == OrderType.MARKET and tracked.qty == position
+        if not isinstance(instrument, OptionContract) or not is_whole:
+            return (
+                f"EXERCISE: only all contracts that are held can be exercised: send a market order that sells the "
+                f"position of {decimal_text(position)} {tracked.symbol}"
+            )
+        if tracked.symbol in self._waiting or self._client.tracker.working(tracked.symbol, "sell"):
+            return f"EXERCISE: another order closes contracts of {tracked.symbol}; cancel it first"
+        self._client.tracker.add(tracked)
+        return tracked
+
+    async def submit(self, tracked: Tracked) -> None:
+        """One POST. It is not repeated: where its outcome is unknown, the position tells in the end."""
+        client = self._client
+        client.emitter.submitted(tracked)
+        word = tracked.role.replace("_", "-")
+        async with client.commands.lanes.lane(tracked.symbol):
+            outcome = await client.http.post(f"/v2/positions/{quote(tracked.symbol, safe='')}/{word}", b"")
+        if isinstance(outcome, Rejected) or (isinstance(outcome, Unknown) and not outcome.sent):
+            reason = outcome.message if isinstance(outcome, Rejected) else f"NOT_SENT: {outcome.reason}"
+            client.tracker.close(tracked)
+            client.emitter.rejected(tracked, reason or "refused without a reason")
+            return
+        if isinstance(outcome, Unknown):
+            client.log.warning(
+                f"Nobody knows whether {tracked.symbol} is exercised ({outcome.reason}); its position tells"
+            )
+        else:
+            client.emitter.accepted(tracked, f"{tracked.role.upper()}-{tracked.id}", 0)
+        if tracked.role == DO_NOT_EXERCISE:
+            if tracked.accepted:
+                client.tracker.close(tracked)
+                client.emitter.canceled(tracked)
+            return
+        self._waiting[tracked.symbol] = tracked
+        try:
+            await client.gaps.run()
+        except (EngineError, WireError) as error:
+            client.log.warning(f"The positions can't be read after an exercise: {error}; they are with the next round")
+
+    def fill(self, symbol: str, change: Decimal, reason_id: str) -> Decimal:
+        """Contracts of this symbol have gone: what of `change` an exercise explains is its order's fill."""
+        tracked = self._waiting.get(symbol)
+        if tracked is None or change >= 0:
+            return Decimal(0)
+        qty = min(-change, tracked.qty - tracked.filled)
+        order_id = f"{tracked.role.upper()}-{tracked.id}"
+        now_ns = self._client.venue_clock.now_ns()
+        fill = Fill(symbol, "sell", qty, Decimal(0), order_id, tracked.id, now_ns, False, False)
+        self._client.emitter.filled(tracked, fill, trade_id_text(reason_id, qty))
+        if tracked.filled >= tracked.qty:
+            del self._waiting[symbol]
+            self._client.tracker.close(tracked)
+        return -qty
