@@ -7,12 +7,13 @@ The account has 1,000,000 dollars, so as much options buying power. Contracts ar
 from __future__ import annotations
 
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.enums import AssetClass, OptionKind, OrderSide, TimeInForce
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.identifiers import InstrumentId, new_generic_spread_id
 from nautilus_trader.model.instruments import OptionContract
 from nautilus_trader.model.objects import Price, Quantity
 
@@ -150,3 +151,33 @@ def test_symbols_and_units():
     assert root_of(C100) == root_of("IBM") == "IBM"
     assert legs_of(IBM) == [(IBM, 1)]
     assert (nano(Decimal("1.0000000001")), nano(Decimal("-1.0000000001"))) == (1_000_000_001, -1_000_000_001)
+
+
+@pytest.mark.parametrize(
+    ("buy", "qty", "reduces"),
+    [(True, 2, True), (True, 3, False), (False, 1, False)],
+)
+def test_a_spread_reduces_where_every_leg_closes_what_is_held(options, buy, qty, reduces):
+    """Two puts of 90 are held short and two calls of 100 long; the spread buys the one and sells the other."""
+    _, gate, engine = options(lambda s: trade(s, P90, SELL, 2), lambda s: trade(s, C100, BUY, 2))
+    ids = {symbol: InstrumentId.from_str(f"{symbol}.ALPACA") for symbol in (P90, C100)}
+    spread = new_generic_spread_id([(ids[P90], 1), (ids[C100], -1)])
+    order = SimpleNamespace(client_order_id="new")
+    candidate = SimpleNamespace(instrument_id=spread, buy=buy, leg=SimpleNamespace(qty=Decimal(qty)), order=order)
+    subject = SimpleNamespace(account_id=engine.cache.accounts()[0].id)
+    assert gate.judge._closes_legs(candidate, subject) is reduces
+
+
+def test_a_spreads_legs_that_another_order_closes_already_are_not_closed_twice(options):
+    _, gate, engine = options(
+        lambda s: trade(s, P90, SELL, 2),
+        lambda s: trade(s, C100, BUY, 2),
+        lambda s: trade(s, P90, BUY, 1, "1.00"),
+    )
+    ids = {symbol: InstrumentId.from_str(f"{symbol}.ALPACA") for symbol in (P90, C100)}
+    spread = new_generic_spread_id([(ids[P90], 1), (ids[C100], -1)])
+    subject = SimpleNamespace(account_id=engine.cache.accounts()[0].id)
+    for qty, reduces in ((1, True), (2, False)):
+        order = SimpleNamespace(client_order_id="new")
+        candidate = SimpleNamespace(instrument_id=spread, buy=True, leg=SimpleNamespace(qty=Decimal(qty)), order=order)
+        assert gate.judge._closes_legs(candidate, subject) is reduces
