@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from benches import margin as margins
 from benches import speeds, startup
 from benches.processes import line, process
 
@@ -95,6 +96,14 @@ def gate() -> Iterator[Row]:
             yield absolute(what, value, limit, "{:.1f}")
 
 
+def margin() -> Iterator[Row]:
+    for size, limit in zip(margins.SIZES, (3, 10, 10), strict=True):
+        pair = margins.margins(size)
+        ours, peer = pair.ours[0], pair.peer[0]
+        name = f"option margin, {size} legs (µs); peer: a sweep in Python"
+        yield Row(name, f"{ours:.2f}", f"{peer:.1f}", peer / ours, f"{peer / ours:.1f} ×", limit, at_least=True)
+
+
 def start() -> Iterator[Row]:
     for what, args in (("--help", ["--help"]), ("check FILE", ["check", startup.FILE, "--sim"])):
         wall, cpu = startup.command("-m", "runner.cli", *args)
@@ -110,7 +119,8 @@ def memory() -> Iterator[Row]:
 
 
 PARTS: dict[str, Callable[[], Iterator[Row]]] = {
-    "ticks": ticks, "burst": burst, "reaction": reaction, "post": post, "gate": gate, "start": start, "memory": memory,
+    "ticks": ticks, "burst": burst, "reaction": reaction, "post": post, "gate": gate,
+    "margin": margin, "start": start, "memory": memory,
 }  # fmt: skip
 
 

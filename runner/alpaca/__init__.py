@@ -8,6 +8,7 @@ from runner.alpaca.constants import ALPACA_VENUE
 from runner.alpaca.data import use_direct_delivery
 from runner.alpaca.factories import AlpacaLiveDataClientFactory, AlpacaLiveExecClientFactory
 from runner.alpaca.providers import AlpacaInstrumentProvider
+from runner.margin import AlpacaOptionsMarginCalculator
 
 __all__ = [
     "ALPACA_VENUE",
@@ -18,6 +19,7 @@ __all__ = [
     "AlpacaInstrumentProvider",
     "AlpacaLiveDataClientFactory",
     "AlpacaLiveExecClientFactory",
+    "AlpacaOptionsMarginCalculator",
     "AlpacaWebSocketClient",
     "MissingKeysError",
     "use_direct_delivery",

@@ -11,6 +11,7 @@ COMMANDS = {
     "check": "Say everything that is wrong with the files, each with its line and what to do.",
     "show": "Print the file as it is understood: overrides applied, secrets masked.",
     "test": "Judge the orders under `tests:` by the file's limits, without a broker.",
+    "margin": "Say what an order would take of an account's margin, and where most is lost.",
     "schema": "Print the JSON Schema of the file, for editors.",
     "exchange": "Serve the simulated Alpaca on a port of this machine.",
 }

@@ -100,7 +100,8 @@ fn least(legs: impl Iterator<Item = Leg>, more: impl Iterator<Item = Leg>) -> (i
         value += slope * i128::from(strike - at);
         at = strike;
         slope += i128::from(qty);
-        if value < least {
+        // Of several prices the one nearest to the strikes: where the loss has just reached its bound.
+        if value < least || (value == least && value < 0) {
             (least, place) = (value, strike);
         }
     }

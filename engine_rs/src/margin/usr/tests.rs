@@ -87,6 +87,7 @@ fn the_worst_price_is_named() {
     let found = requirement(&[c(100, -1), c(110, 2)], 0, Expirations::PerDate).unwrap();
     assert_eq!((found.price, found.expiry), (110_000, NEAR));
     assert_eq!(requirement(&[p(100, -1)], 0, Expirations::PerDate).unwrap().price, 0);
+    assert_eq!(requirement(&[p(95, -1), p(90, 1)], 0, Expirations::PerDate).unwrap().price, 90_000);
 }
 
 #[test]

@@ -1,0 +1,187 @@
+"""`runner margin`: what an order would take, and why, without sending anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from runner.cli._files import EXIT_OK, report
+from runner.config.errors import ConfigErrors
+from runner.config.margin_file import MarginFile, read_margin_file
+from runner.margin.options import OCC, AlpacaOptionsMarginCalculator, OptionPosition
+from runner.margin.plot import PlotError, payoff, save, show
+from runner.margin.whatif import FIGURES, Held, OrderText, OrderTextError, WhatIf, parse_order, what_if
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_CONNECT = 69
+
+
+def margin(
+    file: Path | None = None,
+    *,
+    order: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    account: str | None = None,
+    cash: Decimal | None = None,
+    plot: Path | None = None,
+    chart: Annotated[bool, Parameter(negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Margin before and after an order, its cost basis, and the price at which most is lost. Nothing is sent.
+
+    An order is its legs, the net price a share, and units: `+AAPL250117C00190000 -AAPL250117C00210000 @ 1.00 x 2`. A
+    sign buys or sells, `2*` is a ratio; of several legs a negative price is got. Shares are written alike:
+    `+IBM @ 190 x 10`. Exit code 1: the order would not be taken.
+
+    Parameters
+    ----------
+    file
+        Cash, positions and an order to try (keys: cash, multiplier, level, expirations, positions, order); with
+        --account a file of `runner FILE`.
+    order
+        The order to try, instead of the file's.
+    account
+        Take cash and positions from this account of FILE, asked of the broker now.
+    cash
+        Instead of the file's.
+    plot
+        Write a picture of payoff and requirement: .png, .svg or .pdf.
+    chart
+        Draw it in the terminal.
+    json_
+        Print one JSON object on stdout.
+    """
+    try:
+        given = _given(file, account)
+        tried = _order(order or given.order)
+        held = [Held(row.symbol, row.qty, row.price, row.margin_percent or 0) for row in given.positions]
+        calculator = AlpacaOptionsMarginCalculator(expirations=given.expirations)
+        money = given.cash if cash is None else cash
+        found = what_if(
+            held, tried, cash=money, multiplier=int(given.multiplier), level=int(given.level), calculator=calculator
+        )
+        if json_:
+            print(json.dumps(found.as_dict(), indent=2))
+        else:
+            _table(found)
+        if plot is not None or chart:
+            _draw(found, held, tried, plot, chart=chart)
+    except ConfigErrors as errors:
+        return report(errors, as_json=json_)
+    except _BrokerError as error:
+        return _fail(str(error), EXIT_CONNECT)
+    except (OrderTextError, PlotError, ValueError) as error:
+        return _fail(str(error), EXIT_USAGE)
+    return EXIT_OK if found.refusal is None else EXIT_REFUSED
+
+
+class _BrokerError(Exception):
+    """The broker could not be asked."""
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+def _given(file: Path | None, account: str | None) -> MarginFile:
+    if account is not None:
+        if file is None:
+            raise ValueError("--account is the name of an account in a file, name the file too")
+        return _ask(file, account)
+    return MarginFile() if file is None else read_margin_file(file)
+
+
+def _order(text: str | None) -> OrderText | None:
+    return None if text is None else parse_order(text)
+
+
+def _ask(file: Path, name: str) -> MarginFile:
+    """Cash, level and positions from the broker."""
+    from runner.config.load import load
+
+    config = load([file], environ=os.environ).config
+    if name not in config.accounts:
+        raise ValueError(f"{file} has no account `{name}`, it has {', '.join(config.accounts)}")
+    import httpx
+
+    section = config.accounts[name]
+    host = "api.alpaca.markets" if config.environment == "live" else "paper-api.alpaca.markets"
+    headers = {
+        "APCA-API-KEY-ID": section.key.value.get_secret_value(),
+        "APCA-API-SECRET-KEY": section.secret.value.get_secret_value(),
+    }
+    base = section.url or f"https://{host}"
+    try:
+        with httpx.Client(base_url=base, headers=headers, timeout=10.0) as client:
+            account, positions = (client.get(path).raise_for_status() for path in ("/v2/account", "/v2/positions"))
+            return _read(account.json(), positions.json())
+    except httpx.HTTPStatusError as error:
+        raise _BrokerError(f"account {name}: {base} answered {error.response.status_code}, check its keys") from None
+    except httpx.HTTPError as error:
+        raise _BrokerError(f"account {name}: {base} can't be reached ({type(error).__name__})") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _BrokerError(f"account {name}: the reply can't be read ({error})") from None
+
+
+def _read(account: dict[str, Any], positions: list[dict[str, Any]]) -> MarginFile:
+    return MarginFile.model_validate(
+        {
+            "cash": account["cash"],
+            "multiplier": account["multiplier"],
+            "level": str(account.get("options_trading_level", 3)),
+            "positions": [
+                {"symbol": row["symbol"], "qty": row["qty"], "price": row["current_price"]} for row in positions
+            ],
+        }
+    )
+
+
+def _table(found: WhatIf) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("USD")
+    table.add_column("before", justify="right")
+    if found.after is not None:
+        table.add_column("after", justify="right")
+        table.add_column("change", justify="right")
+    for name in FIGURES if found.before else ():
+        row = [name.replace("_", " "), f"{found.before[name]:,.2f}"]
+        if found.after is not None:
+            row += [f"{found.after[name]:,.2f}", f"{found.after[name] - found.before[name]:+,.2f}"]
+        table.add_row(*row)
+    console.print(table)
+    if found.cost_basis is not None and found.net is not None:
+        paid = "paid" if found.net >= 0 else "received"
+        console.print(f"\ncost basis  {found.cost_basis:,.2f} ({abs(found.net):,.2f} {paid})")
+    if found.worst is not None and found.worst.amount:
+        worst = found.worst
+        console.print(f"worst       {worst.amount:,.2f} lost with {worst.root} at {worst.price:f} on {worst.expiry}")
+    if found.refusal is not None:
+        console.print(f"[bold red]refused[/]     {found.refusal}: {found.reason}")
+    elif found.after is not None:
+        console.print("[bold green]allowed[/]")
+
+
+def _draw(found: WhatIf, held: list[Held], tried: OrderText | None, plot: Path | None, *, chart: bool) -> None:
+    if found.worst is None:
+        raise PlotError("there is nothing to draw: no options, or an order that is refused")
+    sums = {row.symbol: int(row.qty) for row in held if OCC.fullmatch(row.symbol)}
+    if tried is not None and tried.options:
+        for symbol, ratio in tried.legs:
+            sums[symbol] = sums.get(symbol, 0) + ratio * tried.qty
+    shares = sum(int(row.qty) for row in held if row.symbol == found.worst.root and row.qty > 0)
+    drawn = payoff([OptionPosition(symbol, qty) for symbol, qty in sums.items() if qty], found.worst, shares=shares)
+    if plot is not None:
+        save(drawn, plot)
+    if chart:
+        print(show(drawn))
