@@ -233,11 +233,17 @@ class Account:
         """Shares that working orders already close."""
         return sum((o.leaves for o in self.holding_orders(symbol)), ZERO)
 
-    def reserved(self, *, free: bool = False) -> Decimal:
-        """Buying power that open orders hold: sell-to-close and buy-to-cover hold none. `free` of it has margin's share
-        taken off.
+    def reserved(self) -> tuple[Decimal, Decimal]:
+        """Buying power that open orders hold (sell-to-close and buy-to-cover hold none), and how much of it is free of
+        margin's share.
         """
-        return sum((o.unit_reserve * o.leaves * (o.reserve_rate if free else ONE) for o in self.open_orders()), ZERO)
+        whole = free = ZERO
+        for order in self._open.values():
+            if order.unit_reserve:
+                held = order.unit_reserve * order.leaves
+                whole += held
+                free += held * order.reserve_rate
+        return whole, free
 
     def book_fill(self, order: Order, qty: Decimal, price: Decimal) -> Decimal:
         """Cash and position after one execution; returns the signed position."""
@@ -296,8 +302,7 @@ class Account:
             margin = requirement(legs, self.qty(underlying), prices.mark(underlying), later=prices.later)
             initial, maintenance = initial + margin, maintenance + margin
         equity = self.cash + long_value + short_value
-        reserved = self.reserved() if less_reserved else ZERO
-        reserved_free = self.reserved(free=True) if less_reserved else ZERO
+        reserved, reserved_free = self.reserved() if less_reserved else (ZERO, ZERO)
         # Options lend nothing: their value is no buying power, and premiums don't lower the requirement.
         excess = max(equity - option_value - initial, ZERO)
         allowed = min(self.multiplier, int(Decimal(self.configuration.max_margin_multiplier)))

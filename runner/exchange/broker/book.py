@@ -72,22 +72,20 @@ class Book:
         if order.several:
             self._match_several(account, order)
             return
-        quote = self._market.quote(order.symbol)
-        if quote is not None and self._is_live(quote):
-            self._match(account, order, quote)
+        self._match_standing(account, order)
         order.maker = order.type == "limit" and not order.filled_qty
 
     def on_quote(self, quote: Quote) -> None:
         """A new best bid and offer."""
         self.on_clock(self._market.now_ns)
         orders = self._orders.get(quote.symbol)
-        if not orders or not self._is_live(quote):
+        if not orders or (session := self._live_session(quote)) is None:
             return
         for account, order in list(orders.values()):
             if order.several:
                 self._match_several(account, order)
             else:
-                self._match(account, order, quote)
+                self._match(account, order, quote, session)
             if order.id in self._undecided:
                 self._decide(account, order)
         self._sweep(quote.symbol)
@@ -106,9 +104,7 @@ class Book:
                 continue
             if elected_by_print(order, trade.price):
                 order.triggered = True
-                quote = self._market.quote(order.symbol)
-                if quote is not None and self._is_live(quote):
-                    self._match(account, order, quote)
+                self._match_standing(account, order)
             else:
                 trail(order, trade.price)
         self._sweep(trade.symbol)
@@ -158,14 +154,20 @@ class Book:
                 if leg.status == "held" and order.open:
                     self._route(account, leg)
 
-    def _is_live(self, quote: Quote) -> bool:
+    def _live_session(self, quote: Quote) -> Session | None:
+        """The session that the quote belongs to, where it is still on."""
         session = self._market.session(quote.symbol)
         if "/" in quote.symbol:  # a pair's day has no beginning
-            return True
-        return session != "closed" and quote.ts_ns >= self._sessions.start_of(session, self._market.now_ns)
+            return session
+        live = session != "closed" and quote.ts_ns >= self._sessions.start_of(session, self._market.now_ns)
+        return session if live else None
 
-    def _match(self, account: Account, order: Order, quote: Quote) -> None:
-        session = self._market.session(order.symbol)
+    def _match_standing(self, account: Account, order: Order) -> None:
+        quote = self._market.quote(order.symbol)
+        if quote is not None and (session := self._live_session(quote)) is not None:
+            self._match(account, order, quote, session)
+
+    def _match(self, account: Account, order: Order, quote: Quote, session: Session) -> None:
         if not order.working or not may_trade(order, session):
             return
         if order.in_auction:
@@ -194,7 +196,8 @@ class Book:
         if not order.working or not may_trade(order, self._market.session()):
             return
         quotes = {leg.symbol: self._market.quote(leg.symbol) for leg in order.legs}
-        found = prices_of_legs(order, {name: q for name, q in quotes.items() if q is not None and self._is_live(q)})
+        live = {name: q for name, q in quotes.items() if q is not None and self._live_session(q) is not None}
+        found = prices_of_legs(order, live)
         if found is None:
             return
         if order.id in self._undecided:

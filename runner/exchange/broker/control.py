@@ -60,6 +60,8 @@ class BrokerControl:
             if (key is None or account.key == key) and account.qty(symbol) < 0
         ]
         for account in accounts:
+            self._desk.settling.check_assign(account, symbol, qty)
+        for account in accounts:
             self._desk.settling.assign(account, symbol, qty)
         return len(accounts)
 

@@ -2,7 +2,8 @@
 
 Sources: docs.alpaca.markets "Options trading overview" (exercise, do-not-exercise, expiry, non-trade activities),
 [OAS-T] /v2/positions/{symbol_or_contract_id}/exercise. Options that are in the money by a cent are exercised at expiry;
-shorts that are in the money are then assigned. The venue's own selling in the last half hour is not simulated.
+shorts that are in the money are then assigned, whether or not there is money or are shares for it: the venue's own
+selling in the last half hour, which is to prevent that, is not simulated.
 """
 
 from __future__ import annotations
@@ -64,13 +65,18 @@ class Settling:
 
     def assign(self, account: Account, symbol: str, qty: Decimal) -> None:
         """`qty` short contracts are assigned now, as if a holder had exercised; AlpacaError where fewer are short."""
+        contract = self.check_assign(account, symbol, qty)
+        self._deliver(account, contract, -qty, "OPASN")
+
+    def check_assign(self, account: Account, symbol: str, qty: Decimal) -> OptionContract:
+        """The contract, where so many can be assigned."""
         contract = self._floor.market.contract(symbol)
         short = -account.qty(symbol)
         if contract is None or qty <= 0 or qty > short or qty != qty.to_integral_value():
             raise unprocessable(
                 f"{text(qty)} contracts of {symbol} can't be assigned: {text(max(short, ZERO))} are short"
             )
-        self._deliver(account, contract, -qty, "OPASN")
+        return contract
 
     def expire(self, account: Account) -> None:
         """Settle every option position whose contract has stopped trading."""

@@ -7,6 +7,7 @@ import random
 import uuid
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -43,7 +44,13 @@ def optional_text(value: Decimal | None) -> str | None:
 def rfc3339(ns: int) -> str:
     """UNIX nanoseconds as `2013-10-07T13:30:00.000000000Z`."""
     seconds, rest = divmod(ns, SECOND_NS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    """An order shows the same few times again and again."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def optional_rfc3339(ns: int | None) -> str | None:

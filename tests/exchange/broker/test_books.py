@@ -118,7 +118,7 @@ def test_the_books_add_up(make_venue: Callable[..., Any], seed: int) -> None:
     for order in venue.me.open_orders():
         if order.open and order.role != "leg":
             venue.desk.cancel(venue.me, order)
-    assert venue.me.reserved() == 0
+    assert venue.me.reserved() == (0, 0)
 
     venue.at("15:59", "2013-10-18")
     trader.move()
