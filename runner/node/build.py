@@ -29,6 +29,7 @@ from nautilus_trader.system.kernel import NautilusKernel
 from runner.config.models import FeedConfig, RunnerConfig
 from runner.node.guard import Fault, StrategyGuard
 from runner.node.logs import nautilus_level
+from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
 
 # Marks an order that the node itself sends while winding down; it passes although its strategy is down.
@@ -179,6 +180,7 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
         strategy.change_order_id_tag(name)
         guard = StrategyGuard(strategy, name, loop=loop, on_fault=on_fault)
         guard.install()
+        give_portfolio(strategy, exec_clients[strategy_plan.spec.account].account_id)
         kernel.trader.add_strategy(strategy)
         strategy.register_executor(loop, executor)
         strategies[name], guards[name] = strategy, guard

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: after the restart everything is as the broker has it, and nothing was sent twice.
+"""kill -9 at any moment: after the restart both accounts are as the broker has them, and nothing was sent twice.
 
 RUNNER_CHAOS_KILLS sets how often the node is killed (6), RUNNER_CHAOS_SEED seeds the moments (0).
 """
@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("RUNNER_CHAOS_KILLS", "6"))
 SEED = int(os.environ.get("RUNNER_CHAOS_SEED", "0"))
 START_S = 60.0
-KEY = "PKKILLTEST0000000001"
+#: Two accounts, on each of which a strategy trades the same instruments.
+KEYS = {"one": "PKKILLTEST0000000001", "two": "PKKILLTEST0000000002"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + KILLS * 60)]
 
@@ -41,11 +42,18 @@ paths: ["{Path(__file__).parent}"]
 feeds:
   stocks: {{market: stocks, data_url: "{exchange.url}", stream_url: "{exchange.ws_url}"}}
 accounts:
-  main: {{broker: alpaca, key: {{env: TEST_KEY}}, secret: {{env: TEST_SECRET}}, url: "{exchange.url}"}}
+  one: {{broker: alpaca, key: {{env: KEY_ONE}}, secret: {{env: TEST_SECRET}}, url: "{exchange.url}"}}
+  two: {{broker: alpaca, key: {{env: KEY_TWO}}, secret: {{env: TEST_SECRET}}, url: "{exchange.url}"}}
 strategies:
   one:
     class: frantic:Frantic
-    account: main
+    account: one
+    feed: stocks
+    params: {{instrument_ids: [IBM.ALPACA, BAC.ALPACA], folder: "{folder}"}}
+    on_stop: keep
+  two:
+    class: frantic:Frantic
+    account: two
     feed: stocks
     params: {{instrument_ids: [IBM.ALPACA, BAC.ALPACA], folder: "{folder}"}}
     on_stop: keep
@@ -65,10 +73,12 @@ class Life:
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        for old in ("one.started", "one.json"):
-            (self.folder / old).unlink(missing_ok=True)
+        for name in KEYS:
+            for old in (f"{name}.started", f"{name}.json"):
+                (self.folder / old).unlink(missing_ok=True)
         env = {k: v for k, v in os.environ.items() if not k.startswith(("ALPACA_", "RUNNER__"))}
-        env |= {"TEST_KEY": KEY, "TEST_SECRET": "s3cret-s3cret-s3cret", "XDG_RUNTIME_DIR": str(self.folder)}
+        env |= {f"KEY_{name.upper()}": key for name, key in KEYS.items()}
+        env |= {"TEST_SECRET": "s3cret-s3cret-s3cret", "XDG_RUNTIME_DIR": str(self.folder)}
         env["FRANTIC_SEED"] = "quiet" if self.number == KILLS else f"{SEED}-{self.number}"
         with (self.folder / f"life-{self.number}.log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
@@ -84,7 +94,7 @@ class Life:
         assert self.process is not None
         try:
             async with asyncio.timeout(START_S):
-                while not (self.folder / "one.started").exists():
+                while not all((self.folder / f"{name}.started").exists() for name in KEYS):
                     assert self.process.returncode is None, self.log
                     await asyncio.sleep(0.02)
         except TimeoutError:
@@ -129,18 +139,20 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         assert life.process is not None
         assert life.process.returncode == 0, life.log
         summary = json.loads(out)
-        account = exchange.broker.desk.account(KEY)
-        believes = json.loads((tmp_path / "one.json").read_text())
+        accounts = {name: exchange.broker.desk.account(key) for name, key in KEYS.items()}
 
     log = "\n".join(f"life {number}\n{Life(tmp_path, path, number).log}" for number in range(KILLS + 1))
     assert max(sent.values()) == 1, [name for name, count in sent.items() if count > 1]
     assert summary["books_agree"] is True, f"{summary['books']}\n{log}"
-    held = {symbol: position.qty for symbol, position in account.positions.items() if position.qty}
-    assert {symbol: Decimal(qty) for symbol, qty in believes["positions"].items()} == held, log
-    assert {symbol: Decimal(qty) for symbol, qty in believes["portfolio"].items() if Decimal(qty)} == held, log
-    assert believes["others"] == [], log
-    assert believes["inflight"] == [], log
-    working = {order.client_order_id.split("-r")[0] for order in account.orders.values() if order.open}
-    assert set(believes["open"]) == working, log
-    assert len(sent) > KILLS * 2
-    assert sum(order.filled_qty > 0 for order in account.orders.values()) > KILLS
+    assert set(summary["books"]) == set(KEYS)
+    for name, account in accounts.items():
+        believes = json.loads((tmp_path / f"{name}.json").read_text())
+        held = {symbol: position.qty for symbol, position in account.positions.items() if position.qty}
+        assert {symbol: Decimal(qty) for symbol, qty in believes["positions"].items()} == held, log
+        assert {symbol: Decimal(qty) for symbol, qty in believes["portfolio"].items() if Decimal(qty)} == held, log
+        assert believes["others"] == [], log
+        assert believes["inflight"] == [], log
+        working = {order.client_order_id.split("-r")[0] for order in account.orders.values() if order.open}
+        assert set(believes["open"]) == working, log
+        assert {order.client_order_id.split("-")[4] for order in account.orders.values()} == {name}
+        assert sum(order.filled_qty > 0 for order in account.orders.values()) > KILLS
