@@ -51,7 +51,7 @@ class Booked:
 
 @dataclass(slots=True)
 class PastOrder:
-    """An order of an earlier life that had not ended, as far as the journal knows."""
+    """An order of an earlier life that had not ended, as far as the journal knows, or one that others went out with."""
 
     order: Any
     params: dict[str, Any]
@@ -113,13 +113,15 @@ def instruments_of(rows: Rows) -> set[str]:
 
 
 def restore(rows: Rows, cache: Any) -> list[PastOrder]:
-    """Fill the cache. Returns the orders that had not ended."""
+    """Fill the cache. Returns the orders that had not ended, and those that went out with others that had not."""
     cycles = _cycles(rows)
     needed = {fill.client_order_id.value for fills in cycles.values() for fill in fills}
     wanted = needed | {name for name, row in rows.orders.items() if not row[2]}
-    for sends in rows.sends.values():
+    anchors: set[str] = set()
+    for anchor, sends in rows.sends.items():
         family = {row["id"] for send in sends for row in (send.family or {}).get("members", ())}
         if any(name in rows.orders and not rows.orders[name][2] for name in family):
+            anchors.add(anchor)
             wanted |= family  # An order that has ended is needed where one that went out with it has not.
     events = defaultdict(list)
     for name, _, body in rows.events:
@@ -134,7 +136,7 @@ def restore(rows: Rows, cache: Any) -> list[PastOrder]:
             _apply(order, decode(body))
         cache.add_order(order, order.position_id)
         cache.update_order(order)
-        if not order.is_closed:
+        if not order.is_closed or name in anchors:
             booked = [
                 *rows.booked.get(name, ()),
                 *(row for leg in _silent(rows.sends.get(name, ())) for row in rows.booked.get(leg, ())),

@@ -52,7 +52,28 @@ class Frantic(Strategy):
                 instrument = self.cache.instrument(tick.instrument_id)
                 self.modify_order(order, price=instrument.make_price(float(order.price) + rng.choice((-0.01, 0.01))))
         elif len(working) < 4:
-            self.send(tick, market=roll > 0.9)
+            if roll > 0.92 and self.portfolio.is_flat(tick.instrument_id):
+                self.send_bracket(tick)
+            else:
+                self.send(tick, market=roll > 0.85)
+
+    def send_bracket(self, tick: Any) -> None:
+        rng, instrument = self.random, self.cache.instrument(tick.instrument_id)
+        up = rng.choice((1, -1))
+        middle = float(tick.bid_price)
+        day = TimeInForce.DAY
+        bracket = self.order_factory.bracket(
+            tick.instrument_id,
+            OrderSide.BUY if up > 0 else OrderSide.SELL,
+            instrument.make_qty(rng.randint(2, 9)),
+            tp_price=instrument.make_price(middle + up * rng.choice((0.04, 0.5))),
+            sl_trigger_price=instrument.make_price(middle - up * rng.choice((0.06, 0.5))),
+            time_in_force=day,
+            tp_time_in_force=day,
+            sl_time_in_force=day,
+            tp_post_only=False,
+        )
+        self.submit_order_list(bracket)
 
     def send(self, tick: Any, *, market: bool) -> None:
         rng, instrument = self.random, self.cache.instrument(tick.instrument_id)
@@ -78,7 +99,7 @@ class Frantic(Strategy):
             },
             "others": [str(p) for p in self.cache.positions_open() if p.strategy_id.value == "EXTERNAL"],
             "open": {
-                order.client_order_id.value: str(order.filled_qty)
+                order.venue_order_id.value: str(order.filled_qty)
                 for order in self.cache.orders_open(strategy_id=self.id)
             },
             "inflight": [order.client_order_id.value for order in self.cache.orders_inflight(strategy_id=self.id)],
