@@ -10,6 +10,7 @@ Each kind is either armed for the next few occasions or a seeded probability. `P
      "updates": {"duplicate": 1, "drop": 1, "swap": 1,
                  "duplicate_rate": 0.1, "drop_rate": 0, "swap_rate": 0},
      "races": {"cancel": 1, "replace": 1},        decided at the symbol's next quote: the fill may win
+     "rejects": 1,                                the venue rejects the next orders after they were taken
      "events_first": true,                        a reply leaves only after the updates that it caused
      "reset": true}                               forget everything that was armed before
 
@@ -68,6 +69,7 @@ class Faults:
     races: dict[str, int] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
     muted: set[SocketKind] = field(default_factory=set)
+    rejects: int = 0
     events_first: bool = False
     on_cut: list[Callable[[SocketKind], None]] = field(default_factory=list)
     _random: random.Random = field(init=False)
@@ -90,6 +92,7 @@ class Faults:
                 self.updates[name] = value
         self.races.update(checked.get("races", {}))
         self.refusals.update(checked.get("refuse", {}))
+        self.rejects = checked.get("rejects", self.rejects)
         if "events_first" in checked:
             self.events_first = checked["events_first"]
         if "mute" in checked:
@@ -101,6 +104,7 @@ class Faults:
         """Behave from now on. Sockets that were cut stay cut."""
         for armed in (self.requests, self.updates, self.update_rates, self.races, self.refusals, self.muted):
             armed.clear()
+        self.rejects = 0
         self.events_first = False
 
     def cut(self, which: str | None) -> None:
@@ -130,6 +134,13 @@ class Faults:
     def take_race(self, what: Race) -> bool:
         """Whether this cancel or replace is decided only at the next quote."""
         return _take(self.races, what)
+
+    def take_reject(self) -> bool:
+        """Whether this order, which was taken, is rejected by the venue."""
+        if self.rejects <= 0:
+            return False
+        self.rejects -= 1
+        return True
 
     def take_update(self) -> str | None:
         """What befalls the next trade update: `duplicate`, `drop`, `swap` (it comes after the one behind it), or
@@ -213,13 +224,16 @@ def _check(document: object) -> dict[str, Any]:
     """The document with its rules as objects."""
     if not isinstance(document, dict):
         raise invalid("faults must be a JSON object")
-    known = {"next", "cut", "refuse", "mute", "updates", "races", "events_first", "reset"}
+    known = {"next", "cut", "refuse", "mute", "updates", "races", "rejects", "events_first", "reset"}
     if unknown := sorted(set(document) - known):
         raise invalid(f"unknown fault {unknown[0]}, known are {', '.join(sorted(known))}")
     checked = dict(document)
     for name in ("cut", "mute"):
         if checked.get(name) not in {None, "all", *KINDS}:
             raise invalid(f"{name} must be data, trading or all, not {checked[name]}")
+    rejects = checked.get("rejects", 0)
+    if not isinstance(rejects, int) or rejects < 0:
+        raise invalid("rejects must be a count")
     counted: dict[str, tuple[str, ...]] = {"updates": UPDATE_FAULTS, "races": ("cancel", "replace"), "refuse": KINDS}
     for name, allowed in counted.items():
         for key, value in _object(checked.get(name, {}), name).items():

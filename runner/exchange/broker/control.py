@@ -4,6 +4,9 @@
     {"dividend": {"symbol": "IBM", "rate": "0.95"}}               dollars a share, paid (and charged to shorts) at once
     {"split": {"symbol": "IBM", "new_rate": 2, "old_rate": 1}}    two shares for one
 
+    {"close": {"symbol": "GOOG160115C00750000"}}                  the venue sells (or buys back) the position at market,
+                                                                  as it does before an expiry; "key" as above
+
 The reply says how many accounts it reached.
 """
 
@@ -33,6 +36,7 @@ class BrokerControl:
             "assign": self._assign,
             "dividend": self._dividend,
             "split": self._split,
+            "close": self._close,
         }
 
     def routes(self) -> list[Route]:
@@ -63,6 +67,14 @@ class BrokerControl:
             self._desk.settling.check_assign(account, symbol, qty)
         for account in accounts:
             self._desk.settling.assign(account, symbol, qty)
+        return len(accounts)
+
+    def _close(self, members: dict[str, Any]) -> int:
+        symbol, key = _symbol(members), members.get("key")
+        accounts = [account for account in self._desk.accounts.values() if key in {None, account.key}]
+        accounts = [account for account in accounts if account.qty(symbol)]
+        for account in accounts:
+            self._desk.close(account, symbol)
         return len(accounts)
 
     def _dividend(self, members: dict[str, Any]) -> int:

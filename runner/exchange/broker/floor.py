@@ -12,6 +12,7 @@ from runner.exchange.broker import options
 from runner.exchange.broker.accounts import INITIAL_RATE, ONE, ZERO, Account, Figures
 from runner.exchange.broker.book import Book
 from runner.exchange.broker.checks import check_funds, check_quantity, unit_cost
+from runner.exchange.broker.crypto import check_cost
 from runner.exchange.broker.groups import Groups
 from runner.exchange.broker.legality import check_hours
 from runner.exchange.broker.lifecycle import Lifecycle, Publish
@@ -140,10 +141,19 @@ class Floor:
         if contract is not None:
             options.check_single(account, order, contract, self.prices, figures, without=without)
             return
+        if asset.asset_class == "crypto":
+            self._check_cost(account, order)
         by_dollars = order.notional is not None and order.opens
         cost = order.notional if by_dollars and order.notional else order.unit_reserve * order.leaves
         back = ZERO if without is None else without.unit_reserve * without.leaves
         check_funds(figures, asset, cost, already_reserved=back)
+
+    def _check_cost(self, account: Account, order: Order) -> None:
+        prices = self.prices.reference(order.symbol)
+        price = order.limit_price or (prices.buy if order.is_buy else prices.sell)
+        value = None if price is None else price * order.leaves
+        whole = not order.is_buy and order.leaves == account.qty(order.symbol)
+        check_cost(value if order.notional is None else order.notional, whole_position=whole)
 
     def check_quantity(
         self, account: Account, request: OrderRequest, intent: str, qty: Decimal, *, without: Order | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+from runner.exchange.broker.crypto import truncated
 from runner.exchange.broker.groups import COMPLEX
 from runner.exchange.broker.legality import check_exits
 from runner.exchange.broker.orders import EXITS, Order
@@ -58,7 +59,7 @@ def changed(order: Order, body: dict[str, Any]) -> OrderRequest:
             raise unprocessable("qty of fractional orders cannot be replaced")
         if whole and qty != qty.to_integral_value():
             raise unprocessable("qty must be integer for replace")
-        changes["qty"] = qty
+        changes["qty"] = qty if whole else truncated(qty)
     tif = body.get("time_in_force")
     if tif is not None:
         if tif not in TIMES_IN_FORCE:

@@ -19,7 +19,7 @@ from runner.exchange.broker.checks import (
     check_wash_trade,
     intent_of,
 )
-from runner.exchange.broker.crypto import check_cost, check_pair, truncated
+from runner.exchange.broker.crypto import check_pair, truncated
 from runner.exchange.broker.floor import Floor
 from runner.exchange.broker.groups import exit_requests
 from runner.exchange.broker.legality import check_asset, check_stop
@@ -131,16 +131,7 @@ class Submitting:
         if not order.role:
             check_wash_trade(account, request)
         check_opposite_opening(account, request, intent)
-        if asset.asset_class == "crypto":
-            self._check_crypto(account, request, order)
         self._floor.check_funds(account, order, asset)
-
-    def _check_crypto(self, account: Account, request: OrderRequest, order: Order) -> None:
-        prices = self._floor.prices.reference(order.symbol)
-        price = request.limit_price or (prices.buy if order.is_buy else prices.sell)
-        value = None if price is None else price * order.leaves
-        whole = not order.is_buy and order.leaves == account.qty(order.symbol)
-        check_cost(value if request.notional is None else request.notional, whole_position=whole)
 
     def _add_exits(self, account: Account, order: Order, asset: Asset, exits: dict[str, OrderRequest]) -> None:
         for role, request in exits.items():
@@ -159,6 +150,9 @@ class Submitting:
             return order.json()
         floor.life.simple(account, order, "pending_new")
         reply = order.json()
+        if floor.faults.take_reject():
+            floor.book.end(account, order, "rejected")
+            return reply
         floor.book.start(account, order)
         floor.book.now_or_never(account, order)
         return reply

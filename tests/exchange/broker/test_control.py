@@ -57,7 +57,7 @@ def test_a_split_under_options_is_refused(venue: Any) -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({}, "must have one member of assign, dividend, split"),
+        ({}, "must have one member of assign, dividend, split, close"),
         ({"gift": {}}, "gift must be one of"),
         ({"dividend": {"symbol": "IBM"}}, "rate must be > 0"),
         ({"dividend": {"rate": 1}}, "symbol is required"),
@@ -67,6 +67,29 @@ def test_a_split_under_options_is_refused(venue: Any) -> None:
 def test_what_it_does_not_understand(venue: Any, document: dict[str, Any], words: str) -> None:
     with pytest.raises(AlpacaError, match=words):
         BrokerControl(venue.desk).do(document)
+
+
+def test_the_venue_closes_a_position(venue: Any) -> None:
+    venue.hold(qty=10)
+    assert BrokerControl(venue.desk).do({"close": {"symbol": "IBM", "key": "PK2"}}) == 0
+    assert BrokerControl(venue.desk).do({"close": {"symbol": "IBM"}}) == 1
+    assert (venue.me.position("IBM"), venue.events()) == (None, ["pending_new", "new", "fill"])
+
+
+def test_an_assignment_beyond_what_is_short_reaches_nobody(venue: Any) -> None:
+    symbol = "IBM131018P00100000"
+    venue.market.add_symbols([symbol])
+    venue.quote(symbol, "3", "3.20")
+    other = venue.desk.account("PK0")
+    for account, qty in ((other, "1"), (venue.me, "2")):
+        order = {"symbol": symbol, "side": "sell", "type": "market", "time_in_force": "day", "qty": qty}
+        venue.desk.submit(account, order)
+    control = BrokerControl(venue.desk)
+    with pytest.raises(AlpacaError, match="1 are short"):
+        control.do({"assign": {"symbol": symbol, "qty": 2}})
+    assert venue.me.qty("IBM") == 0
+    assert control.do({"assign": {"symbol": symbol, "qty": 2, "key": "PK1"}}) == 1
+    assert (venue.me.qty("IBM"), other.qty("IBM")) == (200, 0)
 
 
 async def test_over_http(house: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from runner.exchange.broker.crypto import Volume
 from runner.exchange.broker.positions import position_json
+from runner.exchange.errors import AlpacaError
 
 PRICES: dict[str, dict[str, str]] = {
     "market": {},
@@ -183,7 +184,10 @@ def test_closing_leaves_nothing(pair: Any) -> None:
 
 def test_the_qty_of_a_fraction_may_be_replaced(pair: Any) -> None:
     order = buy(pair, "0.5", type="limit", limit_price="40000")
-    assert pair.replace(order, qty="0.75")["qty"] == "0.75"
+    new = pair.replace(order, qty="0.7500000009")
+    assert new["qty"] == "0.75"
+    with pytest.raises(AlpacaError, match="minimal amount of order 10"):
+        pair.replace(new, qty="0.0001")
 
 
 def test_partial_fills_add_up(make_venue: Any) -> None:

@@ -73,6 +73,18 @@ async def test_updates_twice_missing_and_out_of_order(open_house: Any, body: dic
     assert [one["event"] for one in await events(open_house, 3)] == ["new", "pending_new", "fill"]
 
 
+@pytest.mark.parametrize("body", BODIES)
+async def test_an_order_that_was_taken_is_rejected(open_house: Any, body: dict[str, Any]) -> None:
+    await arm(open_house, rejects=1)
+    reply = (await open_house.http.post("/v2/orders", json=body)).json()
+    assert reply["status"] == "pending_new"
+    assert [one["event"] for one in await events(open_house, 2)] == ["pending_new", "rejected"]
+    account = (await open_house.http.get("/v2/account")).json()
+    assert account["options_buying_power"] == "100000"
+    await open_house.http.post("/v2/orders", json=body)
+    assert (await events(open_house, 3))[-1]["event"] == "fill"
+
+
 async def test_a_fill_of_a_spread_survives_a_cut_socket_in_the_activities(open_house: Any) -> None:
     await arm(open_house, mute="trading")
     reply = (await open_house.http.post("/v2/orders", json=SPREAD)).json()
