@@ -9,7 +9,7 @@ from typing import Any
 from runner.risk.codes import Code, Denial, seconds
 from runner.risk.limits import Bound
 
-_MOST = 4096
+_FEW = 256
 
 
 class Duplicates:
@@ -17,6 +17,7 @@ class Duplicates:
 
     def __init__(self) -> None:
         self._passed: dict[tuple[Any, ...], int] = {}
+        self._tidy_at = _FEW
         self._last: tuple[Any, tuple[Any, ...]] = (None, ())  # the order that was asked about, and its key
 
     def check(self, order: Any, bound: Bound, now_ns: int) -> Denial | None:
@@ -32,8 +33,9 @@ class Duplicates:
         )
 
     def passed(self, orders: Sequence[Any], window_ns: Decimal, now_ns: int) -> None:
-        if len(self._passed) > _MOST:
+        if len(self._passed) > self._tidy_at:
             self._passed = {key: at for key, at in self._passed.items() if now_ns - at < window_ns}
+            self._tidy_at = max(2 * len(self._passed), _FEW)
         for order in orders:
             self._passed[self._last[1] if self._last[0] is order else _key(order)] = now_ns
 
