@@ -104,6 +104,7 @@ def build(settings: Settings) -> Parts:
         margin_later=settings.margin_later,
         netted_cost=settings.netted_cost,
         leg_intents_required=settings.leg_intents_required,
+        leg_updates=settings.leg_updates,
         late_activities=settings.late_activities,
     )
     replay = Replay(settings, player, market, hub)

@@ -61,8 +61,9 @@ class Settings:
     margin_later: bool = False
     netted_cost: bool = True
     leg_intents_required: bool = False
+    leg_updates: bool = False
     late_activities: bool = False
-    """These five choose among readings of what Alpaca's documents leave open: see the broker's `DeskSettings`."""
+    """These six choose among readings of what Alpaca's documents leave open: see the broker's `DeskSettings`."""
     risk_free_rate: Decimal = Decimal(0)
     """Interest of a year that implied volatilities and greeks are computed with."""
     plan: Literal["basic", "plus"] = "plus"

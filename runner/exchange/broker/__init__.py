@@ -44,6 +44,7 @@ class Broker:
         margin_later: bool = False,
         netted_cost: bool = True,
         leg_intents_required: bool = False,
+        leg_updates: bool = False,
         late_activities: bool = False,
         legacy_account_fields: bool = False,
         binary: bool = True,
@@ -60,6 +61,7 @@ class Broker:
             margin_later=margin_later,
             netted_cost=netted_cost,
             leg_intents_required=leg_intents_required,
+            leg_updates=leg_updates,
             late_activities=late_activities,
         )
         self.faults = Faults(seed) if faults is None else faults

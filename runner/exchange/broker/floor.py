@@ -39,6 +39,7 @@ class DeskSettings:
     `options_level` is the level that accounts are approved for. What Alpaca leaves open has switches: `margin_later`
     (see `margin.option_margin`); `netted_cost` charges a multi-leg order that closes anything with what it changes of
     the positions' margin, in place of its legs' own; `leg_intents_required` refuses legs without an intent;
+    `leg_updates` tells of each leg's fill in an update of its own as well, with the same execution id;
     `late_activities` shows rows of dividends, splits, exercise, assignment and expiry from the next day (UTC) on, as
     the paper host does.
     """
@@ -53,6 +54,7 @@ class DeskSettings:
     margin_later: bool = False
     netted_cost: bool = True
     leg_intents_required: bool = False
+    leg_updates: bool = False
     late_activities: bool = False
 
 
@@ -65,7 +67,7 @@ class Floor:
         self.faults = faults
         self.ids = Ids(settings.seed)
         self.sessions = Sessions(market.calendar)
-        self.life = Lifecycle(market, self.ids, publish, settings.fee_per_share)
+        self.life = Lifecycle(market, self.ids, publish, settings.fee_per_share, leg_updates=settings.leg_updates)
         self.prices = Prices(market, self.life, later=settings.margin_later)
         portions = Portions(settings.seed, settings.partial_fill_rate)
         self.book = Book(market, self.sessions, self.life, portions, self.revalue)

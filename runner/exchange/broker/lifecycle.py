@@ -21,11 +21,14 @@ type Publish = Callable[[str, dict[str, Any]], None]
 class Lifecycle:
     """The only place that changes an order's status. `publish(account key, update)` must not block."""
 
-    def __init__(self, market: Market, ids: Ids, publish: Publish, fee_per_share: Decimal) -> None:
+    def __init__(
+        self, market: Market, ids: Ids, publish: Publish, fee_per_share: Decimal, *, leg_updates: bool
+    ) -> None:
         self._market = market
         self._ids = ids
         self._publish = publish
         self._fee_per_share = fee_per_share
+        self._leg_updates = leg_updates
         self._last_ns = 0
         # The last price at which anything traded here: the mark of a symbol that the market shows no price for.
         self.last_fill: dict[str, Decimal] = {}
@@ -123,6 +126,19 @@ class Lifecycle:
             position_qtys={leg.symbol: text(account.qty(leg.symbol)) for leg in order.legs},
             legs=legs,
         )
+        if not self._leg_updates:
+            return
+        for leg, execution in zip(order.legs, legs, strict=True):
+            self._emit(
+                account,
+                leg,
+                "fill" if whole else "partial_fill",
+                ts_ns,
+                execution_id=execution["execution_id"],
+                price=execution["price"],
+                qty=execution["qty"],
+                position_qty=text(account.qty(leg.symbol)),
+            )
 
     def _executed(self, account: Account, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> bool:
         """The order's own state after an execution; whether that was the last one."""

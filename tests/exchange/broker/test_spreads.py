@@ -152,6 +152,19 @@ def test_a_debit_spread_trades_at_the_far_sides(floor: Any) -> None:
     assert [(row["symbol"], row["order_id"]) for row in fills] == [(o["symbol"], o["id"]) for o in reply["legs"]]
 
 
+def test_legs_may_have_updates_of_their_own_too(make_venue: Callable[..., Any]) -> None:
+    venue = make_venue(leg_updates=True)
+    for strike in ("100", "105"):
+        venue.market.add_symbols([occ("C", strike)])
+        venue.quote(occ("C", strike), *CALLS[strike])
+    reply = send(venue, "+C100 -C105", limit="2")
+    assert venue.events() == ["pending_new", "new", "fill", "fill", "fill"]
+    parent, *legs = venue.updates[-3:]
+    assert [one["execution_id"] for one in legs] == [one["execution_id"] for one in parent["legs"]]
+    assert [one["order"]["id"] for one in legs] == [one["id"] for one in reply["legs"]]
+    assert [one["position_qty"] for one in legs] == ["1", "-1"]
+
+
 def test_a_credit_is_negative_and_an_iron_condor_needs_one_wing(floor: Any) -> None:
     reply = send(floor, CONDOR, limit="-1.30")
     assert statuses(floor, reply) == ["filled"] * 5
