@@ -240,6 +240,9 @@ class RiskGate:
         """
         self._begun = True
         try:
+            # Orders and positions may have been put back into the cache after a restart, with no event to tell of it.
+            self.positions.clear()
+            self.take_up()
             self.ledger.begin()
             self.losses.begin()
         except Exception as error:

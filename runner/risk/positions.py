@@ -40,6 +40,11 @@ class Positions:
             known = self._instruments[account_id] = {position.instrument_id for position in held}
         return known
 
+    def clear(self) -> None:
+        """Look everything up anew."""
+        self._held.clear()
+        self._instruments.clear()
+
     def on_event(self, event: Any) -> None:
         """Forget what was known of the event's instrument (a fill, or a position that opened, changed or closed)."""
         instrument_id = event.instrument_id

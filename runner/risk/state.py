@@ -68,8 +68,9 @@ _ACTIVE = Standing(NODE, State.ACTIVE, "", 0)
 class States:
     """The state of every scope. It only becomes more severe by itself; `resume` is a person's decision.
 
-    What a command, a breach or a fault set is kept in `store`, and is in force again after a restart until somebody
-    resumes it; what the file says is said by the file each time. `on_error` hears of a store that fails: the state
+    What a command or a breach set is kept in `store`, and is in force again after a restart until somebody resumes it.
+    What the file says is said by the file each time, and a fault's state ends with the process: to start it anew is a
+    person's decision. `on_error` hears of a store that fails: the state
     holds in memory all the same.
     """
 
@@ -170,7 +171,7 @@ class States:
     def _put(self, layer: dict[Scope, Standing], standing: Standing, before: Standing) -> None:
         layer[standing.scope] = standing
         self._calm = all(each.state is State.ACTIVE for each in (*self._latched.values(), *self._of_file.values()))
-        if standing.by != "file":
+        if standing.by not in ("file", "fault"):
             record = {
                 "state": standing.state,
                 "why": standing.why,

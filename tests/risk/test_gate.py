@@ -498,3 +498,34 @@ def test_the_seat_can_be_given_back_and_taken_again(bench):
     gate.uninstall()
     assert "ExecEngine.execute" in engine.kernel.msgbus.endpoints()
     gate.install(engine.kernel.exec_engine)
+
+
+def test_orders_and_positions_that_come_back_without_an_event_are_counted_from_the_beginning_on(bench):
+    """After a restart they are put into the cache when the gate has its seat already."""
+    _, gate, engine = bench.run(lambda s: s.market(BUY, 50), lambda s: s.limit(BUY, 30, "99.00"))
+    account = engine.cache.accounts()[0].id
+    gate.uninstall()
+    kernel, cache = engine.kernel, engine.cache
+    late = [*cache.orders_open(), *cache.orders_inflight()]
+
+    class Empty:
+        """The cache before it was filled."""
+
+        hidden = True
+
+        def __getattr__(self, name: str) -> Any:
+            if self.hidden and name in {"orders_open", "orders_inflight", "positions_open"}:
+                return lambda **_: []
+            return getattr(cache, name)
+
+    before = Empty()
+    again = type(gate)(
+        msgbus=kernel.msgbus, cache=before, clock=kernel.clock, limits=LimitsBook(limits(max_position_notional=10_000))
+    )
+    again.install(kernel.exec_engine)
+    assert again.positions.qty(IBM, account) == 0
+    before.hidden = False
+    again.begin()
+    assert again.positions.qty(IBM, account) == 50
+    assert [leg.order for leg in again.working.legs(IBM, account)] == late
+    assert again.errors == 0

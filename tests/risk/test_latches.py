@@ -29,9 +29,10 @@ def test_a_state_is_in_force_again_after_a_restart_until_it_is_resumed():
     assert third.severest("main", "any").state is State.ACTIVE
 
 
-def test_what_the_file_says_is_not_kept():
+@pytest.mark.parametrize("by", ["file", "fault"])
+def test_what_the_file_says_and_what_a_fault_led_to_is_not_kept(by):
     store = MemoryLatches()
-    States(lambda: 5, store=store).set(State.HALTED, scope=NODE, why="risk.state", by="file")
+    States(lambda: 5, store=store).set(State.HALTED, scope=NODE, why="x", by=by)
     assert store.records == {}
 
 
