@@ -45,20 +45,35 @@ def worst_loss(legs: Iterable[Held]) -> Decimal | None:
 def option_margin(legs: Sequence[Held], *, later: bool = False) -> Decimal | None:
     """The requirement of the options of one underlying; None where a short call is uncovered.
 
-    Of each expiration its own options count, and longs that expire later; with `later` shorts that expire later count
-    as well. Alpaca's examples don't tell the two apart.
+    Of each expiration its own options count, and longs that expire later and are not needed there; with `later` all
+    that expires later counts as well. Alpaca's examples don't tell the two apart.
     """
     most = ZERO
-    for day in {leg.contract.expiration_date for leg in legs if leg.qty < 0}:
-        loss = worst_loss(
-            leg
-            for leg in legs
-            if leg.contract.expiration_date == day or (leg.contract.expiration_date > day and (later or leg.qty > 0))
-        )
+    pool: list[Held] = []
+    for day in sorted({leg.contract.expiration_date for leg in legs}, reverse=True):
+        own = [leg for leg in legs if leg.contract.expiration_date == day]
+        alive = [leg for leg in legs if leg.contract.expiration_date >= day]
+        loss = worst_loss(alive if later else [*own, *pool])
         if loss is None:
             return None
         most = max(most, loss)
+        pool = [*_left_over(own, pool, "call"), *_left_over(own, pool, "put")]
     return most
+
+
+def _left_over(own: Sequence[Held], pool: Sequence[Held], kind: OptionType) -> list[Held]:
+    """Longs for earlier expirations: what the shorts of this one leave, which take what covers best (the lowest calls,
+    the highest puts).
+    """
+    mine = [leg for leg in (*own, *pool) if leg.contract.type == kind]
+    needed = -sum((leg.qty for leg in mine if leg.qty < 0), ZERO)
+    longs = sorted((leg for leg in mine if leg.qty > 0), key=lambda leg: leg.contract.strike, reverse=kind == "put")
+    rest = []
+    for leg in longs:
+        taken = min(needed, leg.qty)
+        needed -= taken
+        rest.append(replace(leg, qty=leg.qty - taken))
+    return rest
 
 
 def uncovered(legs: Sequence[Held], kind: OptionType) -> Decimal:

@@ -52,13 +52,14 @@ def legs(text: str) -> list[Held]:
         ("-C100 +C110 -P50@2 +P45@2", 1000),
         ("-P50 +P45 -P50@2 +P45@2", 500),
         ("-C100 +C100@2", 0),
+        ("-P110 +P110@2 -P90@2", 11_000),  # the later short needs the later long
     ],
 )
 def test_the_requirement(position: str, margin: int) -> None:
     assert option_margin(legs(position)) == margin
 
 
-@pytest.mark.parametrize("position", ["+C100 -2C110", "-C100 -P100", "+C100 -C100@2"])
+@pytest.mark.parametrize("position", ["+C100 -2C110", "-C100 -P100", "+C100 -C100@2", "-C100 +C105@2 -C110@2"])
 def test_calls_that_nothing_covers_have_no_worst_loss(position: str) -> None:
     assert option_margin(legs(position)) is None
 
