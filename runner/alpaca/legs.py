@@ -136,6 +136,12 @@ class Legs:
             for member in group.members
         )
 
+    def are_told(self, tracked: Tracked, order: Order) -> bool:
+        """Whether all that the legs shown with a multi-leg order have filled is booked."""
+        if tracked.group is None or not tracked.group.is_multi_leg or tracked.group.head is not tracked:
+            return True
+        return all(self._ledger.is_complete(leg.id, leg.filled_qty) for leg in order.legs or ())
+
     def carry_units(self, tracked: Tracked, part: Part, order: Order) -> None:
         """A multi-leg order that replaced another may repeat its units: those that no leg has traded are not new."""
         group = tracked.group

@@ -14,9 +14,10 @@ from nautilus_trader.model.enums import (
     OrderType,
     PositionSide,
     TimeInForce,
+    TrailingOffsetType,
     TriggerType,
 )
-from nautilus_trader.model.identifiers import ClientOrderId, TradeId, VenueOrderId
+from nautilus_trader.model.identifiers import ClientOrderId, TradeId, VenueOrderId, new_generic_spread_id
 
 from runner.alpaca import symbols
 from runner.alpaca.emit import exact_price, exact_quantity
@@ -28,8 +29,6 @@ from runner.alpaca.orders import TIMES_IN_FORCE_BACK, TYPES_BACK
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
 
-#: Times in force that this adapter does not send, but that somebody else's order may have.
-_TIMES = TIMES_IN_FORCE_BACK | {"opg": TimeInForce.AT_THE_OPEN, "cls": TimeInForce.AT_THE_CLOSE}
 _STATUSES = {
     "filled": OrderStatus.FILLED,
     "canceled": OrderStatus.CANCELED,
@@ -47,6 +46,13 @@ def order_status(order: Order) -> OrderStatus:
     if known is not None:
         return known
     return OrderStatus.PARTIALLY_FILLED if order.filled_qty > 0 else OrderStatus.ACCEPTED
+
+
+def _trailing(order: Order) -> tuple[Decimal | None, TrailingOffsetType | None]:
+    """How a trailing stop trails, as Nautilus has it."""
+    if order.trail_percent is not None:
+        return order.trail_percent * 100, TrailingOffsetType.BASIS_POINTS
+    return order.trail_price, None if order.trail_price is None else TrailingOffsetType.PRICE
 
 
 class Reports:
@@ -71,16 +77,22 @@ class Reports:
 
     def order_report(self, order: Order, *, filled_qty: Decimal | None = None) -> OrderStatusReport | None:
         """An order. `filled_qty` overrides its cumulative quantity where fills are reported one by one."""
+        found = self._client.find(order)
+        if found is not None and found[0].is_silent:
+            return None  # Nautilus has no such order: its head is one, or its members are.
+        if not order.symbol and order.legs:
+            return self._spread_report(order)
         instrument = self._instrument(order.symbol)
-        kind = TYPES_BACK.get(order.type)
-        if instrument is None or order.qty is None or order.qty <= 0 or kind is None:
-            if instrument is not None:
+        # A leg of a multi-leg order has no type of its own; an order by dollars has no quantity before it has filled.
+        kind = OrderType.MARKET if order.order_class == "mleg" else TYPES_BACK.get(order.type)
+        quantity = order.qty if order.qty is not None else order.filled_qty
+        if instrument is None or quantity <= 0 or kind is None:
+            if instrument is not None and kind is None:
                 self._client.log.warning(
                     f"No report of the {order.type or order.order_class} order {order.id}: no such type here"
                 )
             return None
         filled = order.filled_qty if filled_qty is None else filled_qty
-        found = self._client.find(order)
         status = order_status(order)
         if order.is_terminal and filled < order.filled_qty:
             status = OrderStatus.PARTIALLY_FILLED if filled > 0 else OrderStatus.ACCEPTED
@@ -92,18 +104,53 @@ class Reports:
             client_order_id=found[0].client_order_id if found else self._client_order_id(order.client_order_id),
             order_side=OrderSide.BUY if order.side == "buy" else OrderSide.SELL,
             order_type=kind,
-            time_in_force=_TIMES.get(order.time_in_force, TimeInForce.DAY),
+            time_in_force=TIMES_IN_FORCE_BACK.get(order.time_in_force, TimeInForce.DAY),
             order_status=status,
-            quantity=exact_quantity(order.qty, instrument.size_precision),
+            quantity=exact_quantity(quantity, instrument.size_precision),
             filled_qty=exact_quantity(filled, instrument.size_precision),
             avg_px=order.filled_avg_price,
             price=self._price(order.limit_price, instrument),
             trigger_price=self._price(order.stop_price, instrument) if kind != OrderType.LIMIT else None,
             trigger_type=TriggerType.DEFAULT if order.stop_price is not None else TriggerType.NO_TRIGGER,
+            trailing_offset=_trailing(order)[0],
+            trailing_offset_type=_trailing(order)[1],
             report_id=UUID4(),
             ts_accepted=order.submitted_ns,
             ts_last=order.last_ns,
             ts_init=now_ns,
+        )
+
+    def _spread_report(self, order: Order) -> OrderStatusReport | None:
+        """A multi-leg order as a whole, where its spread is loaded, bought or sold; else its legs alone are told."""
+        found = self._client.find(order)
+        for sign in (1, -1):
+            legs = [
+                (symbols.instrument_id(leg.symbol), int(leg.ratio_qty or 1) * (sign if leg.side == "buy" else -sign))
+                for leg in order.legs or ()
+            ]
+            instrument = self._client.instrument(new_generic_spread_id(legs))
+            if instrument is not None:
+                break
+        else:
+            return None
+        limit, average = order.limit_price, order.filled_avg_price
+        return OrderStatusReport(
+            account_id=self._client.account_id,
+            instrument_id=instrument.id,
+            venue_order_id=VenueOrderId(order.id),
+            client_order_id=found[0].client_order_id if found else self._client_order_id(order.client_order_id),
+            order_side=OrderSide.BUY if sign == 1 else OrderSide.SELL,
+            order_type=TYPES_BACK.get(order.type, OrderType.MARKET),
+            time_in_force=TIMES_IN_FORCE_BACK.get(order.time_in_force, TimeInForce.DAY),
+            order_status=order_status(order),
+            quantity=exact_quantity(order.qty or order.filled_qty, 0),
+            filled_qty=exact_quantity(order.filled_qty, 0),
+            avg_px=None if average is None else average * sign,
+            price=None if limit is None else self._price(limit * sign, instrument),
+            report_id=UUID4(),
+            ts_accepted=order.submitted_ns,
+            ts_last=order.last_ns,
+            ts_init=self._client.now_ns(),
         )
 
     def fill_report(self, fill: Fill, trade_id: str) -> FillReport | None:

@@ -412,7 +412,7 @@ class Updates:
             if order.id == part.order_id:
                 self._client.follow(tracked, part, order.replaced_by)
         elif order.status == "filled" and order.id == part.order_id:
-            if self.legs.are_complete(tracked):
+            if self._ledger.is_complete(order.id, order.filled_qty) and self.legs.are_complete(tracked):
                 self.finish(tracked, part)
         elif order.status in ENDS:
             self.end(tracked, part, order, order.status, order.last_ns)
@@ -431,10 +431,14 @@ class Updates:
         return before > 0 and self._ledger.missing(order.id, order.filled_qty) == [(Decimal(0), before)]
 
     def _infer(self, tracked: Tracked, part: Part, order: Order) -> None:
+        if not self.legs.are_told(tracked, order):
+            self._client.repair(order.id, f"the fills of the legs of {tracked.id} are not all known")
+            return
         self.legs.carry_units(tracked, part, order)
         if self._ledger.is_complete(order.id, order.filled_qty):
             return
-        if self.carries(order):
+        # Of a multi-leg order as a whole its legs have told already what is repeated.
+        if order.symbol and self.carries(order):
             self.carry(part, order)
             return
         price = order.filled_avg_price or order.limit_price or Decimal(0)

@@ -148,3 +148,39 @@ def test_updates_that_come_twice_and_out_of_order_change_nothing(play: Any, runn
             assert net(rig, CALL) == 10
 
     play(scenario())
+
+
+def test_reports_have_the_spread_as_one_order_bought_or_sold_and_none_of_its_legs(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            for side, price in ((OrderSide.BUY, "2.00"), (OrderSide.SELL, "9.00")):
+                order = send(rig, side, 1, price, VERTICAL)
+                await rig.status(order, ACCEPTED)
+                rows = await rig.client.rest.orders("open")
+                (report,) = [report for row in rows if (report := rig.client.reports.order_report(row)) is not None]
+                assert (report.instrument_id, report.order_side) == (VERTICAL.id, side)
+                assert (str(report.price), report.client_order_id) == (price, order.client_order_id)
+                rig.strategy.cancel_order(order)
+                await rig.status(order, CANCELED)
+
+    play(scenario())
+
+
+def test_somebody_elses_spread_shows_as_external(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            body = {
+                "order_class": "mleg", "qty": "1", "type": "market", "time_in_force": "day",
+                "legs": [
+                    {"symbol": LOW, "ratio_qty": "1", "side": "buy", "position_intent": "buy_to_open"},
+                    {"symbol": HIGH, "ratio_qty": "1", "side": "sell", "position_intent": "sell_to_open"},
+                ],
+            }  # fmt: skip
+            rig.exchange.broker.desk.submit(rig.account, body)
+            await rig.until(lambda: (net(rig, CALL), net(rig, CALL2)) == (1, -1), "external positions")
+            assert {position.strategy_id.value for position in rig.node.kernel.cache.positions()} == {"EXTERNAL"}
+            await rig.agree(*SYMBOLS)
+
+    play(scenario())

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
+from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce, TrailingOffsetType
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
@@ -115,5 +115,59 @@ def test_a_modification_of_an_order_by_dollars_or_of_a_fraction_is_refused_here(
             rig.strategy.modify_order(order, price=Price.from_str("171.00"))
             await rig.until(lambda: order.price == Price.from_str("171.00"))
             assert order.quantity.as_decimal() == Decimal("0.5")
+
+    play(scenario())
+
+
+def test_a_trailing_stop_follows_the_market_and_sells(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 10), FILLED)
+            order = rig.send(
+                "trailing_stop_market", "sell", 10, trailing_offset=Decimal("1.00"),
+                trailing_offset_type=TrailingOffsetType.PRICE,
+            )  # fmt: skip
+            await rig.status(order, ACCEPTED)
+            rig.quote("IBM", "182.00", "182.02")
+            rig.quote("IBM", "181.20", "181.22")
+            assert order.status == ACCEPTED
+            rig.strategy.modify_order(order, quantity=Quantity.from_str("8.000000000"), params={"trail": "0.50"})
+            await rig.until(lambda: str(order.quantity) == "8.000000000", "the modification")
+            rig.quote("IBM", "181.00", "181.02")
+            await rig.status(order, FILLED)
+            await rig.agree()
+
+    play(scenario())
+
+
+def test_a_trailing_stop_by_per_cent_is_sent_as_alpaca_has_it(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 10), FILLED)
+            order = rig.send(
+                "trailing_stop_market", "sell", 10, trailing_offset=Decimal(150),
+                trailing_offset_type=TrailingOffsetType.BASIS_POINTS,
+            )  # fmt: skip
+            await rig.status(order, ACCEPTED)
+            row = next(row for row in rig.account.orders.values() if row.type == "trailing_stop")
+            assert row.trail_percent == Decimal("1.5")
+            rig.strategy.cancel_order(order)
+            await rig.status(order, CANCELED)
+            await rig.agree()
+
+    play(scenario())
+
+
+def test_an_order_for_the_close_is_taken_until_ten_to_four(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            order = rig.market("buy", 10, time_in_force=TimeInForce.AT_THE_CLOSE)
+            await rig.status(order, ACCEPTED)
+            opening = rig.market("buy", 10, time_in_force=TimeInForce.AT_THE_OPEN)
+            await rig.status(opening, DENIED)
+            assert opening.last_event.reason.startswith("SESSION")
+            rig.strategy.cancel_order(order)
+            await rig.status(order, CANCELED)
+            await rig.agree()
 
     play(scenario())
