@@ -114,7 +114,10 @@ class Group:
 
     def has_unmapped(self) -> bool:
         """Whether an order at the venue may be a leg of it that is not known yet."""
-        return not self.head.closed and any(
+        head = self.head.part
+        if self.head.closed or head is None or not head.sent:
+            return False
+        return any(
             tracked.part is not None and not tracked.part.done and tracked.part.order_id is None
             for tracked in self.members
         )

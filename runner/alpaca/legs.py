@@ -94,6 +94,11 @@ class Legs:
         self._client.repair(entry_id, f"an exit of {tracked.id} has filled, and how its entry did was not told")
         return True
 
+    def is_waiting(self) -> bool:
+        """Whether fills may be known that are not booked yet, as it is not known whose they are."""
+        groups = (tracked.group for tracked in self._tracker if tracked.group is not None and tracked.is_head)
+        return bool(self._held) or any(group.has_unmapped() or group.is_being_replaced() for group in groups)
+
     def flush(self) -> None:
         """Apply what was kept, as far as it is known now whose it is."""
         held, self._held = self._held, []

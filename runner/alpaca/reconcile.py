@@ -59,8 +59,9 @@ class GapFill:
             positions = await self._rest.positions()
             await self._client.provider.ensure({order.symbol for order in orders.values()} - {""})
             await self._apply_all(orders, fills, asked_at)
-            # A fill that a repair has yet to book is in the venue's position and not in ours.
-            if self._differences(positions) and not self._repairing:
+            # A fill that a repair has yet to book, or that waits for its order, is in the venue's position alone.
+            is_waiting = bool(self._repairing) or self._client.updates.legs.is_waiting()
+            if self._differences(positions) and not is_waiting:
                 newest = await self._rest.last_fill_id()
                 self.newest = fills[-1].id if fills else self.newest
                 known = {self.newest} | self.before | {fill.id for fill in fills}
