@@ -115,7 +115,7 @@ class Group:
     def has_unmapped(self) -> bool:
         """Whether an order at the venue may be a leg of it that is not known yet."""
         head = self.head.part
-        if self.head.closed or head is None or not head.sent:
+        if head is None or not head.sent:
             return False
         return any(
             tracked.part is not None and not tracked.part.done and tracked.part.order_id is None

@@ -96,7 +96,7 @@ class Legs:
 
     def is_waiting(self) -> bool:
         """Whether fills may be known that are not booked yet, as it is not known whose they are."""
-        groups = (tracked.group for tracked in self._tracker if tracked.group is not None and tracked.is_head)
+        groups = {tracked.group for tracked in self._tracker if tracked.group is not None}
         return bool(self._held) or any(group.has_unmapped() or group.is_being_replaced() for group in groups)
 
     def flush(self) -> None:

@@ -270,7 +270,6 @@ class Tracker:
             group = tracked.group
             if (
                 group is not None
-                and group.head is tracked
                 and group.kind == order_class
                 and symbol in group.symbols
                 and (group.has_unmapped() or group.is_being_replaced())

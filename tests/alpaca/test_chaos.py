@@ -17,6 +17,8 @@ from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, TimeI
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
+from runner.exchange.broker.orders import NIL_ID
+from runner.exchange.broker.orders import Order as VenueOrder
 from tests.alpaca.scripted import contract, pair, spread
 
 IBM = InstrumentId.from_str("IBM.ALPACA")
@@ -380,6 +382,12 @@ class Schedule:
         assert not others, others
 
 
+def without_exits(order: VenueOrder) -> dict[str, Any]:
+    """An order in an update, as it may be at Alpaca: without the legs of a bracket."""
+    body = order.json()
+    return body | ({"asset_id": NIL_ID, "side": "buy"} if order.several else {"legs": None})
+
+
 def is_of(client_order_id: str, name: str) -> bool:
     """Whether the venue's order is ours of this name: itself, its second half, a replacement."""
     return client_order_id == name or client_order_id.startswith(f"{name}-")
@@ -400,7 +408,12 @@ def arrange(rig: Any, seed: int) -> Schedule:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
-def test_no_order_is_lost_or_doubled_whatever_the_venue_does(play: Any, running: Any, seed: int) -> None:
+def test_no_order_is_lost_or_doubled_whatever_the_venue_does(
+    play: Any, running: Any, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    if seed % 3 == 0:
+        monkeypatch.setattr(VenueOrder, "streamed", without_exits)
+
     async def scenario() -> None:
         config = {"unknown_timeout_s": 0.3, "check_interval_s": 0.05 * (seed % 2), "serial": seed % 5 == 0}
         async with running(exec_config=config) as rig:
