@@ -231,6 +231,7 @@ class Book:
         order.replaced_by = replacement.id
         self._life.simple(account, order, "replaced")
         take_place(order, replacement)
+        replacement.maker = replacement.type == "limit"
         self._life.simple(account, replacement, "new")
 
     def _expire(self, now_ns: int) -> None:

@@ -204,3 +204,12 @@ def test_the_wash_trade_guard_holds_for_pairs_too(pair: Any) -> None:
     buy(pair)
     sell(pair, "0.5", type="limit", limit_price="51000")
     assert "wash trade" in pair.refused("BTC/USD", "buy", "0.1", time_in_force="gtc").message
+
+
+def test_a_replacement_that_was_decided_late_makes_too(pair: Any) -> None:
+    pair.faults.arm({"races": {"replace": 1}})
+    new = pair.replace(buy(pair, type="limit", limit_price="40000"), limit_price="41000")
+    pair.quote("BTC/USD", "49990", "50000")
+    pair.quote("BTC/USD", "40990", "41000")
+    assert pair.status(new) == "filled"
+    assert pair.me.qty("BTC/USD") == Decimal("0.9985")
