@@ -53,6 +53,23 @@ def test_the_real_day_trades_both_symbols_in_lock_step(shared: Path | None) -> N
     assert {"IBM", "BAC"} <= {line.split()[4] for line in node.fills()}
 
 
+def test_the_real_day_is_traded_with_brackets_on_both_symbols(shared: Path | None) -> None:
+    day = ["--seed", "5"]
+    if shared is not None:
+        day = ["--replay", str(shared / "market-data" / "stocks-IBM-BAC-2013-10-07.jsonl.gz")]
+    with running(
+        "configs/brackets.yaml", "--sim", "--speed", "max", "--json", *day, RUNNER__METRICS__LISTEN="127.0.0.1:0"
+    ) as node:
+        code, summary, err = node.summary()
+    assert code == 0, err
+    assert summary["books_agree"] is True
+    orders = summary["orders"]
+    assert orders["denied"] == orders["rejected"] == 0
+    # Of each bracket two fill, the entry and one exit; the other exit is canceled (both, for one that is flattened).
+    assert orders["filled"] >= 2 * orders["canceled"] > 0
+    assert {"IBM", "BAC"} <= {line.split()[4] for line in node.fills()}
+
+
 def test_lock_step_gives_the_same_fills_twice_and_fees_only_cost_cash(tmp_path: Path) -> None:
     path = config(tmp_path, TWO)
     runs = []
