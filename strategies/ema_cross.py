@@ -14,9 +14,13 @@ from nautilus_trader.indicators import ExponentialMovingAverage
 from nautilus_trader.model.data import Bar, BarType
 from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.instruments import CurrencyPair
 from nautilus_trader.trading.strategy import Strategy
 
 from strategies.core_session import in_core_session
+
+#: Of a pair the fee is taken in coins, so that a little less than `trade_size` is held: not worth another order.
+WORTH_AN_ORDER = Decimal("0.01")
 
 
 class EMACrossConfig(StrategyConfig, frozen=True):  # type: ignore[call-arg]  # Nautilus has no stubs
@@ -35,7 +39,7 @@ class EMACrossConfig(StrategyConfig, frozen=True):  # type: ignore[call-arg]  # 
     allow_short : bool
         Whether to sell short while the fast average is below the slow one; otherwise to be out.
     core_session_only : bool
-        Whether to order only within New York's core session, told by the bars' own time stamps.
+        Whether to order only within New York's core session, told by the bars' own time stamps. Pairs trade always.
     warmup_days : int
         How far back to ask for bars that warm the averages up; 0 asks for none.
 
@@ -61,6 +65,8 @@ class EMACrossConfig(StrategyConfig, frozen=True):  # type: ignore[call-arg]  # 
 
 class EMACross(Strategy):
     """Holds `trade_size` in the direction of the trend, changed by market orders that are good for the day.
+
+    Those for a crypto pair are good till cancelled, as no market order for one is taken for the day.
 
     Stopping leaves orders and positions to the file's `on_stop:`; nothing is flattened here.
     """
@@ -121,12 +127,13 @@ class EMACross(Strategy):
         ):
             return
         change = target - self.portfolio.net_position(instrument_id)
-        if change == 0:
+        if abs(change) < self.config.trade_size * WORTH_AN_ORDER:
             return
+        pair = isinstance(self.cache.instrument(instrument_id), CurrencyPair)
         order = self.order_factory.market(
             instrument_id=instrument_id,
             order_side=OrderSide.BUY if change > 0 else OrderSide.SELL,
             quantity=self.cache.instrument(instrument_id).make_qty(abs(change)),
-            time_in_force=TimeInForce.DAY,
+            time_in_force=TimeInForce.GTC if pair else TimeInForce.DAY,
         )
         self.submit_order(order)

@@ -105,6 +105,7 @@ class AccountBook:
 
     def tell(self, account: Account, body: bytes) -> None:
         """Send Nautilus the account: total is cash, margins are the account's, `info` has every field as text."""
+        self._client.fees.tier = account.crypto_tier or 1
         cash = usd(account.cash)
         margin = MarginBalance(usd(account.initial_margin), usd(account.maintenance_margin))
         raw: dict[str, Any] = msgspec.json.decode(body)

@@ -16,13 +16,35 @@ KEY_VARIABLE = "ALPACA_API_KEY"
 SECRET_VARIABLE = "ALPACA_API_SECRET"  # noqa: S105 (the variable's name)
 
 
+Market = Literal["stocks", "crypto", "options"]
+
+
 class AlpacaDataFeed(StrEnum):
-    """Feeds of stock data: iex is free, sip is paid, delayed_sip is 15 minutes late, test has FAKEPACA only."""
+    """Feeds, by market.
+
+    Stocks: iex is free, sip is paid, delayed_sip is 15 minutes late, test has FAKEPACA only. Crypto: locations, us is
+    Alpaca's own. Options: indicative is free, opra is paid.
+    """
 
     IEX = "iex"
     SIP = "sip"
     DELAYED_SIP = "delayed_sip"
     TEST = "test"
+    US = "us"
+    US_1 = "us-1"
+    US_2 = "us-2"
+    EU_1 = "eu-1"
+    BS_1 = "bs-1"
+    INDICATIVE = "indicative"
+    OPRA = "opra"
+
+    @property
+    def market(self) -> Market:
+        """What it is a feed of."""
+        if self in (AlpacaDataFeed.INDICATIVE, AlpacaDataFeed.OPRA):
+            return "options"
+        stocks = (AlpacaDataFeed.IEX, AlpacaDataFeed.SIP, AlpacaDataFeed.DELAYED_SIP, AlpacaDataFeed.TEST)
+        return "stocks" if self in stocks else "crypto"
 
 
 class MissingKeysError(ValueError):
@@ -42,9 +64,10 @@ class Endpoints:
         """Address of the trade-updates stream: the trading host, `/stream`."""
         return f"{_to_ws(self.trading)}/stream"
 
-    def market_stream(self, feed: str) -> str:
-        """Address of one feed's stream of stock data."""
-        return f"{self.stream}/v2/{feed}"
+    def market_stream(self, feed: AlpacaDataFeed) -> str:
+        """Address of one feed's stream."""
+        paths: dict[Market, str] = {"stocks": "v2", "crypto": "v1beta3/crypto", "options": "v1beta1"}
+        return f"{self.stream}/{paths[feed.market]}/{feed.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +97,11 @@ class _Shared:
 
 
 class AlpacaDataClientConfig(_Shared, LiveDataClientConfig, frozen=True):  # type: ignore[call-arg]
-    """Market data. Times are seconds.
+    """Market data of one market. Times are seconds.
 
     `direct` hands ticks straight to the data engine once `use_direct_delivery` has named it; else they are queued.
-    `silence_timeout_s` counts frames of any kind, answers to pings included.
+    `silence_timeout_s` counts frames of any kind, answers to pings included. `codec` is for stocks and crypto; options
+    stream as msgpack only. `max_symbols` bounds quotes and trades together (0: no bound), as plans do.
     """
 
     api_key: str | None = None
@@ -115,8 +139,8 @@ class AlpacaExecClientConfig(_Shared, LiveExecClientConfig, frozen=True):  # typ
     `unknown_timeout_s`: how long an order must stay absent, with the stream listening, before it is rejected.
     `when_down`: what happens to an opening order while the trade-updates stream is down: it waits (at most
     `stream_wait_s`) or is denied. `check_interval_s`: when an order that should have moved is asked for though the
-    stream is silent (0: never, nor in lock-step). `crypto_maker_fee`, `crypto_taker_fee`: what the account's tier pays,
-    as parts of one. `serial`: one command in flight at a time, over all instruments.
+    stream is silent (0: never, nor in lock-step). `crypto_maker_fee`, `crypto_taker_fee`: what pairs pay, as parts of
+    one (None: by the account's own tier). `serial`: one command in flight at a time, over all instruments.
     """
 
     api_key: str | None = None
@@ -135,8 +159,8 @@ class AlpacaExecClientConfig(_Shared, LiveExecClientConfig, frozen=True):  # typ
     account_refresh_s: float = 0.5
     lookback_s: float = 86_400.0
     overlap_s: float = 5.0
-    crypto_maker_fee: float = 0.0015
-    crypto_taker_fee: float = 0.0025
+    crypto_maker_fee: float | None = None
+    crypto_taker_fee: float | None = None
     drain_limit: int = 512
     http_timeout_s: float = 10.0
     connect_timeout_s: float = 10.0

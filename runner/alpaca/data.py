@@ -1,10 +1,14 @@
-"""Market data of US stocks, as a Nautilus data client: one stream, and history by REST."""
+"""Market data of one market, as a Nautilus data client: one stream, and history by REST.
+
+Nautilus takes one data client a venue. Where a node has feeds of several markets, the first one's client is that, and
+hands what is for another market to the client of that market's feed (`join`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nautilus_trader.core.nautilus_pyo3 import FIXED_PRECISION
@@ -15,8 +19,8 @@ from nautilus_trader.model.enums import AggressorSide
 from nautilus_trader.model.identifiers import ClientId, TradeId
 
 from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, Builders
-from runner.alpaca.bars import bar_source, stream_channel
-from runner.alpaca.config import AlpacaDataClientConfig
+from runner.alpaca.bars import UnsupportedBarsError, bar_source, stream_channel
+from runner.alpaca.config import AlpacaDataClientConfig, Market
 from runner.alpaca.constants import ALPACA_VENUE
 from runner.alpaca.history import HistoryMixin
 from runner.alpaca.providers import AlpacaInstrumentProvider
@@ -24,12 +28,16 @@ from runner.alpaca.refill import Refill
 from runner.alpaca.rest import TradingRest
 from runner.alpaca.shared import SharedHttp
 from runner.alpaca.stream import LoopStream
-from runner.alpaca.symbols import symbol_of
+from runner.alpaca.symbols import market_of, symbol_of
 from runner.alpaca.venue_clock import VenueClock
 
 
 class SymbolLimitError(ValueError):
     """More symbols than the plan streams."""
+
+
+class NoFeedError(ValueError):
+    """An instrument of a market that the node has no feed of."""
 
 
 def nautilus_builders() -> Builders:
@@ -81,6 +89,19 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         #: The venue's time when this client connected.
         self.opened_ns = 0
         self.refill = Refill(self)
+        self._by_market: dict[Market, AlpacaDataClient] = {config.feed.market: self}
+
+    def join(self, others: Iterable[AlpacaDataClient]) -> None:
+        """From now on hand what is for another market to that market's client."""
+        self._by_market |= {other.config.feed.market: other for other in others}
+
+    def _for(self, instrument_id: Any) -> AlpacaDataClient:
+        """Whose stream and history an instrument is in. Raises NoFeedError."""
+        market = market_of(symbol_of(instrument_id))
+        found = self._by_market.get(market)
+        if found is None:
+            raise NoFeedError(f"{instrument_id} needs a feed of {market}, and there is none: add one under `feeds:`")
+        return found
 
     # -- what others read -----------------------------------------------------------------------------
 
@@ -191,11 +212,11 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
     def _start_stream(self) -> None:
         config = self.config
         ws = AlpacaWebSocketClient(
-            self._shared.urls.market_stream(config.feed.value),
+            self._shared.urls.market_stream(config.feed),
             self._shared.keys.key,
             self._shared.keys.secret,
             protocol="market",
-            codec=config.codec,
+            codec="msgpack" if config.feed.market == "options" else config.codec,
             connect_timeout_s=config.connect_timeout_s,
             ping_interval_s=config.ping_interval_s,
             silence_timeout_s=config.silence_timeout_s,
@@ -284,16 +305,31 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             self._stream.ws.unsubscribe(channel, [symbol])
 
     async def _subscribe_quote_ticks(self, command: Any) -> None:
-        await self._want("quotes", command.instrument_id)
-        self._add("quotes", symbol_of(command.instrument_id))
+        await self._for(command.instrument_id).stream_quotes(command.instrument_id)
 
     async def _subscribe_trade_ticks(self, command: Any) -> None:
-        await self._want("trades", command.instrument_id)
-        self._traded[symbol_of(command.instrument_id)] = command.instrument_id
-        self._add("trades", symbol_of(command.instrument_id))
+        await self._for(command.instrument_id).stream_trades(command.instrument_id)
 
     async def _subscribe_bars(self, command: Any) -> None:
-        bar_type = command.bar_type
+        await self._for(command.bar_type.instrument_id).stream_bars(command.bar_type)
+
+    async def stream_quotes(self, instrument_id: Any) -> None:
+        """Subscribe to quotes. Raises SymbolLimitError, ValueError."""
+        await self._want("quotes", instrument_id)
+        self._add("quotes", symbol_of(instrument_id))
+
+    async def stream_trades(self, instrument_id: Any) -> None:
+        """Subscribe to trades. Raises SymbolLimitError, ValueError."""
+        await self._want("trades", instrument_id)
+        self._traded[symbol_of(instrument_id)] = instrument_id
+        self._add("trades", symbol_of(instrument_id))
+
+    async def stream_bars(self, bar_type: Any) -> None:
+        """Subscribe to bars. Raises UnsupportedBarsError, ValueError."""
+        if self.config.feed.market == "options":
+            raise UnsupportedBarsError(
+                f"Alpaca streams no bars of options; aggregate {bar_type} from trades as INTERNAL, or request history"
+            )
         channel = stream_channel(bar_type)
         instrument = await self._want(channel, bar_type.instrument_id)
         symbol = symbol_of(bar_type.instrument_id)
@@ -310,13 +346,17 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         self._add(channel, symbol)
 
     async def _unsubscribe_quote_ticks(self, command: Any) -> None:
-        self._remove("quotes", symbol_of(command.instrument_id))
+        self._for(command.instrument_id)._remove("quotes", symbol_of(command.instrument_id))
 
     async def _unsubscribe_trade_ticks(self, command: Any) -> None:
-        self._remove("trades", symbol_of(command.instrument_id))
+        self._for(command.instrument_id)._remove("trades", symbol_of(command.instrument_id))
 
     async def _unsubscribe_bars(self, command: Any) -> None:
-        channel, symbol = self._bars.pop(command.bar_type, (None, None))
+        self._for(command.bar_type.instrument_id).end_bars(command.bar_type)
+
+    def end_bars(self, bar_type: Any) -> None:
+        """Unsubscribe from bars."""
+        channel, symbol = self._bars.pop(bar_type, (None, None))
         if channel is not None and symbol is not None:
             self._remove(channel, symbol)
             if self._stream is not None:
@@ -324,7 +364,8 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
 
     async def _subscribe_instrument(self, command: Any) -> None:
         """Instruments are sent when they are loaded; Alpaca streams no changes of them."""
-        await self.provider.ensure([symbol_of(command.instrument_id)])
+        if self.provider.find(command.instrument_id) is None:
+            await self.provider.load_async(command.instrument_id)
 
     async def _subscribe_instruments(self, command: Any) -> None:
         """See `_subscribe_instrument`."""

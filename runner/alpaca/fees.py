@@ -26,6 +26,9 @@ COIN = Decimal("0.000000001")
 COIN_DIGITS = 9
 #: No tier charges more; what a position shows beyond this is another fill, not a fee.
 MOST = Decimal("0.003")
+#: Basis points that makers and takers pay, by the account's tier from 1 ("Crypto spot trading fees").
+TIERS = ((15, 25), (12, 22), (10, 20), (8, 18), (5, 15), (2, 13), (2, 12), (0, 10))
+BASIS_POINT = Decimal("0.0001")
 #: An order that trades within this time of its submission took liquidity.
 TAKES_WITHIN_NS = NANOS
 
@@ -35,6 +38,8 @@ class Fees:
 
     def __init__(self, client: AlpacaExecutionClient) -> None:
         self._client = client
+        #: The account's tier, from 1, as the broker last told it.
+        self.tier = 1
 
     def charge(self, fill: Fill, *, position_qty: Decimal | None = None, order: Any = None) -> Fill:
         """The fill with its fee. `position_qty`: the signed position after it, where that was told.
@@ -56,7 +61,10 @@ class Fees:
         config = self._client.config
         soon = not fill.submitted_ns or fill.venue_ts_ns - fill.submitted_ns < TAKES_WITHIN_NS
         takes = order is None or is_immediate(order) or soon
-        return Decimal(str(config.crypto_taker_fee if takes else config.crypto_maker_fee))
+        given = config.crypto_taker_fee if takes else config.crypto_maker_fee
+        if given is not None:
+            return Decimal(str(given))
+        return TIERS[min(max(self.tier, 1), len(TIERS)) - 1][int(takes)] * BASIS_POINT
 
     def explains(self, symbol: str, ours: Decimal, theirs: Decimal) -> bool:
         """Whether a difference of positions is what fees were taken to be and are not."""

@@ -69,12 +69,18 @@ class HistoryMixin:
         return await self._tick_rows("trades", instrument_id, start_ns, end_ns)
 
     async def _tick_rows(self, kind: str, instrument_id: Any, start_ns: int, end_ns: int) -> list[Any]:
+        other = self._for(instrument_id)  # type: ignore[attr-defined]
+        if other is not self:
+            rows: list[Any] = await other._tick_rows(kind, instrument_id, start_ns, end_ns)
+            return rows
+        if kind == "quotes" and self.config.feed.market == "options":
+            raise ValueError(f"Alpaca has no historical quotes of options: {instrument_id}; record them as they stream")
         instrument = await self._loaded(instrument_id)
         symbol = symbol_of(instrument_id)
         fetch = self.http.request_quotes if kind == "quotes" else self.http.request_trades
         async with asyncio.timeout(self.config.request_timeout_s):
             rows = await fetch(
-                f"/v2/stocks/{kind}",
+                self._path(kind),
                 self._params(symbol, start_ns, end_ns),
                 symbol,
                 instrument_id,
@@ -95,13 +101,19 @@ class HistoryMixin:
 
     async def history_bars(self, bar_type: Any, start_ns: int, end_ns: int) -> list[Any]:
         """Bars that begin and end within a window of venue time (UNIX ns). Raises as `history_trades` does."""
+        other = self._for(bar_type.instrument_id)  # type: ignore[attr-defined]
+        if other is not self:
+            found: list[Any] = await other.history_bars(bar_type, start_ns, end_ns)
+            return found
         source = bar_source(bar_type)
         instrument = await self._loaded(bar_type.instrument_id)
         symbol = symbol_of(bar_type.instrument_id)
-        params = [*self._params(symbol, start_ns, end_ns), ("timeframe", source.timeframe), ("adjustment", "raw")]
+        params = [*self._params(symbol, start_ns, end_ns), ("timeframe", source.timeframe)]
+        if self.config.feed.market == "stocks":
+            params.append(("adjustment", "raw"))
         async with asyncio.timeout(self.config.request_timeout_s):
             rows = await self.http.request_bars(
-                "/v2/stocks/bars",
+                self._path("bars"),
                 params,
                 symbol,
                 bar_type,
@@ -130,11 +142,20 @@ class HistoryMixin:
             return end_ns - default_ns, end_ns
         return min(self.venue_clock.to_venue_ns(int(request.start.value)), end_ns), end_ns
 
+    def _path(self, kind: str) -> str:
+        feed = self.config.feed
+        paths = {
+            "stocks": f"/v2/stocks/{kind}",
+            "crypto": f"/v1beta3/crypto/{feed.value}/{kind}",
+            "options": f"/v1beta1/options/{kind}",
+        }
+        return paths[feed.market]
+
     def _params(self, symbol: str, start_ns: int, end_ns: int) -> list[tuple[str, str]]:
         return [
             ("symbols", symbol),
             ("start", rfc3339(start_ns)),
             ("end", rfc3339(end_ns)),
-            ("feed", self.config.feed.value),
+            *([("feed", self.config.feed.value)] if self.config.feed.market == "stocks" else []),
             ("limit", str(PAGE)),
         ]

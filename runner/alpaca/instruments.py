@@ -1,4 +1,4 @@
-"""Stocks as Nautilus instruments; fractional ones where the asset allows it."""
+"""Stocks as Nautilus instruments; fractional ones where the asset allows it. Pairs and options: see `derived`."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     trading_blocked: bool = False
     account_blocked: bool = False
     shorting_enabled: bool = True
+    crypto_tier: int | None = None
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +74,34 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     margin_requirement_long: Decimal | None = None
     margin_requirement_short: Decimal | None = None
     attributes: list[str] | None = None
+    min_order_size: Decimal | None = None
+    min_trade_increment: Decimal | None = None
+    price_increment: Decimal | None = None
+
+
+class OptionContractRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `/v2/options/contracts`. `type` is call or put, `expiration_date` YYYY-MM-DD, `strike_price` USD."""
+
+    id: str
+    symbol: str
+    name: str = ""
+    status: str = "active"
+    tradable: bool = True
+    expiration_date: str
+    root_symbol: str = ""
+    underlying_symbol: str
+    type: str
+    style: str = "american"
+    strike_price: Decimal
+    multiplier: Decimal = Decimal(100)
+    size: Decimal = Decimal(100)
+
+
+class OptionContractPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of `/v2/options/contracts`."""
+
+    option_contracts: list[OptionContractRow]
+    next_page_token: str | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

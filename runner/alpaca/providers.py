@@ -1,4 +1,4 @@
-"""Loads stocks from `/v2/assets` as Nautilus instruments."""
+"""Loads stocks, crypto pairs and option contracts as Nautilus instruments, and makes spreads of contracts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from urllib.parse import quote
 
 from nautilus_trader.common.providers import InstrumentProvider
 from nautilus_trader.config import InstrumentProviderConfig
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.identifiers import InstrumentId, generic_spread_id_to_list
+from nautilus_trader.model.instruments import OptionContract
 
 from runner._engine import AlpacaHttpClient, EngineError, HttpError
 from runner.alpaca import symbols
+from runner.alpaca.derived import contract, pair, spread
 from runner.alpaca.instruments import equity
-from runner.alpaca.models import Asset, WireError, decode
+from runner.alpaca.models import Asset, OptionContractPage, OptionContractRow, WireError, decode
 
 #: Latest prices are asked for this many symbols at once: the address of a request must not grow without end.
 PRICE_CHUNK = 200
+#: Widest page of `/v2/options/contracts`.
+CONTRACT_PAGE = 10_000
 
 
 class AlpacaInstrumentProvider(InstrumentProvider):
-    """US equities. `http` is asked for late, so that a client made anew after a disconnect is used."""
+    """US stocks, crypto pairs, option contracts and spreads of them.
+
+    `http` is asked for late, so that a client made anew after a disconnect is used.
+    """
 
     def __init__(
         self,
@@ -35,20 +42,43 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         self._clock = clock
 
     async def load_all_async(self, filters: dict[str, Any] | None = None) -> None:
-        """Load every active stock. Raises HttpError or Unavailable. Their prices are not asked for: increment 0.01."""
-        params = [("status", "active"), ("asset_class", "us_equity")]
-        params += [(str(name), str(value)) for name, value in (filters or {}).items()]
-        rows = decode(list[Asset], await self._http().get("/v2/assets", params), "the list of assets")
-        self._add(rows, {})
+        """Load every active stock and crypto pair, or with filters what they say. Raises HttpError or Unavailable.
+
+        `asset_class` us_equity or crypto narrows it; us_option loads contracts, by the filters that Alpaca's endpoint
+        takes (`underlying_symbols`, `expiration_date_gte`, `strike_price_lte`, `type`, …; without dates only those that
+        expire by the next weekend). Prices of stocks are not asked for: their increment is 0.01.
+        """
+        given = dict(filters or {})
+        wanted = given.pop("asset_class", None)
+        params = [(str(name), str(value)) for name, value in given.items()]
+        if wanted == "us_option":
+            await self._load_contracts(params)
+            return
+        for asset_class in ("us_equity", "crypto") if wanted is None else (str(wanted),):
+            query = [("status", "active"), ("asset_class", asset_class), *params]
+            rows = decode(list[Asset], await self._http().get("/v2/assets", query), "the list of assets")
+            self._add(rows, {})
 
     async def load_ids_async(self, instrument_ids: list[InstrumentId], filters: dict[str, Any] | None = None) -> None:
         """Load these instruments; a symbol that Alpaca does not know is logged and left out.
 
         Raises HttpError or Unavailable where the venue can't be asked, ValueError for another venue's id.
         """
-        wanted = [symbols.symbol_of(instrument_id) for instrument_id in instrument_ids]
+        by_market: dict[str, list[str]] = {"stocks": [], "crypto": [], "options": []}
+        for instrument_id in instrument_ids:
+            symbol = symbols.symbol_of(instrument_id)
+            if not symbols.is_spread(symbol):
+                by_market[symbols.market_of(symbol)].append(symbol)
+        spreads = [each for each in instrument_ids if symbols.is_spread(each.symbol.value)]
+        for each in spreads:
+            by_market["options"] += [symbols.symbol_of(leg) for leg, _ in generic_spread_id_to_list(each)]
+        wanted = [*by_market["stocks"], *by_market["crypto"]]
         assets = [asset for asset in await asyncio.gather(*map(self._asset, wanted)) if asset is not None]
-        self._add(assets, await self._last_prices([asset.symbol for asset in assets]))
+        stocks = [asset.symbol for asset in assets if asset.asset_class == "us_equity"]
+        self._add(assets, await self._last_prices(stocks))
+        await asyncio.gather(*map(self._contract, dict.fromkeys(by_market["options"])))
+        for each in spreads:
+            self._add_spread(each)
 
     async def load_async(self, instrument_id: InstrumentId, filters: dict[str, Any] | None = None) -> None:
         """Load one instrument, again if it is there already."""
@@ -71,6 +101,48 @@ class AlpacaInstrumentProvider(InstrumentProvider):
             return None
         return decode(Asset, body, f"the asset {symbol}")
 
+    async def _contract(self, symbol: str) -> None:
+        try:
+            body = await self._http().get(f"/v2/options/contracts/{quote(symbol, safe='')}")
+        except HttpError as error:
+            if error.status != 404:
+                raise
+            self._log.error(f"Alpaca has no option contract {symbol}: {error.message}")
+            return
+        self._add_contracts([decode(OptionContractRow, body, f"the contract {symbol}")])
+
+    async def _load_contracts(self, params: list[tuple[str, str]]) -> None:
+        token: str | None = None
+        while True:
+            query = [*params, ("limit", str(CONTRACT_PAGE)), *([("page_token", token)] if token else [])]
+            body = await self._http().get("/v2/options/contracts", query)
+            page = decode(OptionContractPage, body, "a page of option contracts")
+            self._add_contracts(page.option_contracts)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def _add_contracts(self, rows: Iterable[OptionContractRow]) -> None:
+        now_ns = self._clock.timestamp_ns()
+        for row in rows:
+            try:
+                self.add(contract(row, ts_ns=now_ns))
+            except (ValueError, OverflowError) as error:
+                self._log.warning(f"Skipped a contract that can't be named here: {row.symbol!r}: {error}")
+
+    def _add_spread(self, instrument_id: InstrumentId) -> None:
+        legs = []
+        for leg_id, ratio in generic_spread_id_to_list(instrument_id):
+            leg = self.find(leg_id)
+            if not isinstance(leg, OptionContract):
+                self._log.error(f"{instrument_id} can't be made: Alpaca has no option contract {leg_id}")
+                return
+            legs.append((leg, ratio))
+        try:
+            self.add(spread(instrument_id, legs, ts_ns=self._clock.timestamp_ns()))
+        except ValueError as error:
+            self._log.error(str(error))
+
     async def _last_prices(self, wanted: Sequence[str]) -> dict[str, Decimal]:
         prices: dict[str, Decimal] = {}
         for start in range(0, len(wanted), PRICE_CHUNK):
@@ -87,7 +159,10 @@ class AlpacaInstrumentProvider(InstrumentProvider):
     def _add(self, assets: Iterable[Asset], prices: dict[str, Decimal]) -> None:
         now_ns = self._clock.timestamp_ns()
         for asset in assets:
-            if symbols.valid_symbol(asset.symbol):
-                self.add(equity(asset, last_price=prices.get(asset.symbol), ts_ns=now_ns))
-            else:
-                self._log.warning(f"Skipped an asset whose symbol can't be named here: {asset.symbol!r}")
+            try:
+                if asset.asset_class == "crypto":
+                    self.add(pair(asset, ts_ns=now_ns))
+                else:
+                    self.add(equity(asset, last_price=prices.get(asset.symbol), ts_ns=now_ns))
+            except (ValueError, OverflowError) as error:
+                self._log.warning(f"Skipped an asset that can't be named here: {asset.symbol!r}: {error}")

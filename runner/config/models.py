@@ -12,10 +12,12 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from runner.config.errors import instead
 from runner.config.fields import (
     ClassPath,
     Duration,
@@ -91,12 +93,30 @@ class SecretRef(Section):
         return [*shown, ("value", MASK)] if self.loaded else shown
 
 
+#: Feeds by market, the default first.
+FEEDS: dict[str, tuple[str, ...]] = {
+    "stocks": ("iex", "sip", "delayed_sip", "test"),
+    "crypto": ("us", "us-1", "us-2", "eu-1", "bs-1"),
+    "options": ("indicative", "opra"),
+}
+
+
 class FeedConfig(Section):
     """Market data of one market."""
 
     source: Literal["alpaca"] = "alpaca"
-    market: Literal["stocks"]
-    feed: Literal["iex", "sip", "delayed_sip", "test"] = "iex"
+    market: Literal["stocks", "crypto", "options"]
+    feed: str = Field(
+        "",
+        description="stocks: iex (default, free), sip, delayed_sip, test; crypto: us (default), us-1, us-2, eu-1, "
+        "bs-1; options: indicative (default, free), opra.",
+    )
+    max_symbols: int = Field(
+        0,
+        ge=0,
+        description="How many symbols of quotes and trades the plan streams (30 for stocks on the free one, 200 quotes "
+        "of options); more are refused before they are asked for. 0: no bound.",
+    )
     key: SecretRef | None = Field(None, description="Default: the first account's key.")
     secret: SecretRef | None = Field(None, description="Default: the first account's secret.")
     data_url: Url | None = Field(None, description="Instead of Alpaca's https address for historical data.")
@@ -107,6 +127,21 @@ class FeedConfig(Section):
         description="When more than this many ticks wait for the strategies, of the waiting quotes only the newest of "
         "each symbol is kept; the others are counted. Replays faster than real time keep all.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_feed(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("market") in FEEDS and value.get("feed") is None:
+            return {**value, "feed": FEEDS[value["market"]][0]}
+        return value
+
+    @field_validator("feed")
+    @classmethod
+    def _known_feed(cls, value: str, info: ValidationInfo) -> str:
+        known = FEEDS.get(info.data.get("market", ""))
+        if known is not None and value not in known:
+            raise wrong(f"`{value}` is not possible, {instead(value, known, 'possible')}")
+        return value
 
     @model_validator(mode="after")
     def _pair(self) -> FeedConfig:

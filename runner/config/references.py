@@ -65,7 +65,7 @@ def _feeds(source: Source) -> Iterator[ConfigError]:
     first: dict[str, str] = {}
     for feed in names(source, "feeds"):
         market = text_at(source, "feeds", feed, "market")
-        if market != "stocks":
+        if market is None:
             continue
         other = first.setdefault(market, feed)
         if other != feed:

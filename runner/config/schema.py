@@ -111,8 +111,6 @@ def _sentence(source: Source, path: tuple[Step, ...], kind: str, context: dict[s
         return str(context["text"])
     if kind == "literal_error":
         choices = _choices(annotation_at(path))
-        if path[-1] == "market" and value in {"options", "crypto"}:
-            return f"{shown} are not traded by this version, write {choices[0]}"
         return f"{shown} is not possible, {instead(str(value), choices, 'possible')}"
     if kind in {"int_parsing", "int_type", "int_from_float"}:
         return f"{shown} is not a whole number"

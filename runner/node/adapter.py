@@ -38,6 +38,7 @@ class AlpacaAdapter:
     ) -> Any:
         config = AlpacaDataClientConfig(
             feed=AlpacaDataFeed(feed.feed),
+            max_symbols=feed.max_symbols,
             # A fast replay comes in slices that would never wait together in real time.
             conflate_above=feed.conflate_above if plan.real_time else _KEEP_ALL,
             **self._common(endpoint, instruments, plan),

@@ -78,13 +78,20 @@ def compare(
     cash = opening.cash
     held = {symbol: _quantity(position) for symbol, position in opening.positions.items()}
     inferred = 0
+    charged: list[Decimal] = []
     for fill in fills:
         signed = fill.qty if _is_buy(fill.side) else -fill.qty
-        # Fees of pairs are taken from what is received, at once; their CFEE rows, a day later, only say so.
-        cash -= signed * fill.price * multiplier(fill.symbol) + getattr(fill, "fee_usd", _ZERO)
+        cash -= signed * fill.price * multiplier(fill.symbol)
+        if fee := getattr(fill, "fee_usd", _ZERO):
+            charged.append(fee)
         held[fill.symbol] = held.get(fill.symbol, _ZERO) + signed - getattr(fill, "fee_qty", _ZERO)
         inferred += bool(fill.inferred)
-    for activity in activities:
+    # Fees of pairs are taken from what is received, at once; rows of the broker's say how much, but maybe a day later.
+    # Until every fee has its row, what we took them for counts.
+    rows = list(activities)
+    told = [-row.net_amount for row in rows if row.activity_type == "CFEE" and row.net_amount]
+    cash -= sum(told if len(told) == len(charged) else charged)
+    for activity in rows:
         if activity.activity_type == "CFEE":
             continue
         cash += activity.net_amount or Decimal(0)

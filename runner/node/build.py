@@ -156,9 +156,12 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
     instruments = plan.instruments()
     data_clients = {}
     for name, feed in plan.config.feeds.items():
-        client = adapter.data_client("ALPACA", feed, plan.feeds[name], instruments, plan, kernel)
-        kernel.data_engine.register_client(client)
-        data_clients[name] = client
+        data_clients[name] = adapter.data_client("ALPACA", feed, plan.feeds[name], instruments, plan, kernel)
+    # Nautilus takes one data client a venue: the first is that, and hands on what is for another market.
+    first, *others = data_clients.values()
+    kernel.data_engine.register_client(first)
+    if others:
+        first.join(others)
     exec_clients: dict[str, Any] = {}
     for number, name in enumerate(plan.config.accounts):
         # Two clients of one venue are refused: the first takes it, the others are reached by name only.

@@ -9,6 +9,7 @@ import ctypes
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from typing import IO, Any
 from runner.node.exit_codes import ExitCode, NodeError
 
 log = logging.getLogger("runner.exchange")
+OCC = re.compile(r"([A-Z]{1,6})\d{6}[CP]\d{8}")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -47,8 +49,12 @@ class SimOptions:
             words += ["--replay", str(path)]
         if self.start is not None:
             words += ["--start", self.start]
-        if self.symbols and not self.replay:
-            words += ["--symbols", ",".join(self.symbols)]
+        contracts = [OCC.fullmatch(symbol) for symbol in self.symbols]
+        roots = dict.fromkeys(found[1] for found in contracts if found is not None)
+        others = [symbol for symbol, found in zip(self.symbols, contracts, strict=True) if found is None]
+        if not self.replay:
+            words += ["--symbols", ",".join(dict.fromkeys([*others, *roots]))] if self.symbols else []
+            words += ["--options", ",".join(roots)] if roots else []
         if self.fee_per_share not in ("0", ""):
             words += ["--fee-per-share", self.fee_per_share]
         return words

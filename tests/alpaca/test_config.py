@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from runner.alpaca import AlpacaDataClientConfig, AlpacaExecClientConfig, MissingKeysError
-from runner.alpaca.config import endpoints, resolve_keys
+from runner.alpaca.config import AlpacaDataFeed, endpoints, resolve_keys
 from runner.alpaca.shared import shared_http
 from runner.alpaca.venue_clock import VenueClock
 
@@ -19,13 +19,18 @@ NANOS = 1_000_000_000
 def test_paper_and_live_have_their_own_hosts() -> None:
     assert endpoints(AlpacaExecClientConfig()).orders_stream == "wss://paper-api.alpaca.markets/stream"
     assert endpoints(AlpacaExecClientConfig(paper=False)).trading == "https://api.alpaca.markets"
-    assert endpoints(AlpacaDataClientConfig()).market_stream("iex") == "wss://stream.data.alpaca.markets/v2/iex"
+    assert (
+        endpoints(AlpacaDataClientConfig()).market_stream(AlpacaDataFeed.IEX)
+        == "wss://stream.data.alpaca.markets/v2/iex"
+    )
 
 
 def test_an_override_moves_the_streams_too() -> None:
     urls = endpoints(AlpacaDataClientConfig(trading_url="http://127.0.0.1:1/", data_url="http://127.0.0.1:1"))
     assert urls.orders_stream == "ws://127.0.0.1:1/stream"
-    assert urls.market_stream("sip") == "ws://127.0.0.1:1/v2/sip"
+    assert urls.market_stream(AlpacaDataFeed.SIP) == "ws://127.0.0.1:1/v2/sip"
+    assert urls.market_stream(AlpacaDataFeed.US) == "ws://127.0.0.1:1/v1beta3/crypto/us"
+    assert urls.market_stream(AlpacaDataFeed.OPRA) == "ws://127.0.0.1:1/v1beta1/opra"
 
 
 def test_missing_keys_are_named_and_only_the_missing_ones() -> None:

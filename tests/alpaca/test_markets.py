@@ -1,0 +1,124 @@
+"""Crypto and options beside stocks: instruments, streams and history through a real node."""
+
+from __future__ import annotations
+
+from datetime import time
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from nautilus_trader.model.data import Bar, BarType, QuoteTick, TradeTick
+from nautilus_trader.model.identifiers import InstrumentId, new_generic_spread_id
+from nautilus_trader.model.instruments import CurrencyPair, OptionContract, OptionSpread
+
+from runner.alpaca.config import AlpacaDataFeed
+from runner.alpaca.data import NoFeedError
+from runner.alpaca.symbols import market_of
+
+BTC = InstrumentId.from_str("BTC/USD.ALPACA")
+MINUTES = BarType.from_str("BTC/USD.ALPACA-1-MINUTE-LAST-EXTERNAL")
+COINS: dict[str, Any] = {"symbols": ("IBM", "BAC", "BTC/USD"), "speed": 600.0, "start": time(11, 0)}
+OPTIONS: dict[str, Any] = {"symbols": ("IBM", "BAC"), "options": ("IBM",), "speed": 300.0, "start": time(11, 0)}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "market"),
+    [("IBM", "stocks"), ("BRK.B", "stocks"), ("BTC/USD", "crypto"), ("IBM260116C00200000", "options"),
+     ("(1)IBM260116C00200000___((1))IBM260116C00210000", "options")],
+)  # fmt: skip
+def test_a_symbol_tells_its_market(symbol: str, market: str) -> None:
+    assert market_of(symbol) == market
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+def test_a_pair_streams_quotes_trades_and_bars_and_has_history(play: Any, running: Any, codec: str) -> None:
+    async def scenario() -> None:
+        feed = {"feed": AlpacaDataFeed.US, "codec": codec}
+        async with running(data=True, settings=COINS, data_config=feed) as rig:
+            await rig.data.provider.load_ids_async([BTC])
+            pair = rig.data.provider.find(BTC)
+            assert isinstance(pair, CurrencyPair)
+            assert (pair.base_currency.code, pair.quote_currency.code, pair.size_precision) == ("BTC", "USD", 9)
+            rig.strategy.subscribe_quote_ticks(BTC)
+            rig.strategy.subscribe_trade_ticks(BTC)
+            rig.strategy.subscribe_bars(MINUTES)
+            for kind in (QuoteTick, TradeTick, Bar):
+                await rig.until(
+                    lambda kind=kind: any(isinstance(row, kind) for row in rig.strategy.data), kind.__name__
+                )
+            rig.strategy.data.clear()
+            now = rig.node.kernel.clock.utc_now()
+            rig.strategy.request_bars(MINUTES, start=now - pd.Timedelta(hours=1))
+            await rig.until(lambda: sum(isinstance(row, Bar) for row in rig.strategy.data) > 10, "history")
+
+    play(scenario())
+
+
+def test_contracts_and_a_spread_of_them_are_loaded_and_stream(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True, settings=OPTIONS, data_config={"feed": AlpacaDataFeed.INDICATIVE}) as rig:
+            contracts = sorted(rig.exchange.market._contracts.values(), key=lambda each: each.symbol)
+            calls = [each for each in contracts if each.type == "call"][:2]
+            ids = [InstrumentId.from_str(f"{each.symbol}.ALPACA") for each in calls]
+            spread_id = new_generic_spread_id([(ids[0], 1), (ids[1], -1)])
+            provider = rig.data.provider
+            await provider.load_ids_async([spread_id])
+            first, spread = provider.find(ids[0]), provider.find(spread_id)
+            assert isinstance(first, OptionContract)
+            assert first.strike_price.as_decimal() == calls[0].strike
+            assert (first.underlying, int(first.multiplier)) == ("IBM", 100)
+            assert isinstance(spread, OptionSpread)
+            for each in ids:
+                rig.strategy.subscribe_quote_ticks(each)
+            await rig.until(
+                lambda: any(isinstance(row, QuoteTick) for row in rig.strategy.data), "quotes of a contract"
+            )
+            with pytest.raises(ValueError, match="no historical quotes of options"):
+                await rig.data._tick_rows("quotes", ids[0], 0, 1)
+
+    play(scenario())
+
+
+def test_contracts_are_loaded_by_what_is_asked_for(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True, settings=OPTIONS, data_config={"feed": AlpacaDataFeed.INDICATIVE}) as rig:
+            day = max(each.expiration_date for each in rig.exchange.market._contracts.values())
+            filters = {"asset_class": "us_option", "underlying_symbols": "IBM", "type": "put"}
+            await rig.data.provider.load_all_async(filters | {"expiration_date_lte": day.isoformat()})
+            loaded = [each for each in rig.data.provider.list_all() if isinstance(each, OptionContract)]
+            puts = [each for each in rig.exchange.market._contracts.values() if each.type == "put"]
+            assert len(loaded) == len(puts) > 0
+
+    play(scenario())
+
+
+def test_a_market_without_a_feed_is_named(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True, settings=COINS) as rig:
+            with pytest.raises(NoFeedError, match=r"BTC/USD\.ALPACA needs a feed of crypto"):
+                rig.data._for(BTC)
+
+    play(scenario())
+
+
+def test_symbols_beyond_the_plan_are_refused_before_they_are_asked_for(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True, settings=COINS, data_config={"max_symbols": 1}) as rig:
+            await rig.data.stream_quotes(InstrumentId.from_str("IBM.ALPACA"))
+            with pytest.raises(ValueError, match="max_symbols is 1"):
+                await rig.data.stream_quotes(InstrumentId.from_str("BAC.ALPACA"))
+
+    play(scenario())
+
+
+def test_increments_are_the_assets_own(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True, settings=COINS, data_config={"feed": AlpacaDataFeed.US}) as rig:
+            await rig.data.provider.load_ids_async([BTC])
+            asset = rig.exchange.market.asset("BTC/USD")
+            pair = rig.data.provider.find(BTC)
+            assert pair.price_increment.as_decimal() == asset.price_increment
+            assert pair.size_increment.as_decimal() == Decimal("0.000000001")
+
+    play(scenario())
