@@ -68,6 +68,8 @@ class GapFill:
                 # A fill that came while we read shows in one list and not in the other: that is no difference.
                 if seen == self._client.updates_seen and (newest is None or newest in known):
                     await self._take(positions)
+            if self._differences(positions):
+                self._client.touched(account=False)  # Not settled yet: the next look has to be at everything again.
             self.synced_ns = max(self.synced_ns, started_ns)
             self.runs += 1
 

@@ -325,7 +325,8 @@ class Schedule:
             assert order.status not in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_UPDATE), f"hangs: {said}"
             assert not (order.is_closed and working), f"still works: {said}"
             assert len(working) <= 1, f"works twice: {said}"
-            assert len(first) <= 2, f"sent twice: {said}"
+            # One now, one in the place of orders that are being canceled, one once the position is closed.
+            assert len(first) <= 3, f"sent twice: {said}"
             assert sum((row.qty for row in first), Decimal(0)) <= max(
                 order.init_event.quantity.as_decimal(), tracked.qty if tracked else Decimal(0)
             ), f"sent too much: {said}"
@@ -336,7 +337,7 @@ class Schedule:
                 held = any(one is not None and one.held > 0 for one in (tracked, head))
                 assert working or held, f"works here alone: {said}"
                 for row in working:
-                    assert order.venue_order_id.value == row.id or len(first) == 2 or held, f"other id: {said}"
+                    assert order.venue_order_id.value == row.id or len(first) >= 2 or held, f"other id: {said}"
                     if getattr(order, "price", None) is not None:
                         assert order.price.as_decimal() == sign * row.limit_price, f"other price: {said}"
                     if not held and len(first) == 1:
