@@ -1,4 +1,4 @@
-"""The engine's spread rule and the simulated exchange's, which share no code, on random positions without shares."""
+"""The engine's spread rule and the simulated exchange's, which share no code, on random positions and beside shares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from runner import _engine
-from runner.exchange.broker.margin import Held, option_margin, uncovered
+from runner.exchange.broker.margin import Held, option_margin, uncovered, without_covered_calls
 from runner.exchange.contracts import contract_of
 
 DAYS = (250117, 250124, 250131)
@@ -29,10 +29,10 @@ def positions(seed: int, count: int) -> list[Position]:
     ]
 
 
-def engines(position: Position, *, later: bool) -> Decimal | None:
+def engines(position: Position, *, later: bool, shares: int = 0) -> Decimal | None:
     legs = [(kind == "C", strike * 1_000, day, qty) for (kind, strike, day), qty in position.items()]
     try:
-        nanos = _engine.option_margin(legs, expirations="from_date" if later else "per_date")
+        nanos = _engine.option_margin(legs, shares, "from_date" if later else "per_date")
     except _engine.UncoveredError:
         return None
     return Decimal(nanos) / 10**9
@@ -51,3 +51,15 @@ def test_both_say_the_same(later: bool) -> None:
         assert (own is None) == (uncovered(held, "call") > 0)
         seen["uncovered" if own is None else "some" if own else "none"] += 1
     assert min(seen["uncovered"], seen["some"], seen["none"]) > 100, seen
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_both_say_the_same_beside_shares(later: bool) -> None:
+    for number, position in enumerate(positions(4, 2_000)):
+        shares = number % 5 * 75
+        held = [
+            Held(contract_of(f"X{day}{kind}{strike * 1_000:08d}"), Decimal(qty))
+            for (kind, strike, day), qty in position.items()
+        ]
+        rest, _ = without_covered_calls(held, Decimal(shares))
+        assert engines(position, later=later, shares=shares) == option_margin(rest, later=later), (position, shares)

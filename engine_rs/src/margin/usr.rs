@@ -41,17 +41,64 @@ type Bend = (i64, i64);
 
 /// The requirement of all option positions of one underlying, `shares` (whole ones, long) held beside them.
 ///
-/// Shares cover short calls a hundred at a time, as calls with a strike of nothing that never expire.
+/// A hundred shares cover a short call that no long call covers, and such a pair asks for nothing; shares that no call
+/// needs help nothing else. Of several short calls those that expire last are covered by shares, the highest strikes
+/// first, which is never too little.
 pub fn requirement(legs: &[Leg], shares: i64, reading: Expirations) -> Result<Requirement, Uncovered> {
+    let (needed, expiry) = lots_needed(legs);
+    if needed == 0 {
+        return covered(legs, reading);
+    }
     let lots = (shares / SHARES).max(0);
+    if lots < needed {
+        return Err(Uncovered { expiry, contracts: needed - lots });
+    }
+    covered(&without_covered(legs, needed), reading)
+}
+
+/// How many hundreds of shares the short calls can't do without, and the expiration that says so.
+fn lots_needed(legs: &[Leg]) -> (i64, i32) {
+    // A few dates at most: a list is quicker than anything that is sorted or hashed.
+    let mut dates: Vec<(i32, i64)> = Vec::with_capacity(4);
+    for leg in legs.iter().filter(|leg| leg.contract.right == Right::Call) {
+        match dates.iter_mut().find(|date| date.0 == leg.contract.expiry) {
+            Some(date) => date.1 += leg.qty,
+            None => dates.push((leg.contract.expiry, leg.qty)),
+        }
+    }
+    dates.sort_unstable_by_key(|date| std::cmp::Reverse(date.0));
+    let (mut worst, mut net) = ((0, 0), 0);
+    for (expiry, qty) in dates {
+        net += qty;
+        if -net > worst.0 {
+            worst = (-net, expiry);
+        }
+    }
+    worst
+}
+
+/// The legs less so many short calls.
+fn without_covered(legs: &[Leg], mut lots: i64) -> Vec<Leg> {
+    let mut left = legs.to_vec();
+    left.sort_unstable_by_key(|leg| std::cmp::Reverse((leg.contract.expiry, leg.contract.strike)));
+    for leg in left.iter_mut().filter(|leg| leg.contract.right == Right::Call && leg.qty < 0) {
+        let taken = lots.min(-leg.qty);
+        leg.qty += taken;
+        lots -= taken;
+    }
+    left
+}
+
+/// The requirement where long calls cover all short ones.
+fn covered(legs: &[Leg], reading: Expirations) -> Result<Requirement, Uncovered> {
     let mut first = None;
     if legs.iter().all(|leg| *first.get_or_insert(leg.contract.expiry) == leg.contract.expiry) {
-        return one_date(legs, lots);
+        return Ok(one_date(legs));
     }
     let mut sorted: Vec<Leg> = legs.iter().filter(|leg| leg.qty != 0).copied().collect();
     sorted.sort_unstable_by_key(|leg| (std::cmp::Reverse(leg.contract.expiry), leg.contract.strike));
     let mut worst = Requirement::default();
-    let mut later = Longs::new(lots);
+    let mut later = Longs::default();
     let mut from = 0;
     while from < sorted.len() {
         let expiry = sorted[from].contract.expiry;
@@ -60,7 +107,7 @@ pub fn requirement(legs: &[Leg], shares: i64, reading: Expirations) -> Result<Re
         later.check_cover(own, expiry)?;
         let found = match reading {
             Expirations::PerDate => least(own.iter().copied(), later.legs(expiry)),
-            Expirations::FromDate => least(sorted[..to].iter().copied(), std::iter::once(free_call(lots, expiry))),
+            Expirations::FromDate => least(sorted[..to].iter().copied(), std::iter::empty()),
         };
         worst = larger(worst, found, expiry);
         later.take(own);
@@ -70,15 +117,10 @@ pub fn requirement(legs: &[Leg], shares: i64, reading: Expirations) -> Result<Re
 }
 
 /// The common case: no table of later longs is needed.
-fn one_date(legs: &[Leg], lots: i64) -> Result<Requirement, Uncovered> {
-    let Some(first) = legs.first() else { return Ok(Requirement::default()) };
-    let expiry = first.contract.expiry;
-    let calls: i64 = legs.iter().filter(|leg| leg.contract.right == Right::Call).map(|leg| leg.qty).sum();
-    if calls + lots < 0 {
-        return Err(Uncovered { expiry, contracts: -(calls + lots) });
-    }
-    let found = least(legs.iter().copied(), std::iter::once(free_call(lots, expiry)));
-    Ok(larger(Requirement::default(), found, expiry))
+fn one_date(legs: &[Leg]) -> Requirement {
+    let Some(first) = legs.first() else { return Requirement::default() };
+    let found = least(legs.iter().copied(), std::iter::empty());
+    larger(Requirement::default(), found, first.contract.expiry)
 }
 
 /// The least of the sum, in mills times contracts (at most 0, as all may expire worthless), and the price where it lies.
@@ -113,22 +155,14 @@ fn larger(worst: Requirement, (least, price): (i128, i64), expiry: i32) -> Requi
     if amount > worst.amount { Requirement { amount, price, expiry } } else { worst }
 }
 
-/// Shares as a call that costs nothing to exercise.
-fn free_call(lots: i64, expiry: i32) -> Leg {
-    Leg { contract: super::Contract { expiry, strike: 0, right: Right::Call }, qty: lots }
-}
-
 /// Long contracts that later shorts leave over, the best cover first: calls by rising, puts by falling strike.
+#[derive(Default)]
 struct Longs {
     calls: Vec<Bend>,
     puts: Vec<Bend>,
 }
 
 impl Longs {
-    fn new(lots: i64) -> Self {
-        Self { calls: if lots > 0 { vec![(0, lots)] } else { Vec::new() }, puts: Vec::new() }
-    }
-
     fn legs(&self, expiry: i32) -> impl Iterator<Item = Leg> + '_ {
         let leg = move |right, &(strike, qty): &Bend| Leg { contract: super::Contract { expiry, strike, right }, qty };
         let calls = self.calls.iter().map(move |bend| leg(Right::Call, bend));

@@ -85,11 +85,13 @@ def uncovered(legs: Sequence[Held], kind: OptionType) -> Decimal:
 
 
 def without_covered_calls(legs: Sequence[Held], shares: Decimal) -> tuple[list[Held], Decimal]:
-    """The legs less the short calls that shares cover, and how many shares those take."""
+    """The legs less the short calls that shares cover, and how many shares those take: the last to expire, the highest
+    strikes first.
+    """
     left = uncovered(legs, "call")
     taken = ZERO
     rest: list[Held] = []
-    for leg in sorted(legs, key=lambda leg: leg.contract.expiration_date, reverse=True):
+    for leg in sorted(legs, key=lambda leg: (leg.contract.expiration_date, leg.contract.strike), reverse=True):
         size = leg.contract.size
         covered = ZERO
         if leg.contract.type == "call" and leg.qty < 0:

@@ -95,16 +95,18 @@ fn shares_cover_calls() {
     assert_eq!(requirement(&[c(100, -2)], 200, Expirations::PerDate).unwrap().amount, 0);
     let short = requirement(&[c(100, -2)], 199, Expirations::PerDate);
     assert_eq!(short, Err(Uncovered { expiry: NEAR, contracts: 1 }));
+    // Shares that no call needs help nothing else.
+    assert_eq!(requirement(&[p(100, 2), p(105, -1)], 100, Expirations::PerDate).unwrap().amount, 500 * NANO);
+    assert_eq!(requirement(&[c(100, -1), c(105, 1)], 100, Expirations::PerDate).unwrap().amount, 500 * NANO);
     assert!(requirement(&[c(100, -1)], -500, Expirations::PerDate).is_err(), "short shares cover nothing");
 }
 
 /// An independent reading: at every price from 0 to beyond the last strike, step by step, one option after the other.
-fn brute(legs: &[Leg], shares: i64) -> i128 {
-    let lots = i128::from((shares / 100).max(0));
+fn brute(legs: &[Leg]) -> i128 {
     let top = legs.iter().map(|leg| leg.contract.strike).max().unwrap_or(0) / 1000 + 1;
     let mut worst = 0;
     for price in 0..=i128::from(top) {
-        let mut sum = lots * price;
+        let mut sum = 0;
         for leg in legs {
             let strike = i128::from(leg.contract.strike / 1000);
             let value = match leg.contract.right {
@@ -137,11 +139,32 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn one_date_equals_the_brute_force(legs in legs(&[NEAR], 12), shares in 0..900_i64) {
+    fn one_date_equals_the_brute_force(legs in legs(&[NEAR], 12)) {
         let calls: i64 = legs.iter().filter(|leg| leg.contract.right == Call).map(|leg| leg.qty).sum();
+        match requirement(&legs, 0, Expirations::PerDate) {
+            Ok(found) => prop_assert_eq!(found.amount, brute(&legs) * NANO),
+            Err(found) => prop_assert_eq!(found.contracts, -calls),
+        }
+    }
+
+    /// Whichever short calls the shares stand for, it is never less than with the cheapest choice of them.
+    #[test]
+    fn with_shares_it_is_what_is_left_or_more(legs in legs(&[NEAR], 8), shares in 0..900_i64) {
+        let calls: i64 = legs.iter().filter(|leg| leg.contract.right == Call).map(|leg| leg.qty).sum();
+        let needed = (-calls).max(0);
         match requirement(&legs, shares, Expirations::PerDate) {
-            Ok(found) => prop_assert_eq!(found.amount, brute(&legs, shares) * NANO),
-            Err(found) => prop_assert_eq!(found.contracts, -(calls + shares / 100)),
+            Err(found) => prop_assert_eq!(found.contracts, needed - shares / 100),
+            Ok(found) => {
+                let mut cheapest = legs.clone();
+                cheapest.sort_by_key(|leg| leg.contract.strike);
+                let mut left = needed;
+                for leg in cheapest.iter_mut().filter(|leg| leg.contract.right == Call && leg.qty < 0) {
+                    let taken = left.min(-leg.qty);
+                    leg.qty += taken;
+                    left -= taken;
+                }
+                prop_assert!(found.amount >= brute(&cheapest) * NANO);
+            }
         }
     }
 
