@@ -117,7 +117,8 @@ def test_every_request_of_a_busy_day_fits_the_specification(play: Any, running: 
             )
             rig.strategy.submit_order(dollars)
             pair(rig, OrderSide.SELL, 5, "185.00", "175.00")
-            bracket(rig, sl_order_type=OrderType.STOP_MARKET)
+            entry, *_ = bracket(rig, sl_order_type=OrderType.STOP_MARKET)
+            await rig.status(entry, FILLED)
             await rig.status(resting, ACCEPTED)
             rig.strategy.modify_order(
                 resting, quantity=Quantity.from_str("12.000000000"), price=Price.from_str("169.00")
