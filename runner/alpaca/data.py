@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ from nautilus_trader.model.identifiers import ClientId, TradeId
 
 from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, Builders
 from runner.alpaca.bars import UnsupportedBarsError, bar_source, stream_channel
+from runner.alpaca.books import BookKeeper, status
 from runner.alpaca.config import AlpacaDataClientConfig, Market
 from runner.alpaca.constants import ALPACA_VENUE
 from runner.alpaca.history import HistoryMixin
@@ -28,7 +30,7 @@ from runner.alpaca.refill import Refill
 from runner.alpaca.rest import TradingRest
 from runner.alpaca.shared import SharedHttp
 from runner.alpaca.stream import LoopStream
-from runner.alpaca.symbols import market_of, symbol_of
+from runner.alpaca.symbols import instrument_id, market_of, symbol_of
 from runner.alpaca.venue_clock import VenueClock
 
 
@@ -89,6 +91,9 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         #: The venue's time when this client connected.
         self.opened_ns = 0
         self.refill = Refill(self)
+        self._books: dict[str, BookKeeper] = {}
+        self._book_kinds: dict[str, set[str]] = {}
+        self._readers: dict[str, Callable[[bytes], None]] = {"o": self._on_book, "s": self._on_status}
         self._by_market: dict[Market, AlpacaDataClient] = {config.feed.market: self}
 
     def join(self, others: Iterable[AlpacaDataClient]) -> None:
@@ -265,6 +270,12 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             self._log.debug(text)
 
     def _on_message(self, kind: str, body: bytes) -> None:
+        if kind in self._readers:
+            try:
+                self._readers[kind](body)
+            except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+                self._log.error(f"Market data: a message of type {kind} can't be read: {error!r}")
+            return
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
         if kind == "error":
             self._log.error(f"Market data: the venue said {text}")
@@ -344,6 +355,65 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             )
         self._bars[bar_type] = (channel, symbol)
         self._add(channel, symbol)
+
+    async def _subscribe_order_book_deltas(self, command: Any) -> None:
+        await self._for(command.instrument_id).stream_book(command.instrument_id, "deltas")
+
+    async def _subscribe_order_book_depth(self, command: Any) -> None:
+        await self._for(command.instrument_id).stream_book(command.instrument_id, "depth")
+
+    async def _unsubscribe_order_book_deltas(self, command: Any) -> None:
+        self._for(command.instrument_id).end_book(symbol_of(command.instrument_id), "deltas")
+
+    async def _unsubscribe_order_book_depth(self, command: Any) -> None:
+        self._for(command.instrument_id).end_book(symbol_of(command.instrument_id), "depth")
+
+    async def stream_book(self, instrument_id: Any, kind: str) -> None:
+        """Subscribe to a pair's book, as `deltas` or `depth`. Raises ValueError."""
+        if self.config.feed.market != "crypto":
+            raise ValueError(f"Alpaca streams order books of crypto pairs only, not of {instrument_id}; use its quotes")
+        instrument = await self._want("orderbooks", instrument_id)
+        symbol = symbol_of(instrument_id)
+        self._books.setdefault(symbol, BookKeeper(instrument))
+        self._book_kinds.setdefault(symbol, set()).add(kind)
+        self._add("orderbooks", symbol)
+
+    def end_book(self, symbol: str, kind: str) -> None:
+        """Unsubscribe from a pair's book."""
+        kinds = self._book_kinds.get(symbol, set())
+        kinds.discard(kind)
+        if not kinds and self._books.pop(symbol, None) is not None:
+            self._remove("orderbooks", symbol)
+
+    def _on_book(self, body: bytes) -> None:
+        symbol = json.loads(body)["S"]
+        book = self._books.get(symbol)
+        if book is None:
+            return
+        now_ns = self._clock.timestamp_ns()
+        deltas = book.read(body, now_ns)
+        if deltas is None:
+            return
+        kinds = self._book_kinds[symbol]
+        if "deltas" in kinds:
+            self._sink(deltas)
+        if "depth" in kinds:
+            self._sink(book.depth(deltas.ts_event, now_ns))
+
+    async def _subscribe_instrument_status(self, command: Any) -> None:
+        client = self._for(command.instrument_id)
+        if client.config.feed.market != "stocks":
+            raise ValueError(f"Alpaca tells of halts of stocks only, not of {command.instrument_id}")
+        await client._want("statuses", command.instrument_id)
+        client._add("statuses", symbol_of(command.instrument_id))
+
+    async def _unsubscribe_instrument_status(self, command: Any) -> None:
+        self._for(command.instrument_id)._remove("statuses", symbol_of(command.instrument_id))
+
+    def _on_status(self, body: bytes) -> None:
+        found = self.provider.find(instrument_id(str(json.loads(body)["S"])))
+        if found is not None:
+            self._sink(status(found.id, body, self._clock.timestamp_ns()))
 
     async def _unsubscribe_quote_ticks(self, command: Any) -> None:
         self._for(command.instrument_id)._remove("quotes", symbol_of(command.instrument_id))
