@@ -205,6 +205,19 @@ class LogConfig(Section):
     format: Literal["text", "json"] = Field("text", description="Of the log files.")
 
 
+class RedisConfig(Section):
+    """A Redis server (6.2 or newer): for strategies' state and for fan-out, never for the truth about orders."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(6379, ge=1, le=65_535)
+    username: str | None = None
+    password: SecretRef | None = None
+    tls: Flag = Field(False, description="Connect by TLS.")
+    streams: Flag = Field(
+        True, description="Publish Nautilus's messages (orders, positions, accounts, state) to streams NAME:TOPIC."
+    )
+
+
 class StateConfig(Section):
     """What outlives the process. Simulated runs (`--sim`) keep nothing."""
 
@@ -212,6 +225,9 @@ class StateConfig(Section):
         None,
         description="A folder for the journal of orders, NAME/ENVIRONMENT.sqlite in it; by default `runner` in the "
         "user's state folder ($XDG_STATE_HOME or ~/.local/state). On a local disk, never on a network share.",
+    )
+    redis: RedisConfig | None = Field(
+        None, description="Share strategies' saved state between machines, and publish messages to streams."
     )
 
 
@@ -297,6 +313,7 @@ __all__ = [
     "MetricsConfig",
     "NodeConfig",
     "RateLimit",
+    "RedisConfig",
     "RiskLimits",
     "RunnerConfig",
     "SecretRef",

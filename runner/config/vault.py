@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,6 +17,7 @@ from runner.config.source import Source
 
 LARGEST_BYTES = 65_536
 type Path_ = tuple[Step, ...]
+_REDIS: Path_ = ("state", "redis", "password")
 
 
 def read_secrets(
@@ -24,19 +26,22 @@ def read_secrets(
     """Every secret by its path in the file, and what could not be read (nothing, where none is needed)."""
     values: dict[Path_, SecretStr] = {}
     errors: list[ConfigError] = []
-    for section in ("accounts", "feeds"):
-        for name in names(source, section):
-            for key in ("key", "secret"):
-                path: Path_ = (section, name, key)
-                found = _reference(source, path)
-                if found is None:
-                    continue
-                kind, place, mark = found
-                value = _variable(place, environ) if kind == "env" else _file(place, mark)
-                if isinstance(value, SecretStr):
-                    values[path] = value
-                elif need:
-                    errors.append(source.error("references", mark, (*path, kind), value))
+    paths: list[Path_] = [
+        (section, name, key)
+        for section in ("accounts", "feeds")
+        for name in names(source, section)
+        for key in ("key", "secret")
+    ]
+    for path in (*paths, _REDIS):
+        found = _reference(source, path)
+        if found is None:
+            continue
+        kind, place, mark = found
+        value = _variable(place, environ) if kind == "env" else _file(place, mark)
+        if isinstance(value, SecretStr):
+            values[path] = value
+        elif need:
+            errors.append(source.error("references", mark, (*path, kind), value))
     errors += _wrong_environment(source, values)
     errors += _twice(source, values)
     return values, errors
@@ -45,7 +50,9 @@ def read_secrets(
 def attach(config: RunnerConfig, values: Mapping[Path_, SecretStr]) -> None:
     """Put the values into the config's references."""
     for path, value in values.items():
-        holder = (config.accounts if path[0] == "accounts" else config.feeds)[str(path[1])]
+        holder: Any = config.state.redis
+        if path != _REDIS:
+            holder = (config.accounts if path[0] == "accounts" else config.feeds)[str(path[1])]
         reference = getattr(holder, str(path[2]))
         if isinstance(reference, SecretRef):
             reference.set_value(value)

@@ -49,7 +49,8 @@ class Journal:
             self.run = int(rows[0][0]) + 1 if rows else 1
             self.store.write_now([("INSERT OR REPLACE INTO meta VALUES ('run', ?)", (str(self.run),))])
             self._records = dict(self.store.read("SELECT key, value FROM records"))
-            self._states = dict(self.store.read("SELECT name, state FROM strategies"))
+            states = self.store.read("SELECT name, state, ts_ns FROM strategies")
+            self._states = {name: (state, ts_ns) for name, state, ts_ns in states}
             self._accounts = {name: AccountJournal(self, name) for (name,) in self.store.read(_NAMES)}
             for account in self._accounts.values():
                 account.read()
@@ -110,16 +111,22 @@ class Journal:
 
     # -- strategies -------------------------------------------------------------------------------------
 
-    def save_state(self, strategy: str, state: Mapping[str, bytes]) -> None:
-        """What a strategy's `on_save` gave. Raises JournalError."""
-        packed = msgspec.msgpack.encode(dict(state))
-        self._states[strategy] = packed
-        self.store.write_now([(_STATE, (strategy, packed, time.time_ns()))])
+    def save_state(self, strategy: str, state: Mapping[str, bytes]) -> int:
+        """What a strategy's `on_save` gave; when that was (UNIX ns). Raises JournalError."""
+        packed, saved_ns = msgspec.msgpack.encode(dict(state)), time.time_ns()
+        self._states[strategy] = (packed, saved_ns)
+        self.store.write_now([(_STATE, (strategy, packed, saved_ns))])
+        return saved_ns
 
     def load_state(self, strategy: str) -> dict[str, bytes] | None:
         """What was saved last; None where nothing ever was. Raises msgspec.DecodeError."""
-        packed = self._states.get(strategy)
-        return None if packed is None else msgspec.msgpack.decode(packed, type=dict[str, bytes])
+        found = self._states.get(strategy)
+        return None if found is None else msgspec.msgpack.decode(found[0], type=dict[str, bytes])
+
+    def saved_ns(self, strategy: str) -> int:
+        """When it was saved; 0 where it never was."""
+        found = self._states.get(strategy)
+        return 0 if found is None else int(found[1])
 
     def _prune(self) -> None:
         """Forget orders that ended long ago, save those whose fills a position is made of."""

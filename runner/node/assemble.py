@@ -12,7 +12,7 @@ from runner.node.adapter import AlpacaAdapter, trading_url
 from runner.node.build import Endpoint, NodePlan, StrategyPlan
 from runner.node.endpoints import real, simulated
 from runner.node.gate import GateHook, install_gate
-from runner.node.journal import JournalHook, lock_account, open_journal
+from runner.node.journal import JournalHook, lock_account, open_journal, open_shared
 from runner.node.lock import AccountLock
 from runner.node.node import Hook, Node
 from runner.node.progress import ReplayBar
@@ -73,7 +73,7 @@ def assemble(
         locks = lock_accounts(accounts)
         # A simulated venue ends with the node, so that nothing of it is there to be found again.
         journal = open_journal(config, lock_account(locks))
-        hooks.insert(0, JournalHook(journal))
+        hooks.insert(0, JournalHook(journal, open_shared(config)))
     plan = NodePlan(
         config,
         plans,
@@ -82,6 +82,7 @@ def assemble(
         serial=sim is not None and sim.lockstep,
         real_time=sim is None or sim.speed == "1",
         journal=journal,
+        streams=journal is not None and config.state.redis is not None and config.state.redis.streams,
     )
     node = Node(plan, adapter, hooks=tuple(hooks), install_gate=partial(install_gate, latches=journal))
     return Assembled(node, watchdog, telemetry, result, locks, journal)

@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nautilus_trader.config import (
+    DatabaseConfig,
     LiveDataEngineConfig,
     LiveExecEngineConfig,
     LiveRiskEngineConfig,
     LoggingConfig,
+    MessageBusConfig,
     TradingNodeConfig,
 )
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import SubmitOrder, SubmitOrderList
+from nautilus_trader.model.data import Bar, OrderBookDeltas, QuoteTick, TradeTick
 from nautilus_trader.model.events import OrderDenied
 from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
 from nautilus_trader.risk.engine import RiskEngine
@@ -77,6 +80,8 @@ class NodePlan:
     feeds: Mapping[str, Endpoint]
     serial: bool = False
     real_time: bool = True
+    streams: bool = False
+    """Whether Nautilus's messages are published to the file's Redis."""
     journal: Any = None
     """A `runner.journal.Journal`, open and not started; None where nothing outlives the process."""
 
@@ -128,6 +133,7 @@ def kernel_config(plan: NodePlan) -> TradingNodeConfig:
     rate = "100/00:00:01" if plan.real_time else "1000000/00:00:01"
     return TradingNodeConfig(
         trader_id=plan.trader_id,
+        message_bus=_streams(config) if plan.streams else None,
         logging=LoggingConfig(
             log_level=nautilus_level(config.log.level), log_colors=False, print_config=False, use_pyo3=False
         ),
@@ -146,6 +152,25 @@ def kernel_config(plan: NodePlan) -> TradingNodeConfig:
         timeout_post_stop=0.0,
         load_state=False,
         save_state=False,
+    )
+
+
+def _streams(config: RunnerConfig) -> MessageBusConfig:
+    """Orders, positions, accounts and states of components to Redis streams; market data stays here."""
+    redis = config.state.redis
+    assert redis is not None
+    password = redis.password.value.get_secret_value() if redis.password is not None else None
+    return MessageBusConfig(
+        database=DatabaseConfig(
+            host=redis.host, port=redis.port, username=redis.username, password=password, ssl=redis.tls
+        ),
+        buffer_interval_ms=100,
+        autotrim_mins=24 * 60,
+        # The trader id changes with every life of the node; whoever reads a stream wants it to stay.
+        use_trader_prefix=False,
+        use_trader_id=False,
+        streams_prefix=config.name,
+        types_filter=[QuoteTick, TradeTick, Bar, OrderBookDeltas],
     )
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from runner.config.models import RunnerConfig
-from runner.journal import Journal, JournalError
+from runner.journal import Journal, JournalError, SharedStates
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.lock import AccountLock
 from runner.node.node import BaseHook, Node
 
 log = logging.getLogger("runner.node")
+SHARED_HINT = "start Redis, or take state.redis out of the file: strategies then start from what this machine has kept"
 
 
 def state_folder() -> Path:
@@ -41,6 +42,27 @@ def open_journal(config: RunnerConfig, claim: Callable[[str, str], None]) -> Jou
         raise NodeError(ExitCode.CONFIG, str(error)) from error
 
 
+def open_shared(config: RunnerConfig) -> SharedStates | None:
+    """The strategies' states in Redis. Raises NodeError where it does not answer."""
+    redis = config.state.redis
+    if redis is None:
+        return None
+    password = redis.password.value.get_secret_value() if redis.password is not None else None
+    shared = SharedStates(
+        f"{config.name}:{config.environment}",
+        host=redis.host,
+        port=redis.port,
+        username=redis.username,
+        password=password,
+        tls=redis.tls,
+    )
+    try:
+        shared.check()
+    except OSError as error:
+        raise NodeError(ExitCode.CONNECT, str(error), SHARED_HINT) from error
+    return shared
+
+
 def lock_account(locks: list[AccountLock]) -> Callable[[str, str], None]:
     """A lock for the account itself: two keys may open one."""
 
@@ -53,8 +75,9 @@ def lock_account(locks: list[AccountLock]) -> Callable[[str, str], None]:
 class JournalHook(BaseHook):
     """Keeps order events and strategies' saved state. Stands first among the hooks: others look at what it restored."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, shared: SharedStates | None = None) -> None:
         self._journal = journal
+        self._shared = shared
 
     def built(self, node: Node) -> None:
         assert node.parts is not None
@@ -75,9 +98,20 @@ class JournalHook(BaseHook):
             node.gate.take_up()
         self._tell_orphans(node)
         for name, strategy in node.parts.strategies.items():
-            state = self._journal.load_state(name)
+            state = self._state(name)
             if state is not None:
                 strategy.load(state)
+
+    def _state(self, name: str) -> dict[str, bytes] | None:
+        """The newest of what is kept here and in Redis. Raises NodeError where Redis can't be asked."""
+        own, own_ns = self._journal.load_state(name), self._journal.saved_ns(name)
+        if self._shared is None:
+            return own
+        try:
+            found = self._shared.load(name)
+        except OSError as error:
+            raise NodeError(ExitCode.CONNECT, str(error), SHARED_HINT) from error
+        return own if found is None or found[0] <= own_ns else found[1]
 
     def _tell_orphans(self, node: Node) -> None:
         """Orders and positions whose strategy is not in the file any more: nobody looks after them."""
@@ -102,13 +136,17 @@ class JournalHook(BaseHook):
         if node.traded:
             for name, strategy in node.parts.strategies.items():
                 if not node.parts.guards[name].down:
-                    self.save(name, strategy)
+                    await self.save(name, strategy)
 
-    def save(self, name: str, strategy: Any) -> None:
-        """Keep what a strategy's `on_save` gives."""
+    async def save(self, name: str, strategy: Any) -> None:
+        """Keep what a strategy's `on_save` gives. What fails is logged."""
         try:
             state = strategy.save()
-            if state:
-                self._journal.save_state(name, state)
+            if not state:
+                return
+            saved_ns = self._journal.save_state(name, state)
+            if self._shared is not None:
+                # In a thread: a server that does not answer must not stop the loop.
+                await asyncio.to_thread(self._shared.save, name, saved_ns, state)
         except Exception as error:
             log.error("the state of strategy %s could not be saved: %s", name, error)  # noqa: TRY400

@@ -32,7 +32,7 @@ KEYS = {"one": "PKKILLTEST0000000001", "two": "PKKILLTEST0000000002"}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + KILLS * 60)]
 
 
-def write_file(folder: Path, exchange: ExchangeServer) -> Path:
+def write_file(folder: Path, exchange: ExchangeServer, redis: str = "") -> Path:
     path = folder / "kill.yaml"
     path.write_text(
         f"""
@@ -57,7 +57,7 @@ strategies:
     feed: stocks
     params: {{instrument_ids: [IBM.ALPACA, BAC.ALPACA], folder: "{folder}"}}
     on_stop: keep
-state: {{dir: "{folder / "state"}"}}
+state: {{dir: "{folder / "state"}"{redis}}}
 node: {{unknown_order_timeout: 500ms, stop_timeout: 10s}}
 log: {{level: warning}}
 """
