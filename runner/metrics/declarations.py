@@ -183,6 +183,29 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "Positions that differed from the broker's after a catch-up.",
         only="trading",
     ),
+    _stream(
+        "runner_untold_ends_total",
+        "counter",
+        "untold_ends",
+        "Ends and replacements of orders found by asking.",
+        only="trading",
+    ),
+    _stream(
+        "runner_unknown_updates_total",
+        "counter",
+        "unknown_events",
+        "Trade updates of a kind that is not known.",
+        only="trading",
+    ),
+    # Data that the stream lost
+    _stream("runner_refills_total", "counter", "refills", "Times lost data was read again by REST.", only="market"),
+    _stream(
+        "runner_refilled_items_total",
+        "counter",
+        "refilled",
+        "Lost trades and bars that REST brought back.",
+        only="market",
+    ),
     # Risk
     Declaration("runner_gate_errors_total", "counter", "Exceptions inside the risk gate."),
     Declaration(
