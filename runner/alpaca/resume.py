@@ -44,7 +44,7 @@ class Resume:
         client.book.tell(account, body)
         await client._await_account_registered(timeout_secs=client.config.connect_timeout_s, log_registered=False)
         ids = [InstrumentId.from_str(each) for each in sorted(journal.instruments())]
-        await client.provider.ensure({each.symbol.value for each in ids})
+        await client.provider.load_ids_async([each for each in ids if client.provider.find(each) is None])
         for instrument in client.provider.list_all():
             client._cache.add_instrument(instrument)
         await self._take_up(journal)

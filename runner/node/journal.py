@@ -66,7 +66,16 @@ def open_shared(config: RunnerConfig) -> SharedStates | None:
 def lock_account(locks: list[AccountLock]) -> Callable[[str, str], None]:
     """A lock for the account itself: two keys may open one."""
 
+    names: dict[str, str] = {}
+
     def claim(name: str, broker_id: str) -> None:
+        other = names.setdefault(broker_id, name)
+        if other != name:
+            raise NodeError(
+                ExitCode.CONFIG,
+                f"accounts.{other} and accounts.{name} are one account at the broker, opened by two keys",
+                "remove one of them: each would take the other's orders for a stranger's",
+            )
         locks.append(AccountLock(name, f"account {broker_id}").acquire())
 
     return claim

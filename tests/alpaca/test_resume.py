@@ -1,0 +1,139 @@
+"""Orders with legs come back from the journal as they were linked, with what had been told of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
+from nautilus_trader.model.objects import Price, Quantity
+
+from runner.alpaca.fills import FillLedger
+from runner.alpaca.resume import Resume
+from runner.alpaca.tracking import Tracker
+from runner.journal import Journal
+from tests.alpaca.conftest import IBM
+from tests.alpaca.scripted import Venue
+from tests.alpaca.test_multi_leg import CALL, CALL2, HIGH, LOW, VERTICAL, send
+
+
+def keep(rig: Any, path: Path) -> Journal:
+    """Give a running node a journal."""
+    journal = Journal(path)
+    account = journal.account("main")
+    account.open_account("PA1")
+    journal.start(rig.node.kernel.cache)
+    rig.node.kernel.msgbus.subscribe("events.order.*", journal.on_order_event)
+    rig.client.set_journal(account)
+    return journal
+
+
+async def reborn(rig: Any, path: Path) -> Any:
+    """What another life makes of the journal: a client's parts, over an empty cache."""
+    again = Journal(path)
+    cache, ledger = Cache(), FillLedger()
+    for instrument in rig.node.kernel.cache.instruments():
+        cache.add_instrument(instrument)
+    log = SimpleNamespace(info=lambda _text: None)
+    client = SimpleNamespace(_cache=cache, fills=ledger, tracker=Tracker(ledger), log=log)
+    again.start(cache)
+    resume: Any = Resume(client)  # type: ignore[arg-type]
+    await resume._take_up(again.account("main"))
+    again.close()
+    return client
+
+
+def test_a_spread_comes_back_with_its_legs(play: Any, running: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            venue = Venue(rig, CALL, CALL2, VERTICAL)
+            journal = keep(rig, tmp_path / "j.sqlite")
+            order = send(rig, OrderSide.BUY, 3, "3.00")
+            await rig.status(order, OrderStatus.ACCEPTED)
+            venue.fill_units(venue.last(), 1, "2.90", ["5.00", "2.10"])
+            await rig.status(order, OrderStatus.PARTIALLY_FILLED)
+            await rig.until(lambda: len(rig.node.kernel.cache.positions_open()) == 2)
+            journal.close()
+            before = rig.client.tracker.get(order.client_order_id.value)
+            client = await reborn(rig, tmp_path / "j.sqlite")
+            head = client.tracker.get(order.client_order_id.value)
+            assert head.group.body(head.part) == before.group.body(before.part)
+            assert head.filled == 1
+            assert [member.id for member in head.group.members] == [member.id for member in before.group.members]
+            for symbol, qty in ((LOW, 1), (HIGH, -1)):
+                (position,) = [p for p in client._cache.positions_open() if p.instrument_id.symbol.value == symbol]
+                assert position.signed_decimal_qty() == qty
+            for member, row in zip(head.group.members, before.group.members, strict=True):
+                assert client.fills.booked_qty(row.part.order_id) == 1
+                assert (member.symbol, member.side, member.qty) == (row.symbol, row.side, row.qty)
+            assert head.part.sent
+            assert head.part.order_ids == before.part.order_ids
+
+    play(scenario())
+
+
+def test_the_exits_of_a_filled_entry_come_back_with_it(play: Any, running: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            journal = keep(rig, tmp_path / "j.sqlite")
+            day = TimeInForce.DAY
+            bracket = rig.strategy.order_factory.bracket(
+                IBM, OrderSide.BUY, Quantity.from_int(5), tp_price=Price.from_str("190.00"),
+                sl_trigger_price=Price.from_str("170.00"), time_in_force=day, tp_time_in_force=day,
+                sl_time_in_force=day, tp_post_only=False,
+            )  # fmt: skip
+            rig.strategy.submit_order_list(bracket)
+            entry, *exits = bracket.orders
+            await rig.status(entry, OrderStatus.FILLED)
+            for order in exits:
+                await rig.status(order, OrderStatus.ACCEPTED)
+            journal.close()
+            client = await reborn(rig, tmp_path / "j.sqlite")
+            head = client.tracker.get(entry.client_order_id.value)
+            assert head.closed
+            assert head.part.done
+            assert head.group.is_entered
+            assert {tracked.id for tracked in head.group.exits} == {order.client_order_id.value for order in exits}
+            for tracked in head.group.exits:
+                assert tracked.part.sent
+                assert not tracked.closed
+                assert client.tracker.find("", tracked.venue_order_id.value) == (tracked, tracked.part)
+            assert client.tracker.working("IBM", "sell") == 5  # of two that cancel each other one counts
+
+    play(scenario())
+
+
+def test_a_silent_head_and_its_legs_come_back(play: Any, running: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            venue = Venue(rig, CALL, CALL2)
+            journal = keep(rig, tmp_path / "j.sqlite")
+            factory = rig.strategy.order_factory
+            legs = [
+                factory.limit(CALL.id, OrderSide.BUY, Quantity.from_int(2), Price.from_str("5.00"), TimeInForce.DAY),
+                factory.limit(CALL2.id, OrderSide.SELL, Quantity.from_int(2), Price.from_str("2.00"), TimeInForce.DAY),
+            ]
+            made = factory.create_list(legs)
+            rig.strategy.submit_order_list(made, params={"order_class": "mleg", "limit_price": "3.00"})
+            for order in legs:
+                await rig.status(order, OrderStatus.ACCEPTED)
+            journal.close()
+            before = rig.client.tracker.get(legs[0].client_order_id.value).group
+            client = await reborn(rig, tmp_path / "j.sqlite")
+            group = client.tracker.get(legs[0].client_order_id.value).group
+            assert group.head.is_silent
+            assert group.head.part.unknown  # it is looked up by its client order id
+            assert msgspec.json.encode(group.body(group.head.part)) == msgspec.json.encode(
+                before.body(before.head.part)
+            )
+            assert group.limit_price == Decimal("3.00")
+            assert [member.part.order_ids for member in group.members] == [
+                member.part.order_ids for member in before.members
+            ]
+            assert venue.posted[-1]["client_order_id"] == group.head.part.client_order_id
+
+    play(scenario())
