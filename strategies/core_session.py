@@ -27,6 +27,13 @@ def in_core_session(ts_event: int) -> bool:
     return OPEN <= local.time() < _close(local.date())
 
 
+def minutes_to_close(ts_event: int) -> int:
+    """Whole minutes from the venue's stamp (UNIX nanoseconds) to the close of that day; negative after it."""
+    local = datetime.fromtimestamp(ts_event // 1_000_000_000, tz=UTC).astimezone(NEW_YORK)
+    close = datetime.combine(local.date(), _close(local.date()), tzinfo=NEW_YORK)
+    return int((close - local).total_seconds() // 60)
+
+
 @lru_cache(maxsize=16)
 def _close(day: date) -> time:
     monday_to_thursday = day.weekday() <= 3

@@ -38,10 +38,14 @@ class HistoryMixin:
         self._handle_instrument(instrument, request.id, request.start, request.end, request.params)  # type: ignore[attr-defined]
 
     async def _request_instruments(self, request: Any) -> None:
-        if not self.provider.count:
-            await self.provider.load_all_async()
+        """All stocks and pairs, or what `params` say: those of `AlpacaInstrumentProvider.load_all_async`."""
+        known = {each.id for each in self.provider.list_all()}
+        if request.params or not known:
+            await self.provider.load_all_async(request.params)
+        loaded = self.provider.list_all()
+        found = [each for each in loaded if each.id not in known] if request.params else loaded
         self._handle_instruments(  # type: ignore[attr-defined]
-            request.venue, self.provider.list_all(), request.id, request.start, request.end, request.params
+            request.venue, found, request.id, request.start, request.end, request.params
         )
 
     async def _request_quote_ticks(self, request: Any) -> None:

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,10 @@ def _load(options: RunOptions, env: dict[str, str]) -> tuple[Loaded, SimOptions 
     if sim is None and loaded.config.environment == "sim":
         sim = SimOptions()
     if sim is not None and not sim.symbols:
-        sim = SimOptions(sim.replay, sim.speed, sim.start, sim.seed, symbols_of(loaded.config), sim.fee_per_share)
+        named = symbols_of(loaded.config)
+        chains = any(feed.market == "options" for feed in loaded.config.feeds.values())
+        stocks = tuple(symbol for symbol in named if symbol.isalpha()) if chains else ()
+        sim = replace(sim, symbols=named, options=stocks)
     return loaded, sim
 
 

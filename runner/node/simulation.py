@@ -38,6 +38,8 @@ class SimOptions:
     seed: int = 0
     symbols: tuple[str, ...] = ()
     fee_per_share: str = "0"
+    options: tuple[str, ...] = ()
+    """Underlyings whose option chains are made up."""
 
     @property
     def lockstep(self) -> bool:
@@ -50,7 +52,7 @@ class SimOptions:
         if self.start is not None:
             words += ["--start", self.start]
         contracts = [OCC.fullmatch(symbol) for symbol in self.symbols]
-        roots = dict.fromkeys(found[1] for found in contracts if found is not None)
+        roots = dict.fromkeys([*self.options, *(found[1] for found in contracts if found is not None)])
         others = [symbol for symbol, found in zip(self.symbols, contracts, strict=True) if found is None]
         if not self.replay:
             words += ["--symbols", ",".join(dict.fromkeys([*others, *roots]))] if self.symbols else []

@@ -34,3 +34,15 @@ def test_stocks_and_pairs_trade_side_by_side(tmp_path: Path) -> None:
     assert summary["books_agree"] is True, summary["books"]
     traded = {line.split()[4] for line in node.fills()}
     assert traded == {"BTC/USD", "IBM"}, node.fills()
+
+
+def test_the_options_file_buys_and_sells_spreads_and_is_out_before_the_close(tmp_path: Path) -> None:
+    command = (ROOT / "configs" / "options.yaml", "--sim", "--speed", "max", "--start", "14:30", "--json")
+    with running(*command, XDG_RUNTIME_DIR=str(tmp_path)) as node:
+        code, summary, err = node.summary()
+    assert code == 0, err
+    assert summary["orders"]["filled"] > 0, err
+    assert summary["orders"]["denied"] == summary["orders"]["rejected"] == 0, err
+    assert summary["positions"] == []
+    assert summary["books_agree"] is True, summary["books"]
+    assert any("buys 2 (1)IBM" in line for line in node.fills()), node.fills()

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from strategies.core_session import in_core_session
+from strategies.core_session import in_core_session, minutes_to_close
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,11 @@ from strategies.core_session import in_core_session
 def test_the_core_session(new_york, inside):
     local = datetime.fromisoformat(new_york).replace(tzinfo=ZoneInfo("America/New_York"))
     assert in_core_session(int(local.timestamp()) * 1_000_000_000) is inside
+
+
+@pytest.mark.parametrize(
+    ("new_york", "minutes"), [("2013-10-07 15:30:00", 30), ("2024-11-29 12:00:30", 59), ("2013-10-07 16:30:00", -30)]
+)
+def test_minutes_to_the_close(new_york, minutes):
+    local = datetime.fromisoformat(new_york).replace(tzinfo=ZoneInfo("America/New_York"))
+    assert minutes_to_close(int(local.timestamp()) * 1_000_000_000) == minutes
