@@ -462,11 +462,11 @@ class RiskGate:
         self.reservations.expect(candidate.order, subject.account_id, qty, candidate.price, before.price)
 
     def _surely_reduces(self, candidates: list[Candidate], subject: Subject, orders: int) -> bool:
-        """After a failure: whether everything asked for only shrinks positions; False where that can't be told."""
+        """After a failure: whether it only shrinks positions and uncovers nothing; False where that can't be told."""
         if len(candidates) != orders:
             return False
         try:
-            return self.judge.reduces(candidates, subject)
+            return self.judge.reduces(candidates, subject) and self.judge.cover(candidates, subject) is None
         except Exception:
             return False
 

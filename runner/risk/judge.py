@@ -13,6 +13,7 @@ from runner.risk import quotes, self_match, universe
 from runner.risk.candidate import Candidate, Finder, Subject, base_qty, other_price
 from runner.risk.codes import Code, Denial, percent, seconds, text
 from runner.risk.collateral import OCC, OPTION, SPREAD, Collateral, legs_of, root_of
+from runner.risk.cover import Cover
 from runner.risk.duplicates import Duplicates
 from runner.risk.exposure import ZERO, Leg, Sum, worst_notional
 from runner.risk.gross import GrossExposure, Part
@@ -64,6 +65,7 @@ class Judge:
         self._ledger = ledger
         self._margin = margin
         self._collateral = collateral
+        self._cover = Cover(cache, positions, working)
         self._outage = outage
         self._legality = legality
         # What one decision has asked for: sums of sides, and what positions could become by them.
@@ -94,6 +96,8 @@ class Judge:
                 denial = self._order_size(candidate, rules, reducing=reducing)
             if denial is not None:
                 return denial, candidate.order
+        if (denied := self.cover(candidates, subject)) is not None:
+            return denied
         if reducing:
             return None
         for candidate in candidates:
@@ -122,6 +126,8 @@ class Judge:
         dearer = candidate.notional is None or before.notional is None or candidate.notional > before.notional
         if denial := self._order_size(candidate, rules, reducing=reducing, qty=grows, notional=dearer):
             return denial
+        if grows and (denied := self.cover([candidate], subject)) is not None:
+            return denied[0]
         if reducing:
             return None
         if denial := self._in_this_market(candidate, rules, command):
@@ -164,6 +170,16 @@ class Judge:
             return False
         instruments = {candidate.instrument_id for candidate in candidates}
         return all(self._reduces(instrument_id, candidates, subject) for instrument_id in instruments)
+
+    def cover(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
+        """What would leave a short call open to any loss is denied in every state, though it shrinks a position."""
+        if subject.rules.headroom is None:
+            return None
+
+        def sales(instrument_id: Any) -> Decimal:
+            return self._side(instrument_id, candidates, subject, None, buy=False).qty
+
+        return self._cover.check(candidates, subject.account_id, sales)
 
     def _reduces(
         self, instrument_id: Any, candidates: Sequence[Candidate], subject: Subject, strategy_id: Any = None
