@@ -8,6 +8,11 @@ from cyclopts import App
 
 COMMANDS = {
     "run": "Run the node that the files declare; --sim runs it against the simulated exchange.",
+    "status": "Say how a running node stands: states and why, limits used, open orders.",
+    "halt": "Deny every order that opens, of a node, an account or a strategy, until it is resumed.",
+    "resume": "Let a halted or reducing node, account or strategy open positions again.",
+    "flatten": "Cancel all orders and close all positions; then only closing is allowed until it is resumed.",
+    "cancel": "Cancel what works now; strategies trade on.",
     "check": "Say everything that is wrong with the files, each with its line and what to do.",
     "show": "Print the file as it is understood: overrides applied, secrets masked.",
     "test": "Judge the orders under `tests:` by the file's limits, without a broker.",
@@ -15,6 +20,9 @@ COMMANDS = {
     "schema": "Print the JSON Schema of the file, for editors.",
     "exchange": "Serve the simulated Alpaca on a port of this machine.",
 }
+
+# Those that don't live in a module of their own name.
+_MODULES = dict.fromkeys(("halt", "resume", "flatten", "cancel"), "command")
 
 app = App(
     name="runner",
@@ -24,7 +32,7 @@ app = App(
     result_action="return_int_as_exit_code_else_zero",
 )
 for _name, _help in COMMANDS.items():
-    app.command(f"runner.cli.{_name}:{_name}", name=_name, help=_help)
+    app.command(f"runner.cli.{_MODULES.get(_name, _name)}:{_name}", name=_name, help=_help)
 
 
 def main(argv: list[str] | None = None) -> None:

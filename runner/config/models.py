@@ -199,6 +199,31 @@ class MetricsConfig(Section):
         return int(self.listen.rpartition(":")[2]) if self.listen else None
 
 
+class ControlConfig(Section):
+    """Commands to the running node. Its own user always reaches it over a Unix socket; this is for others."""
+
+    listen: ListenAddress | None = Field(
+        None, description="host:port for `runner status --url` and the like, over plain HTTP; needs a token."
+    )
+    token: SecretRef | None = Field(None, description="At least 16 characters, known to whoever may command the node.")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> ControlConfig:
+        if self.listen is not None and self.token is None:
+            raise wrong("listen without a token would let anybody command the node, add token: {env: NAME}")
+        if self.token is not None and self.listen is None:
+            raise wrong("token is for listen, which is not given (the Unix socket needs none)")
+        return self
+
+    @property
+    def host(self) -> str | None:
+        return self.listen.rpartition(":")[0].strip("[]") if self.listen else None
+
+    @property
+    def port(self) -> int | None:
+        return int(self.listen.rpartition(":")[2]) if self.listen else None
+
+
 class LogConfig(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     file: Path | None = Field(None, description="A folder for log files; without it only the terminal.")
@@ -276,6 +301,7 @@ class RunnerConfig(Section):
     strategies: Annotated[dict[Name, StrategyConfig], BeforeValidator(without_nulls)] = _sections("Strategies")
     risk: RiskLimits = Field(default_factory=RiskLimits, description="Limits over all accounts.")
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
+    control: ControlConfig = Field(default_factory=ControlConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     state: StateConfig = Field(default_factory=StateConfig)
     node: NodeConfig = Field(default_factory=NodeConfig)
@@ -307,6 +333,7 @@ class RunnerConfig(Section):
 
 __all__ = [
     "AccountConfig",
+    "ControlConfig",
     "Environment",
     "FeedConfig",
     "LogConfig",

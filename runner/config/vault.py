@@ -18,6 +18,7 @@ from runner.config.source import Source
 LARGEST_BYTES = 65_536
 type Path_ = tuple[Step, ...]
 _REDIS: Path_ = ("state", "redis", "password")
+_TOKEN: Path_ = ("control", "token")
 
 
 def read_secrets(
@@ -32,7 +33,7 @@ def read_secrets(
         for name in names(source, section)
         for key in ("key", "secret")
     ]
-    for path in (*paths, _REDIS):
+    for path in (*paths, _REDIS, _TOKEN):
         found = _reference(source, path)
         if found is None:
             continue
@@ -50,10 +51,10 @@ def read_secrets(
 def attach(config: RunnerConfig, values: Mapping[Path_, SecretStr]) -> None:
     """Put the values into the config's references."""
     for path, value in values.items():
-        holder: Any = config.state.redis
-        if path != _REDIS:
+        holder: Any = {_REDIS: config.state.redis, _TOKEN: config.control}.get(path)
+        if path not in (_REDIS, _TOKEN):
             holder = (config.accounts if path[0] == "accounts" else config.feeds)[str(path[1])]
-        reference = getattr(holder, str(path[2]))
+        reference = getattr(holder, str(path[-1]))
         if isinstance(reference, SecretRef):
             reference.set_value(value)
 
@@ -127,7 +128,7 @@ def _wrong_environment(source: Source, values: Mapping[Path_, SecretStr]) -> lis
     environment = text_at(source, "environment")
     errors: list[ConfigError] = []
     for path, value in values.items():
-        if path[2] != "key" or path[0] != "accounts":
+        if path[0] != "accounts" or path[2] != "key":
             continue
         prefix = value.get_secret_value()[:2]
         if environment == "live" and prefix == "PK":

@@ -16,6 +16,7 @@ from runner.node.journal import JournalHook, lock_account, open_journal, open_sh
 from runner.node.lock import AccountLock
 from runner.node.node import Hook, Node
 from runner.node.progress import ReplayBar
+from runner.node.remote.hook import RemoteHook
 from runner.node.replay import ReplayHook
 from runner.node.simulation import Exchange, Ready, SimOptions
 from runner.node.summary import SummaryHook
@@ -34,12 +35,14 @@ class Assembled:
     watchdog: WatchdogHook
     telemetry: TelemetryHook
     result: SummaryHook
+    remote: RemoteHook
     locks: list[AccountLock] = field(default_factory=list)
     journal: Journal | None = None
 
     def close(self) -> None:
         self.watchdog.stop()
         self.telemetry.close()
+        self.remote.close()
         if self.journal is not None:
             self.journal.close()
         for lock in self.locks:
@@ -60,7 +63,8 @@ def assemble(
     watchdog = WatchdogHook(trading_url)
     telemetry = TelemetryHook(config.metrics.host, config.metrics.port, watchdog.healthy, any_port=exchange is not None)
     result = SummaryHook()
-    hooks: list[Hook] = [GateHook(), watchdog, telemetry, result]
+    remote = RemoteHook(config.control, "sim" if exchange is not None else config.environment)
+    hooks: list[Hook] = [GateHook(), watchdog, telemetry, result, remote]
     locks: list[AccountLock] = []
     journal: Journal | None = None
     if exchange is not None and ready is not None and sim is not None:
@@ -85,7 +89,7 @@ def assemble(
         streams=journal is not None and config.state.redis is not None and config.state.redis.streams,
     )
     node = Node(plan, adapter, hooks=tuple(hooks), install_gate=partial(install_gate, latches=journal))
-    return Assembled(node, watchdog, telemetry, result, locks, journal)
+    return Assembled(node, watchdog, telemetry, result, remote, locks, journal)
 
 
 def simulated_quota(speed: str) -> int:

@@ -118,6 +118,24 @@ class Closer:
         await self._changed.until(gone, timeout_s)
         return [each for name in names for each in self.working(name, spare)]
 
+    async def cancel_once(self, names: Iterable[str], timeout_s: float) -> list[str]:
+        """Cancel what works now and wait for that; what is sent meanwhile works on. What is left after `timeout_s`."""
+        names = list(names)
+        wanted = {each for name in names for each in self.working(name)}
+        sent = set[str]()
+
+        def left() -> list[str]:
+            return [each for name in names for each in self.working(name) if each in wanted]
+
+        def gone() -> bool:
+            for name in names:
+                newer = set(self.working(name)) - wanted
+                cancel_orders(self.parts, name, sent=sent, spare=newer)
+            return not left()
+
+        await self._changed.until(gone, timeout_s)
+        return left()
+
     async def finish(self, name: str, timeout_s: float) -> None:
         """Let what works come to its own end."""
         await self._changed.until(lambda: not self.working(name), timeout_s)
@@ -203,6 +221,12 @@ async def halt(
         return Left()
     with Closer(parts) as closer:
         return Left(orders=tuple(await closer.cancel(names, timeout_s)))
+
+
+async def cancel(plan: NodePlan, parts: Parts, scope: Scope, *, timeout_s: float) -> Left:
+    """Take back what works now in a scope. Its strategies trade on."""
+    with Closer(parts) as closer:
+        return Left(orders=tuple(await closer.cancel_once(strategies_of(plan, scope), timeout_s)))
 
 
 async def flatten(plan: NodePlan, parts: Parts, gate: RiskGate, scope: Scope, *, why: str, timeout_s: float) -> Left:

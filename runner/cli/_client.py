@@ -1,0 +1,122 @@
+"""How a command reaches a running node, and what it tells where it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runner.node.remote.place import Place, address, running
+
+EXIT_OK = 0
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_NO_NODE = 69
+TOKEN = "RUNNER_CONTROL_TOKEN"  # noqa: S105 (the name of a variable)
+_LONGER_S = 5.0
+
+
+class ClientError(Exception):
+    """What is wrong, in words for the terminal, and the exit code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def fail(error: ClientError) -> int:
+    """Tell a person; returns the exit code."""
+    print(error, file=sys.stderr)
+    return error.code
+
+
+def ask(
+    target: str | None,
+    socket: Path | None,
+    url: str | None,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    timeout_s: float = 0.0,
+) -> dict[str, Any]:
+    """The node's answer. Raises ClientError."""
+    import httpx
+
+    with _client(target, socket, url, timeout_s + _LONGER_S) as (client, who):
+        try:
+            reply = client.get(path) if body is None else client.post(path, json=body)
+            answer = reply.json()
+        except httpx.TimeoutException:
+            message = f"{who} does not answer: its loop may be busy or stuck; SIGTERM ends it, a second one at once"
+            raise ClientError(EXIT_NO_NODE, message) from None
+        except (httpx.HTTPError, ValueError) as error:
+            raise ClientError(EXIT_NO_NODE, f"{who} can't be reached: {error or type(error).__name__}") from None
+        if not isinstance(answer, dict):
+            raise ClientError(EXIT_NO_NODE, f"{who} is no runner: its answer can't be read")
+        if reply.status_code != httpx.codes.OK:
+            raise ClientError(EXIT_REFUSED, f"{who} refuses: {answer.get('error', reply.status_code)}")
+    return answer
+
+
+@contextlib.contextmanager
+def _client(target: str | None, socket: Path | None, url: str | None, timeout_s: float) -> Iterator[tuple[Any, str]]:
+    import httpx
+
+    if sum(each is not None for each in (target, socket, url)) > 1:
+        raise ClientError(EXIT_USAGE, "name a node, a --socket or a --url: one of them")
+    if url is not None:
+        token = os.environ.get(TOKEN, "")
+        if not token:
+            raise ClientError(EXIT_USAGE, f"--url needs the node's token in the environment variable {TOKEN}")
+        # The environment's proxies are for the outside world, and must not see the token.
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+        except (httpx.InvalidURL, UnicodeEncodeError):
+            raise ClientError(EXIT_USAGE, "--url is like http://127.0.0.1:9101, the token plain ASCII") from None
+        with client:
+            yield client, url
+        return
+    path = socket if socket is not None else _only(target).path
+    if not path.exists():
+        raise ClientError(EXIT_NO_NODE, f"there is no socket {path}")
+    with (
+        address(path.absolute()) as name,
+        httpx.Client(
+            base_url="http://node", transport=httpx.HTTPTransport(uds=name), timeout=timeout_s, trust_env=False
+        ) as client,
+    ):
+        yield client, f"the node at {path}" if target is None else f"node {_name(target)}"
+
+
+def _only(target: str | None) -> Place:
+    """The one node that is meant."""
+    name = None if target is None else _name(target)
+    found = running(name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        rows = "\n".join(f"  {each.name} ({each.environment}): --socket {each.path}" for each in found)
+        raise ClientError(EXIT_USAGE, f"{len(found)} nodes run, say which:\n{rows}")
+    others = ", ".join(sorted({each.name for each in running()}))
+    what = "no node of yours runs" if name is None else f"no node `{name}` of yours runs"
+    raise ClientError(EXIT_NO_NODE, what + (f", these do: {others}" if others and name else ""))
+
+
+def _name(target: str) -> str:
+    """A node's name; of a file the name in it, even where the rest of the file is wrong by now."""
+    path = Path(target)
+    if path.suffix not in (".yaml", ".yml") and not path.is_file():
+        return target
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+        return str(content["name"])
+    except OSError as error:
+        raise ClientError(EXIT_USAGE, f"{path} can't be read: {error.strerror}") from None
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        raise ClientError(EXIT_USAGE, f"{path} has no readable `name:`, give the node's name instead") from None

@@ -1,0 +1,170 @@
+"""`runner status`: a running node on one screen."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from runner.cli._client import EXIT_OK, ClientError, ask, fail
+
+#: Orders and limits beyond these are counted, so that it fits a screen; --json has them.
+_ROWS = 8
+_COLORS = {"active": "green", "reducing": "yellow", "halted": "bold red"}
+
+
+def status(
+    target: str | None = None,
+    *,
+    socket: Path | None = None,
+    url: str | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Say how a running node stands: feeds, accounts, strategies, states and why, limits used, open orders.
+
+    Exit codes: 0 it answered, 1 refused, 2 usage, 69 no node.
+
+    Parameters
+    ----------
+    target
+        The node's name, or its file; needed where several run.
+    socket
+        The node's socket, instead of a name.
+    url
+        The node's control.listen, as http://host:port; the token is read from RUNNER_CONTROL_TOKEN.
+    json_
+        Print one JSON object on stdout.
+    """
+    try:
+        answer = ask(target, socket, url, "/v1/status")
+    except ClientError as error:
+        return fail(error)
+    if json_:
+        print(json.dumps(answer, indent=2))
+    else:
+        show(answer)
+    return EXIT_OK
+
+
+def show(answer: dict[str, Any]) -> None:
+    """The tables, on standard output."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    since = datetime.now(UTC) - datetime.fromisoformat(answer["started"])
+    up = str(since).partition(".")[0]
+    console.print(
+        Text.assemble(
+            (answer["name"], "bold"),
+            f"  {answer['environment']}  process {answer['pid']}  up {up}  ",
+            ("trading", "green") if answer["ready"] else (f"not trading: {answer['stage']}", "yellow"),
+            "  ",
+            _state(answer),
+            f"  {answer['fills']} fills  {answer['denied']} denied",
+        )
+    )
+    for who, row in _held(answer):
+        # Reasons are other people's text: never markup.
+        words = f"{who} is {row['state']} since {row['since']}, by {row['by']}: {row['why']}"
+        console.print(Text(words, style=_COLORS.get(row["state"], "")))
+    for title, columns, rows in _tables(answer):
+        if rows:
+            console.print(_table(title, columns, rows))
+
+
+def _held(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What is not active."""
+    rows = [("the node", answer)]
+    rows += [(f"account {name}", row) for name, row in answer["accounts"].items()]
+    rows += [(f"strategy {name}", row) for name, row in answer["strategies"].items()]
+    return [(who, row) for who, row in rows if row["state"] != "active"]
+
+
+def _tables(answer: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
+    feeds = [
+        (name, row["market"], row["feed"], _up(row["connected"], "connected"), "gap" if row["gap"] else "")
+        for name, row in answer["feeds"].items()
+    ]
+    accounts = [
+        (name, _up(row["trade_updates"], "trade updates"), row["equity"], row["buying_power"], _state(row))
+        for name, row in answer["accounts"].items()
+    ]
+    strategies = [
+        (name, row["account"], _running(row), f"{row['orders']} orders", f"{row['positions']} positions", _state(row))
+        for name, row in answer["strategies"].items()
+    ]
+    limits = sorted(answer["limits"], key=lambda row: Decimal(row["used"]), reverse=True)
+    used = [(row["limit"], row["name"] or row["kind"], f"{Decimal(row['used']):.0%}") for row in limits]
+    positions = [(r["strategy"], r["quantity"], r["symbol"], r["avg_price"]) for r in answer["positions"]["rows"]]
+    orders = [
+        (
+            row["strategy"],
+            row["side"],
+            f"{row['filled']}/{row['quantity']}",
+            row["symbol"],
+            row["type"],
+            row["price"] or row["trigger"],
+            row["status"],
+            row["sent"],
+        )
+        for row in answer["orders"]["rows"]
+    ]
+    return [
+        ("feeds", ("feed", "market", "", "", ""), feeds),
+        ("accounts", ("account", "", "equity", "buying power", "state"), accounts),
+        ("strategies", ("strategy", "account", "", "", "", "state"), strategies),
+        *(
+            (_counted(title, total), columns, rows[:_ROWS])
+            for title, total, columns, rows in (
+                ("limits used", len(used), ("limit", "of", "used"), used),
+                ("positions", answer["positions"]["total"], ("strategy", "qty", "symbol", "avg price"), positions),
+                (
+                    "open orders",
+                    answer["orders"]["total"],
+                    ("strategy", "side", "filled", "symbol", "type", "price", "status", "sent"),
+                    orders,
+                ),
+            )
+        ),
+    ]
+
+
+def _counted(title: str, total: int) -> str:
+    return title if total <= _ROWS else f"{title} ({_ROWS} of {total})"
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, header_style="dim")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text("–" if cell is None else str(cell)) for cell in row))
+    return table
+
+
+def _state(row: dict[str, Any]) -> Any:
+    from rich.text import Text
+
+    return Text(row["state"], style=_COLORS.get(row["state"], ""))
+
+
+def _up(yes: bool, what: str) -> Any:
+    from rich.text import Text
+
+    return Text(what, style="green") if yes else Text(f"no {what}", style="bold red")
+
+
+def _running(row: dict[str, Any]) -> Any:
+    from rich.text import Text
+
+    if row["failed"]:
+        return Text("failed", style="bold red")
+    return Text("running", style="green") if row["running"] else Text("stopped", style="yellow")

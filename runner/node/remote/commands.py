@@ -1,0 +1,131 @@
+"""What a node does when it is told to: halt, resume, flatten, cancel. Each command ends in one line of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from runner.node.node import Node
+from runner.node.orders import Left, cancel, flatten, halt, strategies_of
+from runner.risk.state import NODE, Scope, State
+
+# Who told the node to do what, and what came of it.
+audit = logging.getLogger("runner.audit")
+
+Verb = Literal["halt", "resume", "flatten", "cancel"]
+_Name = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class Command(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The body of a command. Without account and strategy it is for the whole node; `cancel` is for `halt`."""
+
+    why: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    account: _Name | None = None
+    strategy: _Name | None = None
+    cancel: bool = False
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0
+
+    @property
+    def scope(self) -> Scope:
+        if self.account is not None:
+            return Scope("account", self.account)
+        return NODE if self.strategy is None else Scope("strategy", self.strategy)
+
+
+class Refused(Exception):
+    """The command is not carried out; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def parse(body: bytes) -> Command:
+    """Raises Refused."""
+    try:
+        command = msgspec.json.decode(body, type=Command)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(400, f"the command can't be read: {error}") from None
+    if not command.why.isprintable():
+        raise Refused(400, "`why` is one line of printable text")
+    if command.account is not None and command.strategy is not None:
+        raise Refused(400, "an account or a strategy, not both")
+    return command
+
+
+class Commands:
+    """Carries commands out, on the node's loop."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._closing = asyncio.Lock()
+
+    async def do(self, verb: Verb, command: Command, who: str) -> dict[str, Any]:
+        """What came of it. Raises Refused."""
+        what = f"{verb} {command.scope}"
+        try:
+            answer = await self._do(verb, command, who)
+        except Refused as error:
+            audit.warning("%s: %s (%s): refused: %s", who, what, command.why, error)
+            raise
+        except BaseException as error:
+            audit.error("%s: %s (%s): failed: %s", who, what, command.why, type(error).__name__)
+            raise
+        audit.warning("%s: %s (%s): %s", who, what, command.why, answer["outcome"])
+        return answer
+
+    async def _do(self, verb: Verb, command: Command, who: str) -> dict[str, Any]:
+        node, scope = self._node, command.scope
+        parts, gate, plan = node.parts, node.gate, node.plan
+        if parts is None or gate is None:
+            raise Refused(409, "the node is not built yet, try again")
+        # Halting is possible at any time; the rest needs accounts that are known, and clients that are connected.
+        if node.stage == "stop" or (node.stage != "trade" and verb != "halt"):
+            raise Refused(409, f"the node does not trade: its stage is `{node.stage}`")
+        try:
+            strategies_of(plan, scope)
+        except KeyError:
+            known = plan.config.accounts if scope.kind == "account" else plan.strategies
+            raise Refused(404, f"there is no {scope}; the node has {', '.join(known)}") from None
+        why = f"{command.why} ({who})"
+        if verb == "halt":
+            before = gate.states.get(scope).state
+            takes_back = command.cancel and node.stage == "trade"
+            left = await halt(plan, parts, gate, scope, why=why, cancel=takes_back, timeout_s=command.timeout_s)
+            outcome = f"{scope} {'was halted already' if before is State.HALTED else 'is halted'}"
+            return _with(left, outcome + (", its orders are canceled" if takes_back and not left else ""))
+        if verb == "resume":
+            return self._resume(scope, why)
+        if verb == "cancel":
+            return _with(
+                await cancel(plan, parts, scope, timeout_s=command.timeout_s), f"the orders of {scope} are canceled"
+            )
+        if self._closing.locked():
+            raise Refused(409, "the node is already flattening, see `runner status`")
+        async with self._closing:
+            left = await flatten(plan, parts, gate, scope, why=why, timeout_s=command.timeout_s)
+        return _with(left, f"{scope} is flat, and {gate.states.get(scope).state} until it is resumed")
+
+    def _resume(self, scope: Scope, why: str) -> dict[str, Any]:
+        node = self._node
+        assert node.parts is not None
+        if scope.kind == "strategy" and node.parts.guards[scope.name].down:
+            raise Refused(409, f"{scope} has failed and does not run; mend it and restart the node")
+        changed = node.gate.resume(scope=scope, why=why)
+        rest = [
+            {"kind": each.scope.kind, "name": each.scope.name, "state": str(each.state), "why": each.why}
+            for each in node.gate.states.all()
+            if each.state is not State.ACTIVE
+        ]
+        return {"outcome": f"{scope} is active again" if changed else f"{scope} was active", "left": {}, "states": rest}
+
+
+def _with(left: Left, outcome: str) -> dict[str, Any]:
+    if left:
+        counted = [f"{len(left.orders)} orders" if left.orders else "", f"{len(left.positions)} positions"]
+        outcome = f"not finished in time: {' and '.join(each for each in counted if each[:2] not in ('', '0 '))} left"
+    positions = [{"strategy": name, "quantity": qty, "symbol": symbol} for name, qty, symbol in left.positions]
+    return {"outcome": outcome, "left": {"orders": list(left.orders), "positions": positions} if left else {}}
