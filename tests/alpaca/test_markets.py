@@ -15,6 +15,8 @@ from nautilus_trader.model.instruments import CurrencyPair, OptionContract, Opti
 from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.data import NoFeedError
 from runner.alpaca.symbols import market_of
+from runner.exchange.market import Quote
+from tests.alpaca.conftest import TEN_O_CLOCK
 
 BTC = InstrumentId.from_str("BTC/USD.ALPACA")
 MINUTES = BarType.from_str("BTC/USD.ALPACA-1-MINUTE-LAST-EXTERNAL")
@@ -120,5 +122,28 @@ def test_increments_are_the_assets_own(play: Any, running: Any) -> None:
             pair = rig.data.provider.find(BTC)
             assert pair.price_increment.as_decimal() == asset.price_increment
             assert pair.size_increment.as_decimal() == Decimal("0.000000001")
+
+    play(scenario())
+
+
+def test_tc_e101_an_option_position_held_before_the_start_is_taken_over(play: Any, running: Any) -> None:
+    held: list[str] = []
+
+    def buy(exchange: Any, key: str) -> None:
+        market, desk = exchange.market, exchange.broker.desk
+        call = next(each for each in market.contracts() if each.type == "call")
+        market.set_clock(TEN_O_CLOCK)
+        market.set_quote(Quote(call.symbol, Decimal("1.00"), 10, Decimal("1.05"), 10, market.now_ns))
+        body = {"symbol": call.symbol, "qty": "2", "side": "buy", "type": "limit", "limit_price": "1.10"}
+        desk.submit(desk.account(key), {**body, "time_in_force": "day", "position_intent": "buy_to_open"})
+        held.append(call.symbol)
+
+    async def scenario() -> None:
+        async with running(settings={**OPTIONS, "activity": 0.001}, before=buy) as rig:
+            (symbol,) = held
+            assert rig.position(symbol) == 2
+            instrument_id = InstrumentId.from_str(f"{symbol}.ALPACA")
+            assert isinstance(rig.node.kernel.cache.instrument(instrument_id), OptionContract)
+            assert rig.node.kernel.portfolio.net_position(instrument_id) == 2
 
     play(scenario())
