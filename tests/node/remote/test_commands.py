@@ -26,7 +26,7 @@ class Gate:
     def begin(self) -> None: ...
 
     def set_state(self, state: State, *, scope: Scope, why: str, by: Any = "command") -> bool:
-        return self.states.set(state, scope=scope, why=why, by=by)
+        return self.states.set(State(state), scope=scope, why=why, by=by)
 
     def resume(self, *, scope: Scope, why: str) -> bool:
         return self.states.resume(scope=scope, why=why)
