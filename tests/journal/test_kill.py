@@ -107,6 +107,17 @@ class Life:
         return out
 
 
+def trouble(rng: random.Random) -> list[dict[str, Any]]:
+    """So that it dies with requests under way, and with outcomes that it does not know."""
+    orders = {"path": "/v2/orders"}
+    return [
+        {**orders, "method": "POST", "delay_s": rng.uniform(0.02, 0.2), "count": rng.randint(1, 4)},
+        {**orders, "method": "POST", "status": 500, "after": rng.random() < 0.7, "count": rng.randint(1, 3)},
+        {**orders, "method": "PATCH", "status": 500, "after": rng.random() < 0.7, "count": rng.randint(1, 2)},
+        {**orders, "method": "DELETE", "status": 500, "after": rng.random() < 0.7, "count": 1},
+    ]
+
+
 async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     settings = Settings(wait=True, symbols=("IBM", "BAC"), start=time(10, 0), seed=SEED, speed=20, activity=0.3)
@@ -128,8 +139,10 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
                 await asyncio.sleep(rng.uniform(1.0, 4.0))  # perhaps in the middle of taking its orders up
             else:
                 await life.until_trading()
+                exchange.broker.faults.arm({"next": trouble(rng)})
                 await asyncio.sleep(rng.uniform(0.0, 1.5))
             await life.kill()
+            exchange.broker.faults.arm({"reset": True})
         life = Life(tmp_path, path, KILLS)
         await life.start()
         await life.until_trading()
