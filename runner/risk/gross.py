@@ -7,20 +7,21 @@ Each instrument's part is kept and worked out anew only after something happened
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from runner.risk.candidate import Candidate
 from runner.risk.exposure import ZERO, Sum, worst_notional
 from runner.risk.positions import Positions
-from runner.risk.prices import Prices
+from runner.risk.prices import Prices, multiplier
 from runner.risk.working import Working
 
 Part = tuple[Any, Any, Any]
 """Instrument, account, and the strategy, or None for all of the account's."""
 Sums = Callable[[Part, bool], Sum]
 Worst = Callable[[Part, bool], Decimal | None]
+_NOTHING = (ZERO, ZERO)
 
 
 class GrossExposure:
@@ -89,7 +90,7 @@ class GrossExposure:
         return max((max(part) for part in self._parts[account_id, strategy_id].values()), default=ZERO)
 
     def after(
-        self, candidates: Iterable[Candidate], account_id: Any, strategy_id: Any, sums: Sums, worst: Worst
+        self, candidates: Sequence[Candidate], account_id: Any, strategy_id: Any, sums: Sums, worst: Worst
     ) -> tuple[Decimal, Decimal]:
         """The total now, and once these could be filled as well.
 
@@ -97,10 +98,20 @@ class GrossExposure:
         """
         before = after = self.total(account_id, strategy_id)
         parts = self._parts[account_id, strategy_id]
+        if len(candidates) == 1:
+            only = candidates[0]
+            buy = only.buy
+            mine = parts.get(only.instrument_id, _NOTHING)
+            whole = (only.instrument_id, account_id, strategy_id)
+            known = worst(whole, buy)
+            would = self._worst(whole, sums(whole, buy), buy) if known is None else known
+            was, other = mine[buy], mine[not buy]
+            now = was if was > other else other
+            return before, before - now + (would if would > other else other)
         moved: dict[Any, list[Decimal]] = {}
         for instrument_id, buy in {(candidate.instrument_id, candidate.buy) for candidate in candidates}:
             if (part := moved.get(instrument_id)) is None:
-                part = moved[instrument_id] = list(parts.get(instrument_id, (ZERO, ZERO)))
+                part = moved[instrument_id] = list(parts.get(instrument_id, _NOTHING))
                 after -= max(part)
             whole = (instrument_id, account_id, strategy_id)
             known = worst(whole, buy)
@@ -123,7 +134,7 @@ class GrossExposure:
         instrument = self._cache.instrument(instrument_id)
         if instrument is None:
             raise LookupError(f"{instrument_id} is not in the cache")
-        return worst * instrument.multiplier.as_decimal()  # type: ignore[no-any-return]
+        return worst * multiplier(instrument)
 
     def _opened_at(self, part: Part) -> Decimal | None:
         """What a position that no price has arrived for was opened at: better than to count nothing, or to stop all."""

@@ -21,7 +21,7 @@ from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound, LimitsBook, Rules
 from runner.risk.margin import Margin
 from runner.risk.positions import Positions
-from runner.risk.prices import Prices
+from runner.risk.prices import Prices, multiplier
 from runner.risk.rate import Rates
 from runner.risk.state import State, States
 from runner.risk.trading_day import TradingDay
@@ -321,14 +321,14 @@ class Judge:
         known: dict[Any, tuple[Decimal, Decimal]] = {}
         for scope, limit in subject.rules.gross:
             strategy_id = subject.strategy_id if scope.kind == "strategy" else None
-            others = []
-            if scope.kind == "node":
-                others = [account.id for account in self._cache.accounts() if account.id != own]
+            others: list[Any] = []
+            if scope.kind == "node" and len(accounts := self._cache.accounts()) > 1:
+                others = [account.id for account in accounts if account.id != own]
             try:
                 if (found := known.get(strategy_id)) is None:
                     found = known[strategy_id] = self._gross.after(candidates, own, strategy_id, sums, worst)
                 before, after = found
-                more = sum((self._gross.total(each) for each in others), ZERO)
+                more = sum((self._gross.total(each) for each in others), ZERO) if others else ZERO
             except LookupError as error:
                 return Denial(Code.NO_PRICE, f"{scope.section}.max_gross_exposure can't be judged: {error}")
             most = limit.amount
@@ -446,12 +446,28 @@ class Judge:
     ) -> Decimal | None:
         """What the position could become by one side's orders, in money; None where a price is unknown."""
         key = (instrument_id, strategy_id, buy)
-        if key not in self._worsts:
+        worsts = self._worsts
+        if key not in worsts:
             position = self._positions.qty(instrument_id, subject.account_id, strategy_id)
-            side = self._side(instrument_id, candidates, subject, strategy_id, buy=buy)
-            mark = self._prices.market(instrument_id, buy=buy)
-            self._worsts[key] = self._times(worst_notional(position, side, mark, buy=buy), instrument_id)
-        return self._worsts[key]
+            if strategy_id is not None and self._alone(instrument_id, subject, strategy_id, position, buy=buy):
+                found = self._worst(instrument_id, candidates, subject, None, buy=buy)
+            else:
+                side = self._side(instrument_id, candidates, subject, strategy_id, buy=buy)
+                mark = self._prices.market(instrument_id, buy=buy)
+                found = self._times(worst_notional(position, side, mark, buy=buy), instrument_id)
+            worsts[key] = found
+            return found
+        return worsts[key]
+
+    def _alone(self, instrument_id: Any, subject: Subject, strategy_id: Any, position: Decimal, *, buy: bool) -> bool:
+        """Whether the account has no more there than the strategy, whose orders are among the account's."""
+        account_id = subject.account_id
+        if strategy_id != subject.strategy_id or position != self._positions.qty(instrument_id, account_id):
+            return False
+        working = self._working
+        return len(working.side(instrument_id, account_id, strategy_id, buy=buy)) == len(
+            working.side(instrument_id, account_id, None, buy=buy)
+        )
 
     def _rate(self, orders: int, rules: Rules) -> Denial | None:
         if not rules.orders:
@@ -469,7 +485,7 @@ class Judge:
     def _times(self, notional: Decimal | None, instrument_id: Any) -> Decimal | None:
         """With the contract's multiplier. Raises LookupError for an instrument that is not in the cache."""
         instrument = self._instrument(instrument_id)
-        return None if notional is None else notional * instrument.multiplier.as_decimal()
+        return None if notional is None else notional * multiplier(instrument)
 
 
 def _no_price(candidate: Candidate, bound: Bound) -> Denial:

@@ -14,7 +14,7 @@ from typing import Any
 from nautilus_trader.model.enums import InstrumentClass
 
 from runner.risk.exposure import ZERO
-from runner.risk.prices import Prices
+from runner.risk.prices import ONE, Prices, multiplier
 
 Key = tuple[Any, Any]
 """Account id and strategy id."""
@@ -178,7 +178,7 @@ class Ledger:
 
     def _multiplier(self, instrument_id: Any) -> Decimal:
         instrument = self._cache.instrument(instrument_id)
-        return Decimal(1) if instrument is None else instrument.multiplier.as_decimal()
+        return ONE if instrument is None else multiplier(instrument)
 
     def _book(self, key: Key) -> _Book:
         book = self._books.get(key)

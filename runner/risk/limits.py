@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from runner.config.risk import Portion
+from runner.risk.codes import Denial
 from runner.risk.state import NODE, Scope
 
 Amount = Literal[
@@ -155,8 +156,13 @@ class Rules:
     """Each with where it stands in the file."""
     quoted: bool = field(init=False)
     """Whether an order that opens needs a sound quote."""
+    sessions: tuple[tuple[str, tuple[str, ...]], ...] = field(init=False)
+    """What `universe` says of sessions."""
+    symbols: dict[str, Denial | None] = field(init=False, default_factory=dict)
+    """What `universe` says of each symbol that was asked for."""
 
     def __post_init__(self) -> None:
+        self.sessions = tuple((where, each.sessions) for where, each in self.universe if each.sessions is not None)
         self.quoted = not (self.collar_percent is None and self.collar_absolute is None and self.quote_age is None)
 
 

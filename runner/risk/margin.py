@@ -31,7 +31,7 @@ from runner.risk.exposure import ZERO
 from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound
 from runner.risk.positions import Positions
-from runner.risk.prices import Prices
+from runner.risk.prices import Prices, multiplier
 from runner.risk.reservations import Reservations
 from runner.risk.working import Working
 
@@ -211,7 +211,7 @@ class Margin:
         info = {} if report is None else report.info
         excess = max(equity - self._collateral.burden(account_id), ZERO)
         own_money = self._own.get(account_id, ZERO)
-        if purse == "regt" and not self.levered(account_id):
+        if purse == "regt" and not self._levered(account_id, equity):
             purse = "cash"
         if purse == "regt":
             own, whole = (excess - own_money) * 2, equity * 2
@@ -226,12 +226,16 @@ class Margin:
 
     def levered(self, account_id: Any) -> bool:
         """Whether the broker lends: a margin account, with the least equity that one needs."""
+        return self._levered(account_id, self._ledger.equity(account_id))
+
+    def _levered(self, account_id: Any, equity: Decimal | None) -> bool:
+        if equity is None or equity < LEAST_EQUITY:
+            return False
         report = self._reports.get(account_id)
         told = None if report is None else report.info.get("multiplier")
         if told is None:
-            told = 2 if self._cache.account(account_id).is_margin_account else 1
-        equity = self._ledger.equity(account_id)
-        return Decimal(str(told)) > 1 and equity is not None and equity >= LEAST_EQUITY
+            return bool(self._cache.account(account_id).is_margin_account)
+        return Decimal(str(told)) > 1
 
     def used(self) -> Iterator[tuple[Any, Decimal]]:
         """Each account with the fraction of its buying power that is in use."""
@@ -362,10 +366,10 @@ class Margin:
         if candidate.price is None or candidate.qty is None:
             raise _NoPrice(f"what {candidate.words} costs is not known: no quote, trade or bar has arrived yet")
         unit = max(candidate.price, self._least(candidate))
-        cost = opens * unit * instrument.multiplier.as_decimal()
+        cost = opens * unit * multiplier(instrument)
         if candidate.before is not None:
             cost -= known.amount if known is not None else ZERO
-        return max(cost, ZERO)  # type: ignore[no-any-return]
+        return max(cost, ZERO)
 
     def _least(self, candidate: Candidate) -> Decimal:
         """What a unit costs at least, besides its own price."""
@@ -393,7 +397,7 @@ class Margin:
         if instrument is None:
             raise LookupError(f"{entry.order.instrument_id} is not in the cache")
         unit = entry.least if leg.price is None else max(leg.price, entry.least)
-        return opens * unit * instrument.multiplier.as_decimal()  # type: ignore[no-any-return]
+        return opens * unit * multiplier(instrument)
 
     def _adopt(self, client_order_id: Any) -> Entry | None:
         """An order that the gate has not judged: made elsewhere, or before a restart."""

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from nautilus_trader.model.enums import OrderSide, PriceType
+
+ONE = Decimal(1)
+
+
+def multiplier(instrument: Any) -> Decimal:
+    """How many units of the underlying one contract is of."""
+    return _decimal(instrument.multiplier)
+
+
+@lru_cache(maxsize=256)
+def _decimal(quantity: Any) -> Decimal:
+    return quantity.as_decimal()  # type: ignore[no-any-return]
 
 
 class Prices:
@@ -13,7 +26,7 @@ class Prices:
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
-        self._quotes: dict[Any, tuple[Any, Decimal | None, Decimal | None, int]] = {}
+        self._quotes: dict[Any, tuple[Any, tuple[Decimal | None, Decimal | None, int]]] = {}
 
     def quote(self, instrument_id: Any) -> tuple[Decimal | None, Decimal | None, int]:
         """Bid, ask and venue time (UNIX nanoseconds) of the newest quote; a side that has the price 0 is None."""
@@ -23,9 +36,9 @@ class Prices:
         known = self._quotes.get(instrument_id)
         if known is None or known[0] is not quote:  # a decision asks several times for the same
             bid, ask = quote.bid_price.as_decimal(), quote.ask_price.as_decimal()
-            known = (quote, bid if bid > 0 else None, ask if ask > 0 else None, quote.ts_event)
+            known = (quote, (bid if bid > 0 else None, ask if ask > 0 else None, quote.ts_event))
             self._quotes[instrument_id] = known
-        return known[1:]
+        return known[1]
 
     def middle(self, instrument_id: Any) -> Decimal | None:
         """What is held is worth: the middle of the quote, else the last trade, else a bar's close."""
@@ -68,11 +81,10 @@ class Prices:
                 return worth
         elif order.has_trigger_price:
             worth = (trigger_price if trigger_price is not None else order.trigger_price).as_decimal()
-        known = [] if worth is None else [worth]
         market = self.market(order.instrument_id, buy=buy)
-        if market is not None:
-            known.append(market)
-        return max(known) if known else None
+        if worth is None or market is None:
+            return market if worth is None else worth
+        return max(worth, market)
 
     def _any_bar(self, instrument_id: Any) -> Decimal | None:
         bars = [self._cache.bar(bar_type) for bar_type in self._cache.bar_types(instrument_id)]

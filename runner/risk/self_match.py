@@ -7,7 +7,6 @@ stops, and orders of a list (brackets, OCO, OTO), are exempt on either side.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.model.enums import ContingencyType, OrderType
@@ -24,14 +23,14 @@ def check(order: Any, others: Side, where: str, *, price: Any = None) -> Denial 
         return None
     buy = order.is_buy
     own = price if price is not None else (order.price if order.has_price else None)
-    limit = None if own is None else own.as_decimal()
+    limit = None if own is None else own.raw  # of one scale for all prices
     for other in others.resting():
+        theirs = other.price if other.has_price else None
+        if limit is not None and theirs is not None and (limit < theirs.raw if buy else theirs.raw < limit):
+            continue
         if other.client_order_id == order.client_order_id or exempt(other):
             continue
-        theirs: Decimal | None = other.price.as_decimal() if other.has_price else None
-        if limit is not None and theirs is not None and (limit < theirs if buy else theirs < limit):
-            continue
-        at = "at the market" if theirs is None else f"at {text(theirs)}"
+        at = "at the market" if theirs is None else f"at {text(theirs.as_decimal())}"
         return Denial(
             Code.SELF_MATCH,
             f"it could trade with our own order {other.client_order_id} to {'sell' if buy else 'buy'} {at}: "

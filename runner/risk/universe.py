@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Any
 
 from nautilus_trader.model.enums import AssetClass, InstrumentClass
@@ -17,7 +16,6 @@ Legality = Callable[[Any, Any, Any], str | None]
 """Why the venue takes no such order, in words; None where it does. (order, instrument, the command's params)"""
 
 
-@lru_cache(maxsize=4096)
 def listed(symbol: str, patterns: tuple[str, ...]) -> str | None:
     """The first pattern that the symbol fits."""
     return next((pattern for pattern in patterns if fnmatchcase(symbol, pattern)), None)
@@ -26,19 +24,28 @@ def listed(symbol: str, patterns: tuple[str, ...]) -> str | None:
 def check(instrument: Any, rules: Rules, session: Callable[[], str]) -> Denial | None:
     """Whether the instrument may be opened now, in either direction."""
     symbol: str = instrument.id.symbol.value
+    symbols = rules.symbols
+    denial = symbols[symbol] if symbol in symbols else symbols.setdefault(symbol, _unlisted(symbol, rules))
+    if denial is not None:
+        return denial
+    if not rules.sessions or instrument.asset_class == AssetClass.CRYPTOCURRENCY:
+        return None
+    now = session()
+    for where, sessions in rules.sessions:
+        if now not in sessions:
+            return Denial(
+                Code.SESSION_CLOSED,
+                f"{symbol} is opened in the sessions {', '.join(sessions)} of {where}.sessions, and it is {now}",
+            )
+    return None
+
+
+def _unlisted(symbol: str, rules: Rules) -> Denial | None:
     for where, universe in rules.universe:
         if (pattern := listed(symbol, universe.deny)) is not None:
             return Denial(Code.SYMBOL_DENIED, f"{symbol} is denied by `{pattern}` of {where}.deny")
         if universe.allow is not None and listed(symbol, universe.allow) is None:
             return Denial(Code.SYMBOL_DENIED, f"{symbol} is not in {where}.allow")
-        if universe.sessions is None or instrument.asset_class == AssetClass.CRYPTOCURRENCY:
-            continue
-        if (now := session()) not in universe.sessions:
-            wanted: Sequence[str] = universe.sessions
-            return Denial(
-                Code.SESSION_CLOSED,
-                f"{symbol} is opened in the sessions {', '.join(wanted)} of {where}.sessions, and it is {now}",
-            )
     return None
 
 

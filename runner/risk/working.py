@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from heapq import heappop, heappush
 from typing import Any
 
 from nautilus_trader.model.identifiers import is_generic_spread_id
@@ -19,11 +20,13 @@ from runner.risk.reservations import Reservations
 Key = tuple[Any, Any, Any]
 """Instrument, account, and the strategy, or None for all of the account's."""
 
+_FEW = 64
+
 
 class Side:
     """One side's working orders of one instrument."""
 
-    __slots__ = ("_dearest", "_known", "_qty", "_unpriced", "_value", "plain", "special")
+    __slots__ = ("_heap", "_prices", "_qty", "_unpriced", "_value", "plain", "special")
 
     def __init__(self) -> None:
         self.plain: dict[Any, Leg] = {}
@@ -33,11 +36,14 @@ class Side:
         self._qty = ZERO
         self._value = ZERO
         self._unpriced = 0
-        self._dearest: Decimal | None = None
-        self._known = True  # whether _dearest is right
+        self._prices: dict[Decimal, int] = {}  # how many have each
+        self._heap: list[Decimal] = []  # negated, so that the dearest comes first; those that nothing has any more too
 
     def __bool__(self) -> bool:
         return bool(self.plain or self.special)
+
+    def __len__(self) -> int:
+        return len(self.plain) + len(self.special)
 
     def put(self, client_order_id: Any, leg: Leg) -> None:
         self.drop(client_order_id)
@@ -50,8 +56,12 @@ class Side:
             self._unpriced += 1
             return
         self._value += leg.qty * leg.price
-        if self._known and (self._dearest is None or leg.price > self._dearest):
-            self._dearest = leg.price
+        count = self._prices.get(leg.price, 0)
+        self._prices[leg.price] = count + 1
+        if not count:
+            heappush(self._heap, leg.price.copy_negate())
+            if len(self._heap) > 2 * len(self._prices) + _FEW:
+                self._heap = sorted(price.copy_negate() for price in self._prices)
 
     def drop(self, client_order_id: Any) -> None:
         self.special.pop(client_order_id, None)
@@ -63,8 +73,11 @@ class Side:
             self._unpriced -= 1
             return
         self._value -= leg.qty * leg.price
-        if leg.price == self._dearest:
-            self._known = False
+        count = self._prices[leg.price] - 1
+        if count:
+            self._prices[leg.price] = count
+        else:
+            del self._prices[leg.price]
 
     def sum(self, orders: Orders) -> Sum:
         """The sums of what works."""
@@ -113,10 +126,13 @@ class Side:
         return (leg.order for leg in self.plain.values())
 
     def _newest_dearest(self) -> Decimal | None:
-        if not self._known:
-            self._dearest = max((leg.price for leg in self.plain.values() if leg.price is not None), default=None)
-            self._known = True
-        return self._dearest
+        heap = self._heap
+        while heap:
+            dearest = heap[0].copy_negate()
+            if dearest in self._prices:
+                return dearest
+            heappop(heap)
+        return None
 
 
 _NONE = Side()  # nothing is ever put into it

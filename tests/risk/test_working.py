@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,3 +97,21 @@ def test_a_reservation_counts_before_the_cache_knows_its_order() -> None:
     assert working.side("IBM", "A", None, buy=True).with_candidates({}, {}).value == 30
     reservations.release(asked.client_order_id)
     assert list(working.legs("IBM", "A")) == []
+
+
+def test_the_dearest_price_is_right_whatever_comes_and_goes():
+    random = Random(5)
+    side, working = Side(), {}
+    for _ in range(3000):
+        if working and random.random() < 0.5:
+            side.drop(gone := random.choice(list(working)))
+            del working[gone]
+        else:
+            name, price = random.randrange(50), random.choice([None, *map(Decimal, range(1, 12))])
+            order = SimpleNamespace(side=OrderSide.BUY, parent_order_id=None, contingency_type=0)
+            side.put(name, Leg(order, Decimal(1), price))
+            working[name] = price
+        priced = [price for price in working.values() if price is not None]
+        found = side.sum({})
+        assert (found.dearest, found.value, found.qty) == (max(priced, default=None), sum(priced), len(working))
+    assert len(side._heap) < 200
