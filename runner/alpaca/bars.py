@@ -46,9 +46,8 @@ def bar_source(bar_type: Any) -> BarSource:
             f"Alpaca has no {spec} bars; it has 1 to 59 minutes, 1 to 23 hours, a day, a week. Others can be INTERNAL"
         )
     name, length_ns, _ = unit
-    channel = None
-    if spec.step == 1 and name in ("Min", "Day"):
-        channel = "bars" if name == "Min" else "dailyBars"
+    # The bar of a day is sent every minute while it grows: none of those is a bar that has closed.
+    channel = "bars" if (spec.step, name) == (1, "Min") else None
     return BarSource(f"{spec.step}{name}", spec.step * length_ns, channel)
 
 
@@ -57,7 +56,7 @@ def stream_channel(bar_type: Any) -> str:
     source = bar_source(bar_type)
     if source.channel is None:
         raise UnsupportedBarsError(
-            f"Alpaca streams bars of one minute and one day only; {bar_type} can be requested, "
+            f"Alpaca streams closed bars of one minute only; {bar_type} can be requested, "
             f"or aggregated from them as {bar_type.instrument_id}-{bar_type.spec}-INTERNAL@1-MINUTE-EXTERNAL"
         )
     return source.channel

@@ -63,7 +63,11 @@ class BookKeeper:
                     rows.append((action, self._order(side, level["p"], level["s"])))
         if not rows:
             return None
-        base = SNAPSHOT if whole else 0
+        return self._deltas(rows, SNAPSHOT if whole else 0, ts_event, ts_init)
+
+    def _deltas(
+        self, rows: list[tuple[BookAction, BookOrder | None]], base: int, ts_event: int, ts_init: int
+    ) -> OrderBookDeltas:
         return OrderBookDeltas(
             self._id,
             [
@@ -79,6 +83,18 @@ class BookKeeper:
                 for number, (action, order) in enumerate(rows, 1)
             ],
         )
+
+    def whole(self, ts_event: int, ts_init: int) -> OrderBookDeltas:
+        """The book as it stands, for who joins later."""
+        rows: list[tuple[BookAction, BookOrder | None]] = [(BookAction.CLEAR, None)]
+        for _, side in _SIDES:
+            rows += [(BookAction.ADD, self._order(side, *level)) for level in self._levels[side].items()]
+        return self._deltas(rows, SNAPSHOT, ts_event, ts_init)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of it has come yet."""
+        return self._sequence == 0
 
     def depth(self, ts_event: int, ts_init: int) -> OrderBookDepth10:
         """The ten best levels of each side; missing ones have neither price nor size."""

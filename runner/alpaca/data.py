@@ -93,7 +93,14 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         self.refill = Refill(self)
         self._books: dict[str, BookKeeper] = {}
         self._book_kinds: dict[str, set[str]] = {}
-        self._readers: dict[str, Callable[[bytes], None]] = {"o": self._on_book, "s": self._on_status}
+        #: Trades that the venue took back or changed after they were delivered.
+        self.amended = 0
+        self._readers: dict[str, Callable[[bytes], None]] = {
+            "o": self._on_book,
+            "s": self._on_status,
+            "c": self._on_amended,
+            "x": self._on_amended,
+        }
         self._by_market: dict[Market, AlpacaDataClient] = {config.feed.market: self}
 
     def join(self, others: Iterable[AlpacaDataClient]) -> None:
@@ -124,7 +131,12 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         """The stream's counters."""
         if self._stream is None:
             return {}
-        own = {"handler_errors": self._stream.errors, "refills": self.refill.refills, "refilled": self.refill.refilled}
+        own = {
+            "handler_errors": self._stream.errors,
+            "refills": self.refill.refills,
+            "refilled": self.refill.refilled,
+            "amended": self.amended,
+        }
         return dict(self._stream.ws.stats()) | own
 
     @property
@@ -374,9 +386,11 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             raise ValueError(f"Alpaca streams order books of crypto pairs only, not of {instrument_id}; use its quotes")
         instrument = await self._want("orderbooks", instrument_id)
         symbol = symbol_of(instrument_id)
-        self._books.setdefault(symbol, BookKeeper(instrument))
+        book = self._books.setdefault(symbol, BookKeeper(instrument))
         self._book_kinds.setdefault(symbol, set()).add(kind)
         self._add("orderbooks", symbol)
+        if kind == "deltas" and not book.empty:  # the venue sends the whole book once, and that was before
+            self._sink(book.whole(self.venue_clock.now_ns(), self._clock.timestamp_ns()))
 
     def end_book(self, symbol: str, kind: str) -> None:
         """Unsubscribe from a pair's book."""
@@ -394,6 +408,8 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         deltas = book.read(body, now_ns)
         if deltas is None:
             return
+        if self.venue_clock.is_replay:
+            self.venue_clock.observe(deltas.ts_event)
         kinds = self._book_kinds[symbol]
         if "deltas" in kinds:
             self._sink(deltas)
@@ -409,6 +425,13 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
 
     async def _unsubscribe_instrument_status(self, command: Any) -> None:
         self._for(command.instrument_id)._remove("statuses", symbol_of(command.instrument_id))
+
+    def _on_amended(self, body: bytes) -> None:
+        """A trade that was delivered is corrected or canceled: Nautilus has no such event, so it is counted."""
+        self.amended += 1
+        message = json.loads(body)
+        what = "corrected" if message.get("T") == "c" else "canceled"
+        self._log.warning(f"Market data: a trade of {message.get('S')} was {what} after it was delivered: {message}")
 
     def _on_status(self, body: bytes) -> None:
         found = self.provider.find(instrument_id(str(json.loads(body)["S"])))
@@ -433,9 +456,13 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
                 self._stream.ws.unmap_bar(channel, symbol)
 
     async def _subscribe_instrument(self, command: Any) -> None:
-        """Instruments are sent when they are loaded; Alpaca streams no changes of them."""
+        """The instrument as it is now; Alpaca streams no changes of it."""
         if self.provider.find(command.instrument_id) is None:
             await self.provider.load_async(command.instrument_id)
+        found = self.provider.find(command.instrument_id)
+        if found is None:
+            raise ValueError(f"Alpaca has no instrument {command.instrument_id}; check the symbol")
+        self._handle_data(found)
 
     async def _subscribe_instruments(self, command: Any) -> None:
         """See `_subscribe_instrument`."""

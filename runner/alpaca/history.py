@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from runner.alpaca.bars import bar_source
+from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.constants import NANOS
 from runner.alpaca.rest import rfc3339
 from runner.alpaca.symbols import symbol_of
@@ -14,6 +15,8 @@ from runner.alpaca.symbols import symbol_of
 PAGE = 10_000
 #: How far back a request without a start goes, where its limit does not say: a week holds the last session.
 DEFAULT_WINDOW_NS = 7 * 86_400 * NANOS
+#: How late the delayed feed is.
+DELAY_NS = 15 * 60 * NANOS
 #: Sessions fill a quarter of the hours, and there are weekends: bars asked for by number span this much more time.
 SPARSENESS = 8
 
@@ -39,11 +42,7 @@ class HistoryMixin:
 
     async def _request_instruments(self, request: Any) -> None:
         """All stocks and pairs, or what `params` say: those of `AlpacaInstrumentProvider.load_all_async`."""
-        known = {each.id for each in self.provider.list_all()}
-        if request.params or not known:
-            await self.provider.load_all_async(request.params)
-        loaded = self.provider.list_all()
-        found = [each for each in loaded if each.id not in known] if request.params else loaded
+        found = await self.provider.load_matching(request.params)
         self._handle_instruments(  # type: ignore[attr-defined]
             request.venue, found, request.id, request.start, request.end, request.params
         )
@@ -156,10 +155,18 @@ class HistoryMixin:
         return paths[feed.market]
 
     def _params(self, symbol: str, start_ns: int, end_ns: int) -> list[tuple[str, str]]:
+        """Query of a history. Raises ValueError for a feed that has none."""
+        feed = self.config.feed
+        if feed == AlpacaDataFeed.TEST:
+            raise ValueError(f"the feed test has no history: {symbol} can only be streamed")
+        if feed == AlpacaDataFeed.DELAYED_SIP:
+            # The same prints by REST: those of the last quarter of an hour are for who pays for them at once.
+            feed, end_ns = AlpacaDataFeed.SIP, min(end_ns, self.venue_clock.now_ns() - DELAY_NS)
+            start_ns = min(start_ns, end_ns)
         return [
             ("symbols", symbol),
             ("start", rfc3339(start_ns)),
             ("end", rfc3339(end_ns)),
-            *([("feed", self.config.feed.value)] if self.config.feed.market == "stocks" else []),
+            *([("feed", feed.value)] if feed.market == "stocks" else []),
             ("limit", str(PAGE)),
         ]

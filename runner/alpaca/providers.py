@@ -42,22 +42,28 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         self._clock = clock
 
     async def load_all_async(self, filters: dict[str, Any] | None = None) -> None:
+        """See `load_matching`."""
+        await self.load_matching(filters)
+
+    async def load_matching(self, filters: dict[str, Any] | None = None) -> list[Any]:
         """Load every active stock and crypto pair, or with filters what they say. Raises HttpError or Unavailable.
 
         `asset_class` us_equity or crypto narrows it; us_option loads contracts, by the filters that Alpaca's endpoint
         takes (`underlying_symbols`, `expiration_date_gte`, `strike_price_lte`, `type`, …; without dates only those that
-        expire by the next weekend). Prices of stocks are not asked for: their increment is 0.01.
+        expire by the next weekend). Prices of stocks are not asked for: their increment is 0.01. Returns
+        the instruments.
         """
         given = dict(filters or {})
         wanted = given.pop("asset_class", None)
         params = [(str(name), str(value)) for name, value in given.items()]
         if wanted == "us_option":
-            await self._load_contracts(params)
-            return
+            return await self._load_contracts(params)
+        found: list[Any] = []
         for asset_class in ("us_equity", "crypto") if wanted is None else (str(wanted),):
             query = [("status", "active"), ("asset_class", asset_class), *params]
             rows = decode(list[Asset], await self._http().get("/v2/assets", query), "the list of assets")
-            self._add(rows, {})
+            found += self._add(rows, {})
+        return found
 
     async def load_ids_async(self, instrument_ids: list[InstrumentId], filters: dict[str, Any] | None = None) -> None:
         """Load these instruments; a symbol that Alpaca does not know is logged and left out.
@@ -111,24 +117,27 @@ class AlpacaInstrumentProvider(InstrumentProvider):
             return
         self._add_contracts([decode(OptionContractRow, body, f"the contract {symbol}")])
 
-    async def _load_contracts(self, params: list[tuple[str, str]]) -> None:
+    async def _load_contracts(self, params: list[tuple[str, str]]) -> list[Any]:
+        found: list[Any] = []
         token: str | None = None
         while True:
             query = [*params, ("limit", str(CONTRACT_PAGE)), *([("page_token", token)] if token else [])]
             body = await self._http().get("/v2/options/contracts", query)
             page = decode(OptionContractPage, body, "a page of option contracts")
-            self._add_contracts(page.option_contracts)
+            found += self._add_contracts(page.option_contracts)
             token = page.next_page_token
             if not token:
-                return
+                return found
 
-    def _add_contracts(self, rows: Iterable[OptionContractRow]) -> None:
-        now_ns = self._clock.timestamp_ns()
+    def _add_contracts(self, rows: Iterable[OptionContractRow]) -> list[Any]:
+        now_ns, made = self._clock.timestamp_ns(), []
         for row in rows:
             try:
-                self.add(contract(row, ts_ns=now_ns))
+                made.append(contract(row, ts_ns=now_ns))
             except (ValueError, OverflowError) as error:
                 self._log.warning(f"Skipped a contract that can't be named here: {row.symbol!r}: {error}")
+        self.add_bulk(made)
+        return made
 
     def _add_spread(self, instrument_id: InstrumentId) -> None:
         legs = []
@@ -156,13 +165,15 @@ class AlpacaInstrumentProvider(InstrumentProvider):
                 self._log.warning(f"No latest prices, increments stay at 0.01: {error}")
         return prices
 
-    def _add(self, assets: Iterable[Asset], prices: dict[str, Decimal]) -> None:
-        now_ns = self._clock.timestamp_ns()
+    def _add(self, assets: Iterable[Asset], prices: dict[str, Decimal]) -> list[Any]:
+        now_ns, made = self._clock.timestamp_ns(), []
         for asset in assets:
             try:
                 if asset.asset_class == "crypto":
-                    self.add(pair(asset, ts_ns=now_ns))
+                    made.append(pair(asset, ts_ns=now_ns))
                 else:
-                    self.add(equity(asset, last_price=prices.get(asset.symbol), ts_ns=now_ns))
+                    made.append(equity(asset, last_price=prices.get(asset.symbol), ts_ns=now_ns))
             except (ValueError, OverflowError) as error:
                 self._log.warning(f"Skipped an asset that can't be named here: {asset.symbol!r}: {error}")
+        self.add_bulk(made)
+        return made

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nautilus_trader.model.data import Bar, TradeTick
 
-from runner._engine import EngineError
+from runner._engine import EngineError, HttpError
 from runner.alpaca.bars import bar_source
 from runner.alpaca.symbols import symbol_of
 
@@ -78,6 +78,11 @@ class Refill:
                     end_ns = await self._client.clock_ns()
                     rows = await self._read(gaps, end_ns)
                 except (EngineError, ValueError, TimeoutError) as error:
+                    if _is_final(error):
+                        # Openings must not wait for ever for what nobody will serve.
+                        self._client.log.error(f"What the stream lost can't be read again, it stays lost: {error}")  # noqa: TRY400
+                        rows = []
+                        break
                     self._client.log.warning(f"What the stream lost can't be read yet: {error}; trying again")
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, self._client.config.backoff_max_s)
@@ -134,6 +139,13 @@ class Refill:
         self._client.log.warning(f"Market data: {len(missing)} trades and bars of {', '.join(symbols)} were read again")
         for row in sorted([*missing, *held], key=lambda row: row.ts_event):
             deliver(row)
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether asking again would be refused again: the venue said no, or there is no such history."""
+    if isinstance(error, HttpError):
+        return 400 <= error.status < 500 and error.status not in (408, 429)
+    return isinstance(error, ValueError)
 
 
 def _instrument_id(tick: Any) -> Any:

@@ -101,6 +101,10 @@ FEEDS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Symbols of quotes and trades that the plans of these feeds stream.
+PLANS = {"iex": 30, "indicative": 200, "opra": 1000}
+
+
 class FeedConfig(Section):
     """Market data of one market."""
 
@@ -111,11 +115,11 @@ class FeedConfig(Section):
         description="stocks: iex (default, free), sip, delayed_sip, test; crypto: us (default), us-1, us-2, eu-1, "
         "bs-1; options: indicative (default, free), opra.",
     )
-    max_symbols: int = Field(
-        0,
+    max_symbols: int | None = Field(
+        None,
         ge=0,
-        description="How many symbols of quotes and trades the plan streams (30 for stocks on the free one, 200 quotes "
-        "of options); more are refused before they are asked for. 0: no bound.",
+        description="How many symbols of quotes and trades the plan streams; more are refused before they are asked "
+        "for. Default: the plan's (iex 30, indicative 200, opra 1000, others no bound). 0: no bound.",
     )
     key: SecretRef | None = Field(None, description="Default: the first account's key.")
     secret: SecretRef | None = Field(None, description="Default: the first account's secret.")

@@ -17,7 +17,7 @@ from runner.alpaca import (
     AlpacaLiveExecClientFactory,
 )
 from runner.alpaca.config import endpoints
-from runner.config.models import FeedConfig
+from runner.config.models import PLANS, FeedConfig
 from runner.node.build import Endpoint, NodePlan
 
 # The real venue's sockets come back slowly for a reason; a simulated day at high speed can't wait that long.
@@ -38,7 +38,7 @@ class AlpacaAdapter:
     ) -> Any:
         config = AlpacaDataClientConfig(
             feed=AlpacaDataFeed(feed.feed),
-            max_symbols=feed.max_symbols,
+            max_symbols=PLANS.get(feed.feed, 0) if feed.max_symbols is None else feed.max_symbols,
             # A fast replay comes in slices that would never wait together in real time.
             conflate_above=feed.conflate_above if plan.real_time else _KEEP_ALL,
             **self._common(endpoint, instruments, plan),

@@ -147,3 +147,48 @@ def test_tc_e101_an_option_position_held_before_the_start_is_taken_over(play: An
             assert rig.node.kernel.portfolio.net_position(instrument_id) == 2
 
     play(scenario())
+
+
+def test_a_chain_that_is_asked_for_twice_is_told_twice_and_without_params_all_is(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True, settings=OPTIONS, data_config={"feed": AlpacaDataFeed.INDICATIVE}) as rig:
+            filters = {"asset_class": "us_option", "underlying_symbols": "IBM", "expiration_date_lte": "2100-01-01"}
+            first = await rig.data.provider.load_matching(filters)
+            assert len(first) == len(await rig.data.provider.load_matching(filters)) > 0
+            assert {each.id.symbol.value for each in await rig.data.provider.load_matching()} >= {"IBM", "BAC"}
+
+    play(scenario())
+
+
+def test_the_delayed_feed_has_its_history_from_sip_and_the_test_feed_none(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        feed = {"feed": AlpacaDataFeed.DELAYED_SIP}
+        async with running(data=True, settings=COINS, data_config=feed) as rig:
+            now = rig.data.venue_clock.now_ns()
+            params = dict(rig.data._params("IBM", now - 10**12, now))
+            assert params["feed"] == "sip"
+            minutes = BarType.from_str("IBM.ALPACA-1-MINUTE-LAST-EXTERNAL")
+            assert await rig.data.history_bars(minutes, now - 3_600 * 10**9, now)
+        async with running(data=True, settings=COINS, data_config={"feed": AlpacaDataFeed.TEST}) as rig:
+            with pytest.raises(ValueError, match="no history"):
+                rig.data._params("FAKEPACA", 0, 1)
+
+    play(scenario())
+
+
+def test_daily_bars_that_still_grow_are_not_streamed(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True, settings=COINS) as rig:
+            with pytest.raises(ValueError, match="closed bars of one minute only"):
+                await rig.data.stream_bars(BarType.from_str("IBM.ALPACA-1-DAY-LAST-EXTERNAL"))
+
+    play(scenario())
+
+
+def test_a_trade_that_is_taken_back_is_counted(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True, settings=COINS) as rig:
+            rig.data._on_message("x", b'{"T":"x","S":"IBM","i":465,"x":"D","p":105.31,"s":300}')
+            assert rig.data.stream_stats()["amended"] == 1
+
+    play(scenario())
