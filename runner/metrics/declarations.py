@@ -206,6 +206,13 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "Lost trades and bars that REST brought back.",
         only="market",
     ),
+    _stream(
+        "runner_amended_trades_total",
+        "counter",
+        "amended",
+        "Trades that the venue corrected or canceled after they were delivered.",
+        only="market",
+    ),
     # Risk
     Declaration("runner_gate_errors_total", "counter", "Exceptions inside the risk gate."),
     Declaration(

@@ -142,11 +142,12 @@ def test_a_step_that_is_not_declared_is_an_error_of_the_caller(metrics):
 
 
 def test_what_the_stream_lost_is_told_under_the_protocol_that_has_it(metrics):
-    metrics.attach_stream("stocks", "market", lambda: {"refills": 2, "refilled": 70})
+    metrics.attach_stream("stocks", "market", lambda: {"refills": 2, "refilled": 70, "amended": 4})
     metrics.attach_stream("main", "trading", lambda: {"untold_ends": 1, "unknown_events": 3})
     market, trading = {"stream": "stocks", "protocol": "market"}, {"stream": "main", "protocol": "trading"}
     assert value(metrics, "runner_refills_total", **market) == 2
     assert value(metrics, "runner_refilled_items_total", **market) == 70
+    assert value(metrics, "runner_amended_trades_total", **market) == 4
     assert value(metrics, "runner_untold_ends_total", **trading) == 1
     assert value(metrics, "runner_unknown_updates_total", **trading) == 3
     assert value(metrics, "runner_refills_total", **trading) is None
