@@ -16,7 +16,7 @@ EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_NO_NODE = 69
 TOKEN = "RUNNER_CONTROL_TOKEN"  # noqa: S105 (the name of a variable)
-_LONGER_S = 5.0
+_LONGER_S = 10.0
 
 
 class ClientError(Exception):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from runner.cli._client import EXIT_OK, ClientError, ask, fail
+from runner.cli._client import EXIT_OK, EXIT_USAGE, ClientError, ask, fail
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 #: Orders and limits beyond these are counted, so that it fits a screen; --json has them.
 _ROWS = 8
+_EVERY_S = 1.0
 _COLORS = {"active": "green", "reducing": "yellow", "halted": "bold red"}
 
 
@@ -22,6 +28,7 @@ def status(
     *,
     socket: Path | None = None,
     url: str | None = None,
+    watch: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Say how a running node stands: feeds, accounts, strategies, states and why, limits used, open orders.
@@ -36,29 +43,49 @@ def status(
         The node's socket, instead of a name.
     url
         The node's control.listen, as http://host:port; the token is read from RUNNER_CONTROL_TOKEN.
+    watch
+        Keep it on the screen, as of now, until Ctrl-C or the node's end.
     json_
         Print one JSON object on stdout.
     """
+    if watch and json_:
+        return fail(ClientError(EXIT_USAGE, "runner status: --watch or --json, not both"))
     try:
         answer = ask(target, socket, url, "/v1/status")
+        if watch:
+            _watch(answer, lambda: ask(target, socket, url, "/v1/status"))
     except ClientError as error:
         return fail(error)
+    except KeyboardInterrupt:
+        return EXIT_OK
     if json_:
         print(json.dumps(answer, indent=2))
-    else:
-        show(answer)
+        return EXIT_OK
+    from rich.console import Console
+
+    Console(highlight=False).print(screen(answer))
     return EXIT_OK
 
 
-def show(answer: dict[str, Any]) -> None:
-    """The tables, on standard output."""
+def _watch(answer: dict[str, Any], again: Callable[[], dict[str, Any]]) -> None:
+    """Ends by KeyboardInterrupt, or by the ClientError of a node that has ended."""
     from rich.console import Console
+    from rich.live import Live
+
+    with Live(screen(answer), console=Console(highlight=False), screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(_EVERY_S)
+            live.update(screen(again()), refresh=True)
+
+
+def screen(answer: dict[str, Any]) -> Group:
+    """What a terminal shows of it."""
+    from rich.console import Group
     from rich.text import Text
 
-    console = Console(highlight=False)
     since = datetime.now(UTC) - datetime.fromisoformat(answer["started"])
     up = str(since).partition(".")[0]
-    console.print(
+    parts: list[Any] = [
         Text.assemble(
             (answer["name"], "bold"),
             f"  {answer['environment']}  process {answer['pid']}  up {up}  ",
@@ -67,14 +94,13 @@ def show(answer: dict[str, Any]) -> None:
             _state(answer),
             f"  {answer['fills']} fills  {answer['denied']} denied",
         )
-    )
+    ]
     for who, row in _held(answer):
         # Reasons are other people's text: never markup.
         words = f"{who} is {row['state']} since {row['since']}, by {row['by']}: {row['why']}"
-        console.print(Text(words, style=_COLORS.get(row["state"], "")))
-    for title, columns, rows in _tables(answer):
-        if rows:
-            console.print(_table(title, columns, rows))
+        parts.append(Text(words, style=_COLORS.get(row["state"], "")))
+    parts += [_table(title, columns, rows) for title, columns, rows in _tables(answer) if rows]
+    return Group(*parts)
 
 
 def _held(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -87,11 +113,23 @@ def _held(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _tables(answer: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
     feeds = [
-        (name, row["market"], row["feed"], _up(row["connected"], "connected"), "gap" if row["gap"] else "")
+        (
+            name,
+            row["market"],
+            row["feed"],
+            _up(row["connected"], "connected", "not connected"),
+            "gap" if row["gap"] else "",
+        )
         for name, row in answer["feeds"].items()
     ]
     accounts = [
-        (name, _up(row["trade_updates"], "trade updates"), row["equity"], row["buying_power"], _state(row))
+        (
+            name,
+            _up(row["trade_updates"], "trade updates", "no trade updates"),
+            row["equity"],
+            row["buying_power"],
+            _state(row),
+        )
         for name, row in answer["accounts"].items()
     ]
     strategies = [
@@ -156,10 +194,10 @@ def _state(row: dict[str, Any]) -> Any:
     return Text(row["state"], style=_COLORS.get(row["state"], ""))
 
 
-def _up(yes: bool, what: str) -> Any:
+def _up(yes: bool, what: str, otherwise: str) -> Any:
     from rich.text import Text
 
-    return Text(what, style="green") if yes else Text(f"no {what}", style="bold red")
+    return Text(what, style="green") if yes else Text(otherwise, style="bold red")
 
 
 def _running(row: dict[str, Any]) -> Any:

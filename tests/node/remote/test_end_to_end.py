@@ -40,7 +40,7 @@ class Resting(Trader):
             )
         self.submit_order(
             self.order_factory.market(
-                self.config.instrument_id, OrderSide.BUY, instrument.make_qty(10), time_in_force=TimeInForce.DAY
+                self.config.instrument_id, OrderSide.BUY, instrument.make_qty(1), time_in_force=TimeInForce.DAY
             )
         )
 """
@@ -81,7 +81,7 @@ def write(folder: Path, text: str = "", **account: str) -> Path:
 def test_a_node_is_watched_halted_flattened_and_resumed(tmp_path: Path) -> None:
     text = "control: {listen: '127.0.0.1:0', token: {env: TEST_TOKEN}}\nrisk: {max_open_orders: 40}"
     path, cli = write(tmp_path, text), Cli(tmp_path)
-    words = (path, "--sim", "--speed", "60", "--start", "12:00", "--json")
+    words = (path, "--sim", "--speed", "30", "--start", "12:00", "--json")
     with running(*words, XDG_RUNTIME_DIR=str(tmp_path), TEST_TOKEN=TOKEN) as node:
         url = node.until("control at ").split("control at ")[1].split(",")[0]
         node.until(" two buys ")
