@@ -26,6 +26,8 @@ _KINDS = {
     OrderRejected: "rejected",
     OrderDenied: "denied",
 }
+#: In the ids of fills that belong to a leg of an order.
+LEG = "-LEG-"
 STATES = ("submitted", "accepted", "filled", "canceled", "rejected", "denied")
 
 
@@ -46,9 +48,12 @@ class Tally:
         if kind in ("rejected", "denied"):
             log.warning("%s: order %s %s: %s", strategy, key, kind, event.reason)
         if isinstance(event, OrderFilled):
-            self.fills += 1
-            self.seen["filled"].add(key)
-            log.info("%s", fill_line(strategy, event))
+            # A spread trades as its legs, whose fills follow: they are what was executed, and the spread is the order.
+            if LEG not in key:
+                self.seen["filled"].add(key)
+            if not event.instrument_id.symbol.value.startswith("("):
+                self.fills += 1
+                log.info("%s", fill_line(strategy, event))
         for listener in self.listeners:
             listener(event, strategy)
 
