@@ -52,10 +52,16 @@ def ask(
         except httpx.TimeoutException:
             message = f"{who} does not answer: its loop may be busy or stuck; SIGTERM ends it, a second one at once"
             raise ClientError(EXIT_NO_NODE, message) from None
-        except (httpx.HTTPError, ValueError) as error:
-            raise ClientError(EXIT_NO_NODE, f"{who} can't be reached: {error or type(error).__name__}") from None
+        except httpx.HTTPError as error:
+            message = f"{who} can't be reached: {str(error) or type(error).__name__}"
+            raise ClientError(EXIT_NO_NODE, message) from None
+        except ValueError:
+            answer = None
         if not isinstance(answer, dict):
-            raise ClientError(EXIT_NO_NODE, f"{who} is no runner: its answer can't be read")
+            raise ClientError(
+                EXIT_NO_NODE,
+                f"{who} answers {reply.status_code}, but not as a runner does: too busy, or something else",
+            )
         if reply.status_code != httpx.codes.OK:
             raise ClientError(EXIT_REFUSED, f"{who} refuses: {answer.get('error', reply.status_code)}")
     return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,10 +68,27 @@ def test_a_url_needs_the_token_and_stands_alone(folder: Path, monkeypatch: pytes
     assert refused("test", url="http://127.0.0.1:1")[0] == EXIT_USAGE
 
 
-def test_what_is_no_runner_is_told_from_one(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_a_token_that_no_header_takes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, "not ascii ü")
+    assert refused(url="http://127.0.0.1:1")[0] == EXIT_USAGE
+
+
+def test_what_is_no_runner_is_told_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, "t" * 16)
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setenv(TOKEN, "not ascii ü")
-        assert refused(url=f"http://127.0.0.1:{other.getsockname()[1]}")[0] == EXIT_USAGE
+
+        def answer() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        code, message = refused(url=f"http://127.0.0.1:{other.getsockname()[1]}")
+        thread.join()
+    assert code == EXIT_NO_NODE
+    assert "answers 503, but not as a runner does" in message
 
 
 def test_both_scopes_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
