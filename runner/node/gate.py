@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,15 +38,21 @@ class GateHook(BaseHook):
     def __init__(self, every_s: float = TICK_S) -> None:
         self._every_s = every_s
         self._task: asyncio.Task[None] | None = None
+        self._frozen = False
 
     async def connected(self, node: Node) -> None:
         if node.gate is None:
             return
         node.gate.begin()
+        # What was made at the start stays; to look through it again and again stops the loop for tens of milliseconds.
+        gc.freeze()
+        self._frozen = True
         if node.plan.real_time:
             self._task = asyncio.create_task(self._run(node.gate), name="risk-gate")
 
     async def stopped(self, node: Node) -> None:
+        if self._frozen:
+            gc.unfreeze()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

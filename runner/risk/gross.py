@@ -67,6 +67,8 @@ class GrossExposure:
             known = self._positions.instruments(account_id) | self._working.instruments(account_id)
             self._dirty[key] = {(instrument_id, buy) for instrument_id in known for buy in (True, False)}
         dirty = self._dirty[key]
+        if not dirty:
+            return self._totals[key]
         while dirty:
             each = dirty.pop()
             instrument_id, buy = each

@@ -464,10 +464,9 @@ class Judge:
         account_id = subject.account_id
         if strategy_id != subject.strategy_id or position != self._positions.qty(instrument_id, account_id):
             return False
-        working = self._working
-        return len(working.side(instrument_id, account_id, strategy_id, buy=buy)) == len(
-            working.side(instrument_id, account_id, None, buy=buy)
-        )
+        own = self._working.side(instrument_id, account_id, strategy_id, buy=buy)
+        of_all = self._working.side(instrument_id, account_id, None, buy=buy)
+        return len(own.plain) == len(of_all.plain) and len(own.special) == len(of_all.special)
 
     def _rate(self, orders: int, rules: Rules) -> Denial | None:
         if not rules.orders:

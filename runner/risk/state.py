@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from runner.risk.latches import LatchStore, MemoryLatches
 
@@ -26,8 +26,7 @@ class State(StrEnum):
 _SEVERITY = {State.ACTIVE: 0, State.REDUCING: 1, State.HALTED: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):  # hashed many times an order
     """What a state or a limit stands on; names are those in the file."""
 
     kind: Literal["node", "account", "strategy"]

@@ -42,11 +42,9 @@ class Side:
     def __bool__(self) -> bool:
         return bool(self.plain or self.special)
 
-    def __len__(self) -> int:
-        return len(self.plain) + len(self.special)
-
     def put(self, client_order_id: Any, leg: Leg) -> None:
-        self.drop(client_order_id)
+        if client_order_id in self.plain or client_order_id in self.special:
+            self.drop(client_order_id)
         if not leg.plain:
             self.special[client_order_id] = leg
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.config.models import RunnerConfig
-from runner.node.gate import _tell, illegal, outage, quoted
+from runner.node.gate import GateHook, _tell, illegal, outage, quoted
 from runner.risk.limits import Limits, LimitsBook
 from runner.risk.state import NODE, Standing, State
 from tests.risk.conftest import IBM, bench  # noqa: F401
@@ -86,3 +87,12 @@ def test_a_state_is_told_in_the_log_with_what_led_to_it(caplog):
         ("WARNING", "the node is reducing, by breach: MAX_DAILY_LOSS: 7 lost today"),
         ("INFO", "the node is active, by command: looked at"),
     ]
+
+
+async def test_what_is_made_at_the_start_is_not_looked_through_again_until_the_node_stops():
+    hook = GateHook()
+    node = SimpleNamespace(gate=SimpleNamespace(begin=lambda: None), plan=SimpleNamespace(real_time=False))
+    await hook.connected(node)
+    assert gc.get_freeze_count() > 0
+    await hook.stopped(node)
+    assert gc.get_freeze_count() == 0
