@@ -210,9 +210,8 @@ class _Bench:
             worth += position.qty * (mark if mark is not None else price) * instrument.multiplier.as_decimal()
         money = Money(account.cash, USD)
         info = {"cash": str(account.cash), "equity": str(account.cash + worth), "multiplier": "2"}
-        self._client.generate_account_state(
-            [AccountBalance(money, Money(0, USD), money)], [], True, self._now_ns, info=info
-        )
+        state: tuple[Any, ...] = ([AccountBalance(money, Money(0, USD), money)], [], True, self._now_ns)
+        self._client.generate_account_state(*state, info=info)
         for order, price in opened:
             self._cache.add_order(order, None, None)
             self._client.fill(order, price)
@@ -220,6 +219,8 @@ class _Bench:
             order = self._order(wanted, ("account", "working", n))
             self._cache.add_order(order, None, None)
             self._client.accept(order)
+        # Nautilus works the account out anew at each fill where a backtest of the venue ran in this process before.
+        self._client.generate_account_state(*state, info=info)
 
     def _latches(self, account: str, strategy: str) -> MemoryLatches:
         if self._trial.account.lost_today is None:

@@ -199,3 +199,11 @@ def test_both_say_the_same_of_every_order(seed):
         said[gate] += 1
     # Neither can be right by saying always the same.
     assert min(said["allowed"], said["MARGIN_INSUFFICIENT"]) > 20
+
+
+def test_a_backtest_in_the_same_process_changes_nothing(bench):
+    rng = random.Random(3)
+    drawn = [draw(rng) for _ in range(40)]
+    before = [gate_says(it) for it in drawn]
+    bench.run(lambda s: None)  # from now on Nautilus works out accounts of the venue by itself
+    assert [gate_says(it) for it in drawn] == before
