@@ -18,6 +18,7 @@ from runner.config.source import Source
 LARGEST_BYTES = 65_536
 type Path_ = tuple[Step, ...]
 _REDIS: Path_ = ("state", "redis", "password")
+_WEBHOOK: Path_ = ("alerts", "webhook", "url")
 _TOKEN: Path_ = ("control", "token")
 
 
@@ -33,7 +34,7 @@ def read_secrets(
         for name in names(source, section)
         for key in ("key", "secret")
     ]
-    for path in (*paths, _REDIS, _TOKEN):
+    for path in (*paths, _REDIS, _TOKEN, _WEBHOOK):
         found = _reference(source, path)
         if found is None:
             continue
@@ -51,8 +52,8 @@ def read_secrets(
 def attach(config: RunnerConfig, values: Mapping[Path_, SecretStr]) -> None:
     """Put the values into the config's references."""
     for path, value in values.items():
-        holder: Any = {_REDIS: config.state.redis, _TOKEN: config.control}.get(path)
-        if path not in (_REDIS, _TOKEN):
+        holder: Any = {_REDIS: config.state.redis, _TOKEN: config.control, _WEBHOOK: config.alerts.webhook}.get(path)
+        if path not in (_REDIS, _TOKEN, _WEBHOOK):
             holder = (config.accounts if path[0] == "accounts" else config.feeds)[str(path[1])]
         reference = getattr(holder, str(path[-1]))
         if isinstance(reference, SecretRef):

@@ -9,6 +9,7 @@ from functools import partial
 from runner.config.models import RunnerConfig
 from runner.journal import Journal
 from runner.node.adapter import AlpacaAdapter, trading_url
+from runner.node.alerts import AlertsHook
 from runner.node.build import Endpoint, NodePlan, StrategyPlan
 from runner.node.endpoints import real, simulated
 from runner.node.gate import GateHook, install_gate
@@ -73,6 +74,7 @@ def assemble(
         hooks.append(ReplayHook(exchange, ready, lockstep=sim.lockstep, bar=bar))
     else:
         accounts, feeds = real(config, live=live)
+        hooks.append(AlertsHook(config.alerts))
         adapter = AlpacaAdapter()
         locks = lock_accounts(accounts)
         # A simulated venue ends with the node, so that nothing of it is there to be found again.
