@@ -41,6 +41,9 @@ class Tally:
 
     def order_event(self, event: Any, strategy: str) -> None:
         """`strategy` is the name in the file; orders from outside carry Nautilus's `EXTERNAL`."""
+        # Before the line is written: who reads it and then the metrics must find it counted.
+        for listener in self.listeners:
+            listener(event, strategy)
         kind = _KINDS.get(type(event))
         key = event.client_order_id.value
         if kind is not None:
@@ -54,8 +57,6 @@ class Tally:
             if not event.instrument_id.symbol.value.startswith("("):
                 self.fills += 1
                 log.info("%s", fill_line(strategy, event))
-        for listener in self.listeners:
-            listener(event, strategy)
 
     def orders(self) -> dict[str, int]:
         return {state: len(keys) for state, keys in self.seen.items()}
