@@ -61,6 +61,8 @@ def _has_data(api: httpx.Client, query: str) -> bool:
         reply = api.get("/api/v1/query", params={"query": query})
     except httpx.TransportError:
         return False  # it is still starting
+    if reply.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return False  # it answers before it has read its storage
     body = reply.json()
     assert body["status"] == "success", f"{query}: {body}"
     return bool(body["data"]["result"])
