@@ -31,7 +31,7 @@ NANO = 10**9
 MULTIPLIER = 100
 OCC = re.compile(r"([A-Z][A-Z0-9]{0,5}?)(\d{6})([CP])(\d{8})")
 _ZERO = Decimal(0)
-_CASH_RATES = MarginRates()
+_RATES = MarginRates()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class AlpacaOptionsMarginCalculator:
             held[position.symbol] = held.get(position.symbol, 0) + position.qty
         for symbol, contracts in held.items():
             account.set_option(symbol, contracts, 0)
-        account.set_position(root, (shares or {}).get(root, 0) * NANO, NANO, _CASH_RATES)
+        account.set_position(root, (shares or {}).get(root, 0) * NANO, NANO, _RATES)
         cost = account.options_cost([(leg.symbol, leg.signed * qty) for leg in legs], to_nano(net_price), qty)
         before, after = (
             ExpiryLoss(root, to_dollars(found.amount), Decimal(found.price) / 1000, _date(found.expiry))

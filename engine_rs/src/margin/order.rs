@@ -3,9 +3,9 @@
 //! Sources: docs.alpaca.markets "Options Level 3 Trading" (legs, cover inside one order, cost basis) and "Options Trading
 //! Overview" (levels, covered calls, cash-secured puts); derived readings are said to be so.
 
+use super::SHARES;
 use super::leg::{Contract, Leg, Right};
 use super::usr::{Expirations, Requirement, Uncovered, requirement};
-use super::{NANO, SHARES};
 
 /// What a leg is meant to do to the position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,11 +224,6 @@ pub fn merge(positions: &[Leg], changes: &[Leg]) -> Vec<Leg> {
 pub fn cash_secured_put(strike: i64, premium: i128, qty: i64) -> i128 {
     let contracts = i128::from(qty) * i128::from(SHARES);
     (i128::from(strike) * super::MILL - premium).max(0) * contracts
-}
-
-/// Whole dollars, for messages and tests.
-pub fn dollars(amount: i128) -> i128 {
-    amount / NANO
 }
 
 fn gcd(a: i64, b: i64) -> i64 {

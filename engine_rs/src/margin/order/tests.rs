@@ -1,4 +1,5 @@
 use super::*;
+use crate::margin::NANO;
 use Intent::{BuyToClose, BuyToOpen, SellToClose, SellToOpen};
 use Right::{Call, Put};
 
