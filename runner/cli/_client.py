@@ -6,8 +6,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from runner.node.remote.place import Place, address, running
 
@@ -19,12 +22,32 @@ TOKEN = "RUNNER_CONTROL_TOKEN"  # noqa: S105 (the name of a variable)
 _LONGER_S = 10.0
 
 
+Target = Annotated[str | None, Parameter(help="The node's name, or its file; needed where several run.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How the node is found where its name does not say it, and how it is answered."""
+
+    socket: Annotated[Path | None, Parameter(help="The node's socket, instead of a name.")] = None
+    url: Annotated[
+        str | None,
+        Parameter(help="The node's control.listen, as http://host:port; the token is read from RUNNER_CONTROL_TOKEN."),
+    ] = None
+    json: Annotated[bool, Parameter(negative=(), help="Print one JSON object on stdout.")] = False
+
+
 class ClientError(Exception):
     """What is wrong, in words for the terminal, and the exit code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class NoNodeError(ClientError):
+    """None of that name runs: not that one is there and does not answer."""
 
 
 def fail(error: ClientError) -> int:
@@ -35,8 +58,7 @@ def fail(error: ClientError) -> int:
 
 def ask(
     target: str | None,
-    socket: Path | None,
-    url: str | None,
+    reach: Reach,
     path: str,
     body: dict[str, Any] | None = None,
     *,
@@ -45,7 +67,7 @@ def ask(
     """The node's answer. Raises ClientError."""
     import httpx
 
-    with _client(target, socket, url, timeout_s + _LONGER_S) as (client, who):
+    with _client(target, reach.socket, reach.url, timeout_s + _LONGER_S) as (client, who):
         try:
             reply = client.get(path) if body is None else client.post(path, json=body)
             answer = reply.json()
@@ -109,13 +131,19 @@ def _only(target: str | None) -> Place:
         raise ClientError(EXIT_USAGE, f"{len(found)} nodes run, say which:\n{rows}")
     others = ", ".join(sorted({each.name for each in running()}))
     what = "no node of yours runs" if name is None else f"no node `{name}` of yours runs"
-    raise ClientError(EXIT_NO_NODE, what + (f", these do: {others}" if others and name else ""))
+    raise NoNodeError(EXIT_NO_NODE, what + (f", these do: {others}" if others and name else ""))
+
+
+def is_file(target: str) -> bool:
+    """Whether it means a file, not the name of a node."""
+    path = Path(target)
+    return path.suffix in (".yaml", ".yml") or path.is_file()
 
 
 def _name(target: str) -> str:
     """A node's name; of a file the name in it, even where the rest of the file is wrong by now."""
     path = Path(target)
-    if path.suffix not in (".yaml", ".yml") and not path.is_file():
+    if not is_file(target):
         return target
     import yaml
 

@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from runner.cli._client import EXIT_NO_NODE, EXIT_OK, EXIT_REFUSED, EXIT_USAGE, ClientError, ask, fail
+from runner.cli._client import (
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    ClientError,
+    NoNodeError,
+    Reach,
+    Target,
+    ask,
+    fail,
+    is_file,
+)
 
-_Json = Annotated[bool, Parameter(name="--json", negative=())]
 _Cancel = Annotated[bool, Parameter(name="--cancel", negative=())]
+_Timeout = Annotated[float, Parameter(help="Seconds that it may take.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What of the node is meant, all of it where neither is named, and the reason."""
+
+    account: Annotated[str | None, Parameter(help="Only this account of the file.")] = None
+    strategy: Annotated[str | None, Parameter(help="Only this strategy of the file.")] = None
+    why: Annotated[str, Parameter(help="Kept with the state, and in the log.")] = "by command"
+
+
+_NODE = Scope()
+_HERE = Reach()
 
 
 def halt(
-    target: str | None = None,
+    target: Target = None,
     *,
-    account: str | None = None,
-    strategy: str | None = None,
-    why: str = "by command",
+    scope: Scope = _NODE,
     cancel_: _Cancel = False,
-    timeout: float = 30.0,
-    socket: Path | None = None,
-    url: str | None = None,
-    json_: _Json = False,
+    timeout: _Timeout = 30.0,
+    reach: Reach = _HERE,
 ) -> int:
     """Deny every order that opens, of the node, an account or a strategy, until `runner resume`, over restarts too.
 
@@ -34,159 +57,81 @@ def halt(
 
     Parameters
     ----------
-    target
-        The node's name, or its file; needed where several run.
-    account
-        Only this account of the file.
-    strategy
-        Only this strategy of the file.
-    why
-        Kept with the state, and in the log.
     cancel_
         Cancel all that works, too.
-    timeout
-        Seconds that the cancels may take.
-    socket
-        The node's socket, instead of a name.
-    url
-        The node's control.listen, as http://host:port; the token is read from RUNNER_CONTROL_TOKEN.
-    json_
-        Print one JSON object on stdout.
     """
-    body = {"account": account, "strategy": strategy, "why": why, "timeout_s": timeout, "cancel": cancel_}
-    return _do("halt", target, socket, url, body, as_json=json_)
+    return _do("halt", target, reach, scope, timeout_s=timeout, cancel=cancel_)
 
 
-def resume(
-    target: str | None = None,
-    *,
-    account: str | None = None,
-    strategy: str | None = None,
-    why: str = "by command",
-    socket: Path | None = None,
-    url: str | None = None,
-    json_: _Json = False,
-) -> int:
+def resume(target: Target = None, *, scope: Scope = _NODE, reach: Reach = _HERE) -> int:
     """Let a halted or reducing node, account or strategy open positions again.
 
-    Each scope is resumed by itself. What it lost until now is accepted: limits on losses count anew from here. Exit
-    codes: 0 done, 1 refused, 2 usage, 69 no node.
-
-    Parameters
-    ----------
-    target
-        The node's name, or its file; needed where several run.
-    account
-        Only this account of the file.
-    strategy
-        Only this strategy of the file.
-    why
-        Kept with the state, and in the log.
-    socket
-        The node's socket, instead of a name.
-    url
-        The node's control.listen, as http://host:port; the token is read from RUNNER_CONTROL_TOKEN.
-    json_
-        Print one JSON object on stdout.
+    Each scope is resumed by itself. What it lost until now is accepted: limits on losses count anew from here. With a
+    file whose node does not run, what its journal has latched is lifted there. Exit codes: 0 done, 1 refused, 2 usage,
+    69 no node, 78 mistakes in the file.
     """
-    body = {"account": account, "strategy": strategy, "why": why}
-    code = _do("resume", target, socket, url, body, as_json=json_)
-    if code == EXIT_NO_NODE and url is None:
-        print(
-            "  what was latched is kept in its journal: start the node, it begins in that state and opens nothing; "
-            "then resume it",
-            file=sys.stderr,
-        )
-    return code
+    return _do("resume", target, reach, scope)
 
 
-def flatten(
-    target: str | None = None,
-    *,
-    account: str | None = None,
-    strategy: str | None = None,
-    why: str = "by command",
-    timeout: float = 30.0,
-    socket: Path | None = None,
-    url: str | None = None,
-    json_: _Json = False,
-) -> int:
+def flatten(target: Target = None, *, scope: Scope = _NODE, timeout: _Timeout = 30.0, reach: Reach = _HERE) -> int:
     """Cancel all orders and close all positions, of the node, an account or a strategy; then only closing is allowed.
 
     `runner resume` ends that. Orders and positions that no strategy of the file has are left alone. Exit codes: 0
     flat, 1 refused or not finished in time, 2 usage, 69 no node.
-
-    Parameters
-    ----------
-    target
-        The node's name, or its file; needed where several run.
-    account
-        Only this account of the file.
-    strategy
-        Only this strategy of the file.
-    why
-        Kept with the state, and in the log.
-    timeout
-        Seconds that it may take.
-    socket
-        The node's socket, instead of a name.
-    url
-        The node's control.listen, as http://host:port; the token is read from RUNNER_CONTROL_TOKEN.
-    json_
-        Print one JSON object on stdout.
     """
-    body = {"account": account, "strategy": strategy, "why": why, "timeout_s": timeout}
-    return _do("flatten", target, socket, url, body, as_json=json_)
+    return _do("flatten", target, reach, scope, timeout_s=timeout)
 
 
-def cancel(
-    target: str | None = None,
-    *,
-    account: str | None = None,
-    strategy: str | None = None,
-    why: str = "by command",
-    timeout: float = 30.0,
-    socket: Path | None = None,
-    url: str | None = None,
-    json_: _Json = False,
-) -> int:
+def cancel(target: Target = None, *, scope: Scope = _NODE, timeout: _Timeout = 30.0, reach: Reach = _HERE) -> int:
     """Cancel what works now, of the node, an account or a strategy. Strategies trade on: see `runner halt --cancel`.
 
     Exit codes: 0 done, 1 refused or not finished in time, 2 usage, 69 no node.
-
-    Parameters
-    ----------
-    target
-        The node's name, or its file; needed where several run.
-    account
-        Only this account of the file.
-    strategy
-        Only this strategy of the file.
-    why
-        Kept in the log.
-    timeout
-        Seconds that it may take.
-    socket
-        The node's socket, instead of a name.
-    url
-        The node's control.listen, as http://host:port; the token is read from RUNNER_CONTROL_TOKEN.
-    json_
-        Print one JSON object on stdout.
     """
-    body = {"account": account, "strategy": strategy, "why": why, "timeout_s": timeout}
-    return _do("cancel", target, socket, url, body, as_json=json_)
+    return _do("cancel", target, reach, scope, timeout_s=timeout)
 
 
-def _do(
-    verb: str, target: str | None, socket: Path | None, url: str | None, body: dict[str, Any], *, as_json: bool
-) -> int:
-    if body["account"] is not None and body["strategy"] is not None:
+def _do(verb: str, target: str | None, reach: Reach, scope: Scope, **more: Any) -> int:
+    if scope.account is not None and scope.strategy is not None:
         return fail(ClientError(EXIT_USAGE, f"runner {verb}: --account or --strategy, not both"))
+    body = {"account": scope.account, "strategy": scope.strategy, "why": scope.why, **more}
     given = {key: value for key, value in body.items() if value is not None}
     try:
-        answer = ask(target, socket, url, f"/v1/{verb}", given, timeout_s=body.get("timeout_s", 0.0))
+        answer = ask(target, reach, f"/v1/{verb}", given, timeout_s=more.get("timeout_s", 0.0))
+    except NoNodeError as error:
+        if verb != "resume":
+            return fail(error)
+        if target is None or not is_file(target):
+            hint = "what was latched is kept in its journal: name the node's file to lift it there"
+            print(f"{error}\n  {hint}", file=sys.stderr)
+            return error.code
+        return _resume_offline(Path(target), scope, as_json=reach.json)
     except ClientError as error:
         return fail(error)
+    return _tell(answer, as_json=reach.json)
+
+
+def _resume_offline(file: Path, scope: Scope, *, as_json: bool) -> int:
+    """Lift in the journal what the node would begin with."""
+    from runner.cli._files import report
+    from runner.config.errors import ConfigErrors
+    from runner.config.load import load
+    from runner.node.exit_codes import NodeError
+    from runner.node.logs import set_up
+    from runner.node.remote.offline import resume_journal
+
+    try:
+        config = load([file], environ=os.environ, need_secrets=False).config
+        set_up("warning", config.log.file, config.log.format, config.name)
+        answer = resume_journal(config, account=scope.account, strategy=scope.strategy, why=scope.why)
+    except ConfigErrors as errors:
+        return report(errors, as_json=as_json)
+    except NodeError as error:
+        print(error.text(), file=sys.stderr)
+        return EXIT_REFUSED
+    return _tell(answer, as_json=as_json)
+
+
+def _tell(answer: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(answer, indent=2))
     else:

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from runner.cli._client import EXIT_OK, EXIT_USAGE, ClientError, ask, fail
+from runner.cli._client import EXIT_OK, EXIT_USAGE, ClientError, Reach, Target, ask, fail
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -20,16 +19,15 @@ if TYPE_CHECKING:
 #: Orders and limits beyond these are counted, so that it fits a screen; --json has them.
 _ROWS = 8
 _EVERY_S = 1.0
+_HERE = Reach()
 _COLORS = {"active": "green", "reducing": "yellow", "halted": "bold red"}
 
 
 def status(
-    target: str | None = None,
+    target: Target = None,
     *,
-    socket: Path | None = None,
-    url: str | None = None,
     watch: Annotated[bool, Parameter(negative=())] = False,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    reach: Reach = _HERE,
 ) -> int:
     """Say how a running node stands: feeds, accounts, strategies, states and why, limits used, open orders.
 
@@ -37,28 +35,20 @@ def status(
 
     Parameters
     ----------
-    target
-        The node's name, or its file; needed where several run.
-    socket
-        The node's socket, instead of a name.
-    url
-        The node's control.listen, as http://host:port; the token is read from RUNNER_CONTROL_TOKEN.
     watch
         Keep it on the screen, as of now, until Ctrl-C or the node's end.
-    json_
-        Print one JSON object on stdout.
     """
-    if watch and json_:
+    if watch and reach.json:
         return fail(ClientError(EXIT_USAGE, "runner status: --watch or --json, not both"))
     try:
-        answer = ask(target, socket, url, "/v1/status")
+        answer = ask(target, reach, "/v1/status")
         if watch:
-            _watch(answer, lambda: ask(target, socket, url, "/v1/status"))
+            _watch(answer, lambda: ask(target, reach, "/v1/status"))
     except ClientError as error:
         return fail(error)
     except KeyboardInterrupt:
         return EXIT_OK
-    if json_:
+    if reach.json:
         print(json.dumps(answer, indent=2))
         return EXIT_OK
     from rich.console import Console

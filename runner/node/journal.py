@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from runner.config.models import RunnerConfig
@@ -14,21 +12,10 @@ from runner.journal import Journal, JournalError, SharedStates
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.lock import AccountLock
 from runner.node.node import BaseHook, Node
+from runner.node.paths import journal_path
 
 log = logging.getLogger("runner.node")
 SHARED_HINT = "start Redis, or take state.redis out of the file: strategies then start from what this machine has kept"
-
-
-def state_folder() -> Path:
-    """Where state is kept unless the file says otherwise: `runner` in the user's XDG state folder."""
-    base = os.environ.get("XDG_STATE_HOME") or ""
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "state") / "runner"
-
-
-def journal_path(config: RunnerConfig) -> Path:
-    """One journal a node and environment: paper and live never share one."""
-    folder = config.state.dir.expanduser() if config.state.dir is not None else state_folder()
-    return folder / config.name / f"{config.environment}.sqlite"
 
 
 def open_journal(config: RunnerConfig, claim: Callable[[str, str], None]) -> Journal:

@@ -100,6 +100,11 @@ class Losses:
             record = json.loads(written)
             scope = Scope(kind, name)  # type: ignore[arg-type]
             value = self._value(scope)
+            if record.get("resumed"):
+                # Somebody accepted, while no node ran, what it lost; how much that is by the broker is known only now.
+                self._days[scope] = Day(today, value, value)
+                self.rearm(scope)
+                continue
             same = record["day"] == today
             day = Day(record["day"], value, value + Decimal(record["below"]))
             if same:
@@ -228,6 +233,14 @@ class Losses:
         except Exception as error:
             self._on_error(f"keeping the losses of {scope}", error)
         day.saved, day.saved_ns = written, now_ns
+
+
+def resume_record(store: LatchStore, scope: Scope) -> None:
+    """Have the next `begin` accept what this level lost until then."""
+    key = f"{_PREFIX}{scope.kind}/{scope.name}"
+    written = store.load().get(key)
+    if written is not None:
+        store.save(key, json.dumps({**json.loads(written), "resumed": True}))
 
 
 _INFINITY = Decimal("Infinity")

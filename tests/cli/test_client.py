@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli._client import EXIT_NO_NODE, EXIT_USAGE, TOKEN, ClientError, ask
-from runner.cli.command import halt
+from runner.cli._client import EXIT_NO_NODE, EXIT_USAGE, TOKEN, ClientError, Reach, ask
+from runner.cli.command import Scope, halt
 from runner.node.remote.place import Place, listen, running
 
 
@@ -32,7 +32,7 @@ def two(folder: Path) -> Iterator[list[Place]]:
 
 def refused(target: str | None = None, where: Path | None = None, url: str | None = None) -> tuple[int, str]:
     with pytest.raises(ClientError) as error:
-        ask(target, where, url, "/v1/status")
+        ask(target, Reach(socket=where, url=url), "/v1/status")
     return error.value.code, str(error.value)
 
 
@@ -92,5 +92,5 @@ def test_what_is_no_runner_is_told_from_one(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_both_scopes_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
-    assert halt("test", account="a", strategy="b") == EXIT_USAGE
+    assert halt("test", scope=Scope(account="a", strategy="b")) == EXIT_USAGE
     assert "not both" in capsys.readouterr().err

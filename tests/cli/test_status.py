@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from runner.cli._client import EXIT_USAGE
+from runner.cli._client import EXIT_USAGE, Reach
 from runner.cli.status import screen, status
 
 ACTIVE = {"state": "active"}
@@ -65,5 +65,5 @@ def test_it_fits_a_screen_and_says_what_it_leaves_out() -> None:
 
 
 def test_watching_and_json_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status("test", watch=True, json_=True) == EXIT_USAGE
+    assert status("test", watch=True, reach=Reach(json=True)) == EXIT_USAGE
     assert "not both" in capsys.readouterr().err

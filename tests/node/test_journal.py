@@ -8,8 +8,9 @@ import pytest
 
 from runner.config.models import RunnerConfig
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.journal import journal_path, lock_account, open_journal
+from runner.node.journal import lock_account, open_journal
 from runner.node.lock import AccountLock
+from runner.node.paths import journal_path
 
 
 def config(environment: str = "paper", **state: str) -> RunnerConfig:

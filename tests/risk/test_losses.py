@@ -12,7 +12,8 @@ from nautilus_trader.model.enums import OrderSide
 from runner.config.risk import Portion
 from runner.risk.latches import MemoryLatches
 from runner.risk.limits import Limits, LimitsBook
-from runner.risk.state import NODE, Scope, State
+from runner.risk.losses import resume_record
+from runner.risk.state import NODE, Scope, State, States
 from tests.risk.conftest import IBM, quote
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -247,3 +248,32 @@ def test_how_much_of_each_limit_is_used(bench):
         (NODE, "max_daily_loss", Decimal("0.5")),
         (NODE, "max_drawdown", Decimal("0.25")),
     ]
+
+
+def test_a_loss_that_was_resumed_while_no_node_ran_is_accepted_at_the_next_start(bench):
+    store = MemoryLatches()
+    limits = Limits(max_daily_loss=usd("500"))
+    bench.run(buy(100), buy(1), limits=limits, latches=store, quotes=at("100.00", "94.00", "94.00", step=10))
+    assert "resumed" not in store.records["loss/node/"]
+    resume_record(store, NODE)
+    states = States(lambda: 1, store=store)
+    states.restore()
+    states.resume(scope=NODE, why="looked at it")
+
+    def prepare(_engine: Any, gate: Any) -> None:
+        # The broker still reports what was lost before; 500 more may be lost, and no more.
+        gate.losses._reported = lambda _scope: (lost[-1], Decimal(100_000))
+
+    lost = [Decimal(601)]
+    ours, gate, _ = bench.run(
+        buy(1),
+        lambda s: (lost.append(Decimal(1101)), buy(1)(s)),
+        lambda s: (lost.append(Decimal(1102)), buy(1)(s)),
+        limits=limits,
+        latches=store,
+        quotes=at(*["94.00"] * 4, start=START + 60, step=10),
+        prepare=prepare,
+    )
+    assert ours.codes() == ["STATE_REDUCING"]
+    assert "resumed" not in store.records["loss/node/"]
+    assert gate.errors == 0

@@ -129,7 +129,7 @@ def test_a_node_is_watched_halted_flattened_and_resumed(tmp_path: Path) -> None:
     assert TOKEN not in err
     assert list((tmp_path / "runner").glob("*.sock")) == []
     assert "no node of yours runs" in cli.run("status", code=69)
-    assert "start the node" in cli.run("resume", "test", code=69)
+    assert "name the node's file" in cli.run("resume", "test", code=69)
 
 
 async def test_what_was_latched_by_a_loss_stands_after_a_restart_until_it_is_resumed(tmp_path: Path) -> None:
