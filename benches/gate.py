@@ -126,7 +126,7 @@ def decisions(*, spread: bool) -> list[float]:
     assert len(cache.orders_open()) == WORKING, gate.denied
 
     took = []
-    gate._inner = lambda _command: None
+    gate._seat.inner = lambda _command: None
     for _ in range(ORDERS):
         order = orders.limit(instruments[0], OrderSide.BUY, Quantity.from_int(1), Price.from_str("99.50"))
         clock.set_time(clock.timestamp_ns() + 1)

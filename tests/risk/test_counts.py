@@ -74,7 +74,7 @@ def test_a_fault_while_a_cancel_is_counted_lets_the_cancel_through(bench):
     orders: list[Any] = []
 
     def break_it(s: Any) -> None:
-        gates[0]._subject = lambda _command: 1 / 0
+        gates[0]._owners.subject = lambda _command, _limits: 1 / 0
         s.cancel_order(orders[0])
 
     gates: list[Any] = []

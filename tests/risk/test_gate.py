@@ -481,7 +481,7 @@ def test_approvals_that_nobody_asks_for_do_not_pile_up(bench):
             s.limit(BUY, 1, "90.00")
 
     _, gate, _ = bench.run(many, approvals=5)
-    assert len(gate._approved) == 5
+    assert len(gate._answers._approved) == 5
 
 
 def test_each_denial_is_told_with_its_code_strategy_and_account(bench):

@@ -165,7 +165,7 @@ def test_a_spread_reduces_where_every_leg_closes_what_is_held(options, buy, qty,
     order = SimpleNamespace(client_order_id="new")
     candidate = SimpleNamespace(instrument_id=spread, buy=buy, leg=SimpleNamespace(qty=Decimal(qty)), order=order)
     subject = SimpleNamespace(account_id=engine.cache.accounts()[0].id)
-    assert gate.judge._closes_legs(candidate, subject) is reduces
+    assert gate.judge._reducing.closes_legs(candidate, subject) is reduces
 
 
 def test_a_spreads_legs_that_another_order_closes_already_are_not_closed_twice(options):
@@ -180,4 +180,4 @@ def test_a_spreads_legs_that_another_order_closes_already_are_not_closed_twice(o
     for qty, reduces in ((1, True), (2, False)):
         order = SimpleNamespace(client_order_id="new")
         candidate = SimpleNamespace(instrument_id=spread, buy=True, leg=SimpleNamespace(qty=Decimal(qty)), order=order)
-        assert gate.judge._closes_legs(candidate, subject) is reduces
+        assert gate.judge._reducing.closes_legs(candidate, subject) is reduces

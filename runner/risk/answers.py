@@ -1,0 +1,124 @@
+"""What the gate answers: denials and rejections as Nautilus's events, and which commands have passed."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.model.events import OrderDenied, OrderModifyRejected
+
+from runner.risk.candidate import Subject
+from runner.risk.codes import Code, Denial
+
+PROCESS = "ExecEngine.process"
+
+
+class Answers:
+    """Counts what it answers. Nothing here raises, save what the engine raises that hears of it.
+
+    `failed` hears of each exception, with what was being done. `keep`: how many approvals are remembered.
+    """
+
+    def __init__(
+        self,
+        *,
+        msgbus: Any,
+        cache: Any,
+        clock: Any,
+        failed: Callable[[str, Exception], None],
+        on_denied: Callable[[str, str, str], None] | None,
+        keep: int,
+    ) -> None:
+        self._bus = msgbus
+        self._cache = cache
+        self._clock = clock
+        self._failed = failed
+        self._on_denied = on_denied
+        self._keep = keep
+        self._approved: OrderedDict[Any, None] = OrderedDict()
+        self._rejections: set[Any] = set()
+        self.denied: Counter[Code] = Counter()
+        self.passed = 0
+
+    def approve(self, command: Any, orders: int) -> None:
+        self.passed += orders
+        self._approved[command.id] = None
+        while len(self._approved) > self._keep:
+            self._approved.popitem(last=False)
+
+    def approved(self, command: Any) -> bool:
+        """Whether this command has passed the gate. True once: the second question is answered with False."""
+        try:
+            del self._approved[command.id]
+        except KeyError:
+            return False
+        return True
+
+    def deny(self, command: Any, orders: Sequence[Any], denied: tuple[Denial, Any], subject: Subject) -> None:
+        """Deny all of a command's orders; `denied` holds the one that it is about."""
+        denial, culprit = denied
+        self._count(denial.code, subject, len(orders))
+        for order in orders:
+            reason = denial.reason
+            if order is not culprit and len(orders) > 1:
+                reason = f"{denial.code}: denied with its list, where {culprit.client_order_id}: {denial.sentence}"
+            try:
+                if not self._cache.order_exists(order.client_order_id):
+                    self._cache.add_order(order, command.position_id, command.client_id)
+                event = OrderDenied(
+                    order.trader_id,
+                    order.strategy_id,
+                    order.instrument_id,
+                    order.client_order_id,
+                    reason,
+                    UUID4(),
+                    self._clock.timestamp_ns(),
+                )
+            except Exception as error:
+                self._failed(f"denying {order.client_order_id}", error)
+                continue
+            self._bus.send(PROCESS, event)
+
+    def reject_modification(self, command: Any, order: Any, denial: Denial, subject: Subject) -> None:
+        """`order` is None where the cache does not know it."""
+        self._count(denial.code, subject, 1)
+        try:
+            now = self._clock.timestamp_ns()
+            event = OrderModifyRejected(
+                command.trader_id,
+                command.strategy_id,
+                command.instrument_id,
+                command.client_order_id,
+                command.venue_order_id if order is None else order.venue_order_id,
+                None if order is None else order.account_id,
+                denial.reason,
+                UUID4(),
+                now,
+                now,
+            )
+        except Exception as error:
+            self._failed(f"rejecting the modification of {command.client_order_id}", error)
+            return
+        if order is not None:
+            self._rejections.add(event.id)
+        self._bus.send(PROCESS, event)
+
+    def is_own(self, event: Any) -> bool:
+        """Whether this is a rejection of ours that comes back as an event. True once."""
+        try:
+            self._rejections.remove(event.id)
+        except KeyError:
+            return False
+        return True
+
+    def _count(self, code: Code, subject: Subject, orders: int) -> None:
+        self.denied[code] += orders
+        if self._on_denied is None:
+            return
+        try:
+            for _ in range(orders):
+                self._on_denied(str(code), subject.strategy, subject.account)
+        except Exception as error:
+            self._failed("telling of a denial", error)

@@ -1,0 +1,152 @@
+"""Keeps what the gate knows as of now: change by change from Nautilus's events, and by prices once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nautilus_trader.model.events import OrderFilled
+
+from runner.risk.answers import Answers
+from runner.risk.collateral import Collateral
+from runner.risk.gross import GrossExposure
+from runner.risk.ledger import Ledger
+from runner.risk.losses import Losses
+from runner.risk.margin import Margin
+from runner.risk.positions import Positions
+from runner.risk.reservations import Reservations
+from runner.risk.state import NODE, State, States
+from runner.risk.working import Working
+
+_FRESH_NS = 1_000_000_000
+
+
+class Follower:
+    """`on_fill` hears of every fill last. `failed` hears of each exception, with what was being done."""
+
+    def __init__(
+        self,
+        *,
+        cache: Any,
+        now_ns: Callable[[], int],
+        answers: Answers,
+        states: States,
+        reservations: Reservations,
+        positions: Positions,
+        working: Working,
+        ledger: Ledger,
+        gross: GrossExposure,
+        collateral: Collateral,
+        margin: Margin,
+        losses: Losses,
+        on_fill: Callable[[Any], None],
+        failed: Callable[[str, Exception], None],
+    ) -> None:
+        self._cache = cache
+        self._now_ns = now_ns
+        self._answers = answers
+        self._states = states
+        self._reservations = reservations
+        self._positions = positions
+        self._working = working
+        self._ledger = ledger
+        self._gross = gross
+        self._collateral = collateral
+        self._margin = margin
+        self._losses = losses
+        self._on_fill = on_fill
+        self._failed = failed
+        self._begun = False
+        self._marked_ns: int | None = None  # venue time
+        working.on_change = gross.touch
+        reservations.on_change = self._noted
+
+    # -- by time -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Count losses from here on."""
+        self._begun = True
+        try:
+            # Orders and positions may have been put back into the cache after a restart, with no event to tell of it.
+            self._positions.clear()
+            self.take_up()
+            self._ledger.begin()
+            self._losses.begin()
+        except Exception as error:
+            # What was lost before a restart can't be told.
+            self._failed("beginning to count losses", error)
+            self._states.set(State.REDUCING, scope=NODE, why="the day's losses could not be read", by="fault")
+
+    def tick(self) -> None:
+        """Look at all prices anew."""
+        if not self._begun:
+            return
+        try:
+            now_ns = self._now_ns()
+            self._ledger.mark()
+            self._losses.check()
+            self._gross.mark()
+            self._collateral.mark()
+            self._marked_ns = now_ns
+        except Exception as error:
+            self._marked_ns = None
+            self._failed("valuing positions", error)
+
+    def fresh(self) -> None:
+        """No decision rests on values that are older than a second. Raises RuntimeError where there are none."""
+        if not self._begun:
+            self.begin()
+            self.tick()
+        elif self._marked_ns is None or self._now_ns() - self._marked_ns >= _FRESH_NS:
+            self.tick()
+        if self._marked_ns is None:
+            raise RuntimeError("positions could not be valued")
+
+    # -- by event ----------------------------------------------------------------------------------------------------
+
+    def take_up(self) -> None:
+        """Take up the orders that the cache holds already."""
+        for order in (*self._cache.orders_open(), *self._cache.orders_inflight()):
+            self._noted(order.client_order_id)
+
+    def on_order(self, event: Any) -> None:
+        try:
+            self._reservations.on_event(event, denied_here=self._answers.is_own(event))
+            if isinstance(event, OrderFilled):
+                self._filled(event)
+        except Exception as error:
+            self._failed("following an order's event", error)
+
+    def on_position(self, event: Any) -> None:
+        try:
+            self._moved(event)
+        except Exception as error:
+            self._failed("following a position", error)
+
+    def on_account(self, event: Any) -> None:
+        try:
+            if "buying_power" not in (event.info or {}):
+                return  # worked out by Nautilus, not told by a broker
+            self._margin.on_account(event)
+            if not len(self._reservations) and not self._margin.unseen(event.account_id):
+                self._ledger.rebase(event.account_id)
+        except Exception as error:
+            self._failed("following an account", error)
+
+    def _filled(self, event: Any) -> None:
+        self._moved(event)
+        if self._ledger.on_fill(event) and self._begun:
+            self._losses.check()
+        if not event.reconciliation:
+            self._on_fill(event)
+
+    def _moved(self, event: Any) -> None:
+        """A position changed."""
+        self._positions.on_event(event)
+        self._gross.on_event(event)
+        self._collateral.touch(event.account_id, event.instrument_id)
+
+    def _noted(self, client_order_id: Any) -> None:
+        """Something happened to an order."""
+        self._working.note(client_order_id)
+        self._margin.note(client_order_id)
