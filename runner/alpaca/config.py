@@ -39,6 +39,11 @@ class AlpacaDataFeed(StrEnum):
     OPRA = "opra"
 
     @property
+    def limited(self) -> tuple[str, ...]:
+        """Channels whose symbols count against the plan, once in each. Source: Alpaca's pages on real-time data."""
+        return ("quotes",) if self.market == "options" else ("trades", "quotes")
+
+    @property
     def market(self) -> Market:
         """What it is a feed of."""
         if self in (AlpacaDataFeed.INDICATIVE, AlpacaDataFeed.OPRA):
@@ -101,7 +106,7 @@ class AlpacaDataClientConfig(_Shared, LiveDataClientConfig, frozen=True):  # typ
 
     `direct` hands ticks straight to the data engine once `use_direct_delivery` has named it; else they are queued.
     `silence_timeout_s` counts frames of any kind, answers to pings included. `codec` is for stocks and crypto; options
-    stream as msgpack only. `max_symbols` bounds quotes and trades together (0: no bound), as plans do.
+    stream as msgpack only. `max_symbols` bounds quotes plus trades, of options quotes alone (0: no bound), as plans do.
     """
 
     api_key: str | None = None

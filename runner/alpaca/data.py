@@ -35,7 +35,7 @@ from runner.alpaca.venue_clock import VenueClock
 
 
 class SymbolLimitError(ValueError):
-    """More symbols than the plan streams."""
+    """More symbols of quotes and trades than the plan streams."""
 
 
 class NoFeedError(ValueError):
@@ -88,6 +88,7 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         self._channels: dict[str, set[str]] = {}
         self._bars: dict[Any, tuple[str, str]] = {}
         self._traded: dict[str, Any] = {}
+        self._beyond: list[str] = []
         #: The venue's time when this client connected.
         self.opened_ns = 0
         self.refill = Refill(self)
@@ -309,13 +310,21 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
                 raise ValueError(f"Alpaca has no instrument {instrument_id}; check the symbol")
             self._handle_data(instrument)
         self._map(instrument)
-        limited = self._channels.get("quotes", set()) | self._channels.get("trades", set()) | {symbol}
-        if channel in ("quotes", "trades") and 0 < self.config.max_symbols < len(limited):
-            raise SymbolLimitError(
-                f"{symbol} would be symbol number {len(limited)} of quotes and trades, and max_symbols is "
-                f"{self.config.max_symbols}; subscribe to fewer, or raise it if your plan allows more"
-            )
+        self._check_limit(channel, symbol)
         return instrument
+
+    def _check_limit(self, channel: str, symbol: str) -> None:
+        """Raises SymbolLimitError where the venue would refuse the subscription, with 405 and all others beside it."""
+        most, counted = self.config.max_symbols, self.config.feed.limited
+        if not most or channel not in counted or symbol in self._channels.get(channel, ()):
+            return
+        number = 1 + sum(len(self._channels.get(each, ())) for each in counted)
+        if number > most:
+            raise SymbolLimitError(
+                f"{channel} of {symbol} would be subscription number {number}, the feed {self.config.feed} may have "
+                f"{most} ({' and '.join(counted)} count, each symbol of each): subscribe to fewer, or raise max_symbols "
+                f"if your plan has more"
+            )
 
     def _add(self, channel: str, symbol: str) -> None:
         self._channels.setdefault(channel, set()).add(symbol)
@@ -328,10 +337,31 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             self._stream.ws.unsubscribe(channel, [symbol])
 
     async def _subscribe_quote_ticks(self, command: Any) -> None:
-        await self._for(command.instrument_id).stream_quotes(command.instrument_id)
+        client = self._for(command.instrument_id)
+        try:
+            await client.stream_quotes(command.instrument_id)
+        except SymbolLimitError as error:
+            client.note_beyond_limit(symbol_of(command.instrument_id), error)
 
     async def _subscribe_trade_ticks(self, command: Any) -> None:
-        await self._for(command.instrument_id).stream_trades(command.instrument_id)
+        client = self._for(command.instrument_id)
+        try:
+            await client.stream_trades(command.instrument_id)
+        except SymbolLimitError as error:
+            client.note_beyond_limit(symbol_of(command.instrument_id), error)
+
+    def note_beyond_limit(self, symbol: str, error: SymbolLimitError) -> None:
+        """Log what the plan does not stream: once for all that is subscribed to in one go, such as an option chain."""
+        if not self._beyond:
+            self._loop.call_soon(self._tell_beyond_limit, error)
+        self._beyond.append(symbol)
+
+    def _tell_beyond_limit(self, error: SymbolLimitError) -> None:
+        others, self._beyond = self._beyond[1:], []
+        shown = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
+        self._log.error(
+            f"Market data: {error}" + (f". Not subscribed either, {len(others)} more: {shown}" if others else "")
+        )
 
     async def _subscribe_bars(self, command: Any) -> None:
         await self._for(command.bar_type.instrument_id).stream_bars(command.bar_type)

@@ -2,7 +2,8 @@
 
 Words are Alpaca's own. Sources: docs.alpaca.markets "Orders at Alpaca" (types by time in force, order classes),
 "Extended hours trading", "Options trading", "Crypto orders"; Alpaca's trading OpenAPI specification (TimeInForce,
-OrderType, OrderClass). What no row names is denied, with the reason and what to send instead.
+OrderType, OrderClass), and its changelog of 2026-08-28, which adds gtc to day for options (the specification of June
+2026 does not have it yet). What no row names is denied, with the reason and what to send instead.
 """
 
 from __future__ import annotations
@@ -60,10 +61,10 @@ TABLE: Final = (
     Row("fraction", "simple",      "day",         "limit",                                    "extended"),
     Row("crypto",   "simple",      "gtc",         "market limit stop_limit"),
     Row("crypto",   "simple",      "ioc",         "market limit"),
-    Row("option",   "simple",      "day",         "market",                                   "core"),
-    Row("option",   "simple",      "day",         "limit"),
-    Row("spread",   "mleg",        "day",         "market",                                   "core"),
-    Row("spread",   "mleg",        "day",         "limit"),
+    Row("option",   "simple",      "day gtc",     "market",                                   "core"),
+    Row("option",   "simple",      "day gtc",     "limit stop stop_limit"),
+    Row("spread",   "mleg",        "day gtc",     "market",                                   "core"),
+    Row("spread",   "mleg",        "day gtc",     "limit"),
 )  # fmt: skip
 
 #: From minute to minute of New York's day in which orders for an auction are refused.

@@ -43,7 +43,7 @@ FEEDS: dict[str, tuple[str, ...]] = {
 }
 
 
-#: Symbols of quotes and trades that the plans of these feeds stream.
+#: How many symbols of quotes plus trades (options: of quotes) the plans of these feeds stream.
 PLANS = {"iex": 30, "indicative": 200, "opra": 1000}
 
 
@@ -60,8 +60,9 @@ class FeedConfig(Section):
     max_symbols: int | None = Field(
         None,
         ge=0,
-        description="How many symbols of quotes and trades the plan streams; more are refused before they are asked "
-        "for. Default: the plan's (iex 30, indicative 200, opra 1000, others no bound). 0: no bound.",
+        description="How many subscriptions to quotes and trades the plan has; more are refused before they are asked "
+        "for. A symbol's quotes count one and its trades another; of options only quotes count, bars never do. "
+        "Default: the plan's (iex 30, indicative 200, opra 1000, others no bound). 0: no bound.",
     )
     key: SecretRef | None = Field(None, description="Default: the first account's key.")
     secret: SecretRef | None = Field(None, description="Default: the first account's secret.")

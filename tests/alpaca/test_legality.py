@@ -12,7 +12,7 @@ from runner.alpaca.legality import ASSETS, CLASSES, TABLE, TIMES, TYPES, illegal
 
 CELLS = list(product(ASSETS, CLASSES, TIMES, TYPES))
 # Written out a second time, by hand, from Alpaca's pages: how many cells of each asset are legal.
-LEGAL = {"stock": 10 + 4 + 4 + 16 + 2, "fraction": 4, "crypto": 5, "option": 2, "spread": 2}
+LEGAL = {"stock": 10 + 4 + 4 + 16 + 2, "fraction": 4, "crypto": 5, "option": 8, "spread": 4}
 
 
 def at(clock: str, day: int = 12) -> int:
@@ -74,7 +74,9 @@ def test_extended_hours_take_day_and_gtc_limits_of_stocks_and_day_limits_of_frac
         (("option", "simple", "day", "market"), "09:29", False),
         (("option", "simple", "day", "market"), "09:30", True),
         (("spread", "mleg", "day", "market"), "16:00", False),
+        (("option", "simple", "gtc", "market"), "16:00", False),
         (("option", "simple", "day", "limit"), "03:00", True),
+        (("option", "simple", "gtc", "stop"), "03:00", True),
         (("crypto", "simple", "gtc", "market"), "03:00", True),
         (("stock", "simple", "day", "market"), "03:00", True),
     ],

@@ -13,7 +13,7 @@ from nautilus_trader.model.identifiers import InstrumentId, new_generic_spread_i
 from nautilus_trader.model.instruments import CurrencyPair, OptionContract, OptionSpread
 
 from runner.alpaca.config import AlpacaDataFeed
-from runner.alpaca.data import NoFeedError
+from runner.alpaca.data import NoFeedError, SymbolLimitError
 from runner.alpaca.symbols import market_of
 from runner.exchange.market import Quote
 from tests.alpaca.conftest import TEN_O_CLOCK
@@ -104,12 +104,42 @@ def test_a_market_without_a_feed_is_named(play: Any, running: Any) -> None:
     play(scenario())
 
 
-def test_symbols_beyond_the_plan_are_refused_before_they_are_asked_for(play: Any, running: Any) -> None:
+def test_subscriptions_beyond_the_plan_are_refused_before_they_are_asked_for(play: Any, running: Any) -> None:
+    """A symbol's quotes and its trades count one each, as the venue counts; bars never do."""
+
     async def scenario() -> None:
-        async with running(data=True, settings=COINS, data_config={"max_symbols": 1}) as rig:
-            await rig.data.stream_quotes(InstrumentId.from_str("IBM.ALPACA"))
-            with pytest.raises(ValueError, match="max_symbols is 1"):
-                await rig.data.stream_quotes(InstrumentId.from_str("BAC.ALPACA"))
+        settings = COINS | {"symbol_limit": 3}
+        async with running(data=True, settings=settings, data_config={"max_symbols": 3}) as rig:
+            ibm, bac = (InstrumentId.from_str(f"{symbol}.ALPACA") for symbol in ("IBM", "BAC"))
+            await rig.data.stream_quotes(ibm)
+            await rig.data.stream_trades(ibm)
+            await rig.data.stream_quotes(bac)
+            await rig.data.stream_quotes(bac)
+            await rig.data.stream_bars(BarType.from_str("BAC.ALPACA-1-MINUTE-LAST-EXTERNAL"))
+            with pytest.raises(
+                SymbolLimitError, match=r"trades of BAC would be subscription number 4, .*iex may have 3"
+            ):
+                await rig.data.stream_trades(bac)
+            await rig.until(lambda: rig.data.subscriptions_confirmed, "the venue's word for the others")
+            rig.data._remove("trades", "IBM")
+            await rig.data.stream_trades(bac)
+            await rig.until(lambda: rig.data.subscriptions_confirmed, "the venue's word for the one instead")
+
+    play(scenario())
+
+
+def test_of_options_only_quotes_count(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        feed = {"feed": AlpacaDataFeed.INDICATIVE, "max_symbols": 1}
+        async with running(data=True, settings=OPTIONS | {"symbol_limit": 1}, data_config=feed) as rig:
+            symbols = sorted(rig.exchange.market._contracts)[:2]
+            first, second = (InstrumentId.from_str(f"{symbol}.ALPACA") for symbol in symbols)
+            await rig.data.stream_quotes(first)
+            for each in (first, second):
+                await rig.data.stream_trades(each)
+            with pytest.raises(SymbolLimitError, match=r"indicative may have 1 .*quotes count"):
+                await rig.data.stream_quotes(second)
+            await rig.until(lambda: rig.data.subscriptions_confirmed, "the venue's word for the others")
 
     play(scenario())
 

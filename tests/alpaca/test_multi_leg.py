@@ -204,7 +204,7 @@ def test_what_alpaca_does_not_take_as_one_order_is_denied(
             order = send(rig, OrderSide.BUY, qty, "1.00", made)
             await rig.status(order, DENIED)
             assert code in order.last_event.reason, order.last_event.reason
-            late = send(rig, OrderSide.BUY, qty, "1.00", made, tif=TimeInForce.GTC)
+            late = send(rig, OrderSide.BUY, qty, "1.00", made, tif=TimeInForce.FOK)
             await rig.status(late, DENIED)
             assert late.last_event.reason.startswith("UNSUPPORTED_TIME_IN_FORCE")
             assert not venue.posted

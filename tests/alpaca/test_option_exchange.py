@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from nautilus_trader.model.enums import OptionKind, OrderSide, OrderStatus
+from nautilus_trader.model.enums import OptionKind, OrderSide, OrderStatus, TimeInForce
 from nautilus_trader.model.objects import Price
 
 from tests.alpaca.scripted import contract, spread
@@ -102,6 +102,27 @@ def test_single_contracts_open_and_close(play: Any, running: Any) -> None:
             await rig.status(send(rig, OrderSide.BUY, 3, "5.10", CALL), FILLED)
             await rig.status(send(rig, OrderSide.SELL, 1, None, CALL), FILLED)
             assert rig.position(LOW) == 2
+            await rig.agree(*SYMBOLS)
+
+    play(scenario())
+
+
+def test_contracts_and_spreads_rest_until_canceled_and_a_stop_sells(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            gtc = {"time_in_force": TimeInForce.GTC}
+            for instrument, price in ((CALL, "1.00"), (VERTICAL, "0.50")):
+                resting = rig.limit("buy", 1, price, instrument.id, **gtc)
+                await rig.status(resting, ACCEPTED)
+                assert rig.account.orders[resting.venue_order_id.value].time_in_force == "gtc"
+                rig.strategy.cancel_order(resting)
+                await rig.status(resting, CANCELED)
+            await rig.status(send(rig, OrderSide.BUY, 2, "5.10", CALL), FILLED)
+            stop = rig.send("stop_market", "sell", 2, CALL.id, trigger_price=Price.from_str("4.50"), **gtc)
+            await rig.status(stop, ACCEPTED)
+            quotes(rig, "4.40")
+            await rig.status(stop, FILLED)
             await rig.agree(*SYMBOLS)
 
     play(scenario())

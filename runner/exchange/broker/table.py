@@ -1,8 +1,9 @@
 """What may be sent at all: one table of kind of order × class × time in force × type, and when each is taken.
 
 Sources: docs.alpaca.markets "Orders at Alpaca" (tables of order types and times in force, order classes), "Extended
-hours trading", "Options trading", "Crypto orders"; [OAS-T] TimeInForce (windows of opg and cls, day alone for options).
-What no row names is refused, with Alpaca's words for it where they are known.
+hours trading", "Options trading", "Crypto orders"; [OAS-T] TimeInForce (windows of opg and cls); the changelog of
+2026-08-28 (gtc beside day for options, which the specification of June 2026 does not have yet). What no row names is
+refused, with Alpaca's words for it where they are known.
 """
 
 from __future__ import annotations
