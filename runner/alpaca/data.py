@@ -322,8 +322,8 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         if number > most:
             raise SymbolLimitError(
                 f"{channel} of {symbol} would be subscription number {number}, the feed {self.config.feed} may have "
-                f"{most} ({' and '.join(counted)} count, each symbol of each): subscribe to fewer, or raise max_symbols "
-                f"if your plan has more"
+                f"{most} ({' and '.join(counted)} count, each symbol of each): subscribe to fewer, or raise "
+                "max_symbols if your plan has more"
             )
 
     def _add(self, channel: str, symbol: str) -> None:
