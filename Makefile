@@ -64,6 +64,7 @@ bench: setup ## speeds beside alpaca-py, as ratios of one run
 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile pyproject.toml --group dev --extra plots --universal --generate-hashes --python-version 3.12 --no-header --upgrade -q -o requirements/dev.lock
+	uv pip compile pyproject.toml -c requirements/dev.lock --universal --generate-hashes --python-version 3.12 --no-header -q -o requirements/run.lock
 	cargo update
 
 clean: ## remove what make made
