@@ -17,6 +17,7 @@ COMMANDS = {
     "show": "Print the file as it is understood: overrides applied, secrets masked.",
     "test": "Judge the orders under `tests:` by the file's limits, without a broker.",
     "margin": "Say what an order would take of an account's margin, and where most is lost.",
+    "init": "Write a new folder to begin with: a file to run, its tests, a strategy; nothing is overwritten.",
     "schema": "Print the JSON Schema of the file, for editors.",
     "exchange": "Serve the simulated Alpaca on a port of this machine.",
 }

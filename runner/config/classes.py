@@ -33,8 +33,17 @@ def search_folders(files: Sequence[Path], extra: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(folder.resolve() for folder in folders))
 
 
+#: A checkout that this runs from has example strategies of its own, which must not hide those of a user's folder.
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
 def extend_path(folders: Iterable[Path]) -> None:
     """Append to the import path. Never in front, so that no file of a user's hides an installed module."""
+    folders = list(folders)
+    if (_CHECKOUT / "pyproject.toml").is_file() and _CHECKOUT not in folders:
+        last = [entry for entry in sys.path if Path(entry).resolve() == _CHECKOUT]
+        sys.path[:] = [entry for entry in sys.path if entry not in last]
+        folders.append(_CHECKOUT)
     present = {str(Path(entry).resolve()) for entry in sys.path}
     for folder in folders:
         if str(folder) not in present and folder.is_dir():

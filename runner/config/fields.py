@@ -63,8 +63,13 @@ def duration_text(length: timedelta) -> str:
     return f"{(Decimal(total) / 1000).normalize():f}ms"
 
 
+def is_node_name(text: str) -> bool:
+    """Whether a node can have this name."""
+    return text.isascii() and _NODE_NAME.fullmatch(text) is not None and len(text) <= 32
+
+
 def _name(value: Any) -> Any:
-    if isinstance(value, str) and not (value.isascii() and _NODE_NAME.fullmatch(value) and len(value) <= 32):
+    if isinstance(value, str) and not is_node_name(value):
         raise wrong(f"`{value}` can't be a name, use at most 32 ASCII letters, digits, - and _, first a letter")
     return value
 

@@ -1,0 +1,1 @@
+../../../strategies/__init__.py

@@ -1,0 +1,1 @@
+../../../strategies/bracket_breakout.py

@@ -1,0 +1,1 @@
+../../../strategies/core_session.py

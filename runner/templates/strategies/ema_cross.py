@@ -1,0 +1,1 @@
+../../../strategies/ema_cross.py

@@ -1,0 +1,1 @@
+../../../strategies/mean_reversion.py

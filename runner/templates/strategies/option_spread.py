@@ -1,0 +1,1 @@
+../../../strategies/option_spread.py
