@@ -8,9 +8,11 @@ where their ids say `-LEG-`, as it does those of a spread's legs).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from nautilus_trader.model.enums import LiquiditySide, OrderSide, OrderType
@@ -48,10 +50,14 @@ MOVING = frozenset(
     }
 )
 SPLITS = frozenset({"SPLIT", "SSO", "SSP"})
+#: Endings of contracts that show in the positions before their rows come (on paper a day before).
+UNTOLD = frozenset({"EXPIRED", "DELIVERED"})
 #: Rows may come a day and more after what they tell of.
 LOOKBACK_NS = 7 * 86_400 * NANOS
 EXTERNAL = StrategyId("EXTERNAL")
-_OPTION = re.compile(r"[A-Z][A-Z0-9]{0,5}(\d{6})[CP]\d{8}")
+_OPTION = re.compile(r"([A-Z][A-Z0-9]{0,5})(\d{6})([CP])(\d{8})")
+#: Contracts beyond these are not tried in all combinations.
+MOST_COMBINED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,16 @@ class Reason:
 def has_expired(symbol: str, now_ns: int) -> bool:
     """Whether this is an option contract whose day of expiration (UTC) has begun or passed."""
     found = _OPTION.fullmatch(symbol)
-    return found is not None and f"{datetime.fromtimestamp(now_ns // NANOS, UTC):%y%m%d}" >= found.group(1)
+    return found is not None and f"{datetime.fromtimestamp(now_ns // NANOS, UTC):%y%m%d}" >= found.group(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A position that becomes larger by `qty` (negative: smaller) at a price, and whose it is."""
+
+    strategy_id: StrategyId
+    qty: Decimal
+    price: Decimal
 
 
 class Adjustments:
@@ -75,80 +90,149 @@ class Adjustments:
     def __init__(self, client: AlpacaExecutionClient) -> None:
         self._client = client
         self._used: set[str] = set()
+        self._due_ns = 0
+        #: How often a position was brought to the broker's.
         self.count = 0
+        #: Symbols whose change no row has told yet, and when (UNIX ns) the row can be expected.
+        self.awaited: dict[str, int] = {}
 
-    async def reasons(self, symbols: set[str]) -> dict[str, Reason]:
-        """Why the positions of these symbols may have changed. Raises as the reads do."""
+    async def reasons(self, changes: Mapping[str, Decimal], *, exact: bool = False) -> dict[str, Reason]:
+        """Why positions may have changed by so much. Raises as the reads do.
+
+        `exact`: only where rows tell of just this change, as those of long ago may have been applied before.
+        """
         now_ns = self._client.venue_clock.now_ns()
         rows = await self._client.rest.activities(None, after_ns=self._client.opened_ns - LOOKBACK_NS)
         found: dict[str, Reason] = {}
-        for row in rows:
-            if row.symbol in symbols and row.activity_type in MOVING and row.id not in self._used:
-                found[row.symbol or ""] = Reason(row.activity_type, row.id, _price(row))
-        for symbol in symbols - found.keys():
-            if has_expired(symbol, now_ns):
-                # The row comes with the night; the contract is gone already.
-                found[symbol] = Reason("EXPIRED", f"{symbol}@{now_ns}", ZERO)
+        for symbol, change in changes.items():
+            told = [row for row in rows if row.symbol == symbol and row.activity_type in MOVING]
+            told = [row for row in told if row.id not in self._used]
+            if told and (not exact or _tells(told, change)):
+                found[symbol] = Reason(told[-1].activity_type, told[-1].id, _price(told[-1]))
+        # The rows come with the night; the contracts are gone already.
+        untold = endings({symbol: change for symbol, change in changes.items() if symbol not in found}, now_ns)
+        if untold:
+            self._due_ns = await self._client.rest.next_open_ns()
+        for symbol, (kind, price) in untold.items():
+            found[symbol] = Reason(kind, f"{symbol}@{now_ns}", price)
         return found
 
     def apply(self, symbol: str, ours: Decimal, theirs: Decimal, reason: Reason) -> None:
         """The broker has `theirs` where fills made `ours`: Nautilus's positions follow."""
         self._used.add(reason.id)
         self.count += 1
+        if reason.kind in UNTOLD:
+            self.awaited[symbol] = self._due_ns
         self._client.log.warning(f"The position of {symbol} went from {ours} to {theirs}: {reason.kind}")
         instrument = self._client.instrument(instrument_id(symbol))
         if instrument is None:
             return
         positions = self._client.open_positions(instrument.id)
         if reason.kind in SPLITS and ours:
-            self._split(instrument, positions, theirs / ours, reason)
-            return
-        left = theirs - ours
-        left -= self._client.exercises.fill(symbol, left, reason.id)
-        for position in positions:
-            held = Decimal(str(position.signed_decimal_qty()))
-            if left == 0 or held * left >= 0:
-                continue
-            change = max(held * -1, left) if left < 0 else min(held * -1, left)
-            left -= change
-            self._fill(instrument, position.strategy_id, change, _or(reason.price, position.avg_px_open), reason)
-        if left:
-            owner = positions[0] if positions else None
-            strategy_id = owner.strategy_id if owner is not None else EXTERNAL
-            average = owner.avg_px_open if owner is not None else 0
-            self._fill(instrument, strategy_id, left, _or(reason.price, average), reason)
+            changes = _split(positions, theirs / ours)
+        else:
+            left = theirs - ours
+            left -= self._client.exercises.fill(symbol, left, reason.id)
+            changes = _shared_out(positions, left, reason.price)
+        for number, change in enumerate(changes, 1):
+            self._tell(instrument, change, reason, number)
 
-    def _split(self, instrument: Any, positions: list[Any], ratio: Decimal, reason: Reason) -> None:
-        """Each position closes at what it cost, and opens anew with more (or fewer) shares for the same money."""
-        for position in positions:
-            held, cost = Decimal(str(position.signed_decimal_qty())), Decimal(str(position.avg_px_open))
-            self._fill(instrument, position.strategy_id, -held, cost, reason)
-            self._fill(instrument, position.strategy_id, held * ratio, cost / ratio, reason)
-
-    def _fill(self, instrument: Any, strategy_id: Any, change: Decimal, price: Decimal, reason: Reason) -> None:
-        quantity = exact_quantity(abs(change), instrument.size_precision)
+    def _tell(self, instrument: Any, change: Change, reason: Reason, number: int) -> None:
+        quantity = exact_quantity(abs(change.qty), instrument.size_precision)
         if not quantity:
             return
-        self.count += 1
-        name = trade_id_text(reason.id, Decimal(self.count))
+        name = trade_id_text(reason.id, Decimal(number))
+        client_order_id = ClientOrderId(f"{reason.kind}-LEG-{name}")
+        if self._client.journal is not None and change.strategy_id != EXTERNAL:
+            self._client.journal.follow(client_order_id.value)
         now_ns = self._client.now_ns()
         self._client.generate_order_filled(
-            strategy_id=strategy_id,
+            strategy_id=change.strategy_id,
             instrument_id=instrument.id,
-            client_order_id=ClientOrderId(f"{reason.kind}-LEG-{name}"),
+            client_order_id=client_order_id,
             venue_order_id=VenueOrderId(f"{reason.kind}-LEG-{name}"),
             venue_position_id=None,
             trade_id=TradeId(name),
-            order_side=OrderSide.BUY if change > 0 else OrderSide.SELL,
+            order_side=OrderSide.BUY if change.qty > 0 else OrderSide.SELL,
             order_type=OrderType.MARKET,
             last_qty=quantity,
-            last_px=exact_price(price.quantize(Decimal("1e-9")).normalize(), instrument.price_precision),
+            last_px=exact_price(change.price.quantize(Decimal("1e-9")).normalize(), instrument.price_precision),
             quote_currency=USD,
             commission=Money(0, USD),
             liquidity_side=LiquiditySide.NO_LIQUIDITY_SIDE,
             ts_event=now_ns,
             info={"activity": reason.kind},
         )
+
+
+def endings(changes: Mapping[str, Decimal], now_ns: int) -> dict[str, tuple[str, Decimal]]:
+    """What changes of positions alone say of contracts that ended: by symbol, how, and the price.
+
+    Contracts were exercised or assigned where the change of their underlying is just what they deliver, at their
+    strikes; those that have expired were worthless otherwise. What neither explains is left out.
+    """
+    contracts = {symbol: found for symbol in changes if (found := _OPTION.fullmatch(symbol)) is not None}
+    ended: dict[str, tuple[str, Decimal]] = {
+        symbol: ("EXPIRED", ZERO) for symbol in contracts if has_expired(symbol, now_ns)
+    }
+    for underlying, change in changes.items():
+        delivered = {
+            symbol: -changes[symbol] * (100 if found.group(3) == "C" else -100)
+            for symbol, found in contracts.items()
+            if found.group(1) == underlying
+        }
+        chosen = _adding_up(delivered, change)
+        if chosen is None:
+            continue
+        ended |= dict.fromkeys(chosen, ("DELIVERED", ZERO))
+        cost = sum((delivered[symbol] * Decimal(contracts[symbol].group(4)) / 1000 for symbol in chosen), ZERO)
+        ended[underlying] = ("DELIVERED", cost / change)
+    return ended
+
+
+def _adding_up(delivered: Mapping[str, Decimal], wanted: Decimal) -> tuple[str, ...] | None:
+    """The fewest symbols whose shares add up to `wanted`."""
+    symbols = sorted(delivered)[:MOST_COMBINED]
+    for size in range(1, len(symbols) + 1):
+        for chosen in combinations(symbols, size):
+            if wanted and sum(delivered[symbol] for symbol in chosen) == wanted:
+                return chosen
+    return None
+
+
+def _tells(rows: Iterable[Activity], change: Decimal) -> bool:
+    """Whether all of these rows together, or the last one, are of just this change."""
+    quantities = [row.qty or ZERO for row in rows]
+    return change in (sum(quantities, ZERO), quantities[-1])
+
+
+def _split(positions: list[Any], ratio: Decimal) -> list[Change]:
+    """Each position closes at what it cost, and opens anew with more (or fewer) shares for the same money."""
+    changes: list[Change] = []
+    for position in positions:
+        held, cost = Decimal(str(position.signed_decimal_qty())), Decimal(str(position.avg_px_open))
+        changes += [
+            Change(position.strategy_id, -held, cost),
+            Change(position.strategy_id, held * ratio, cost / ratio),
+        ]
+    return changes
+
+
+def _shared_out(positions: list[Any], left: Decimal, price: Decimal | None) -> list[Change]:
+    """Positions that the change makes smaller take it, the largest first; what is left is the first one's owner's."""
+    changes: list[Change] = []
+    for position in positions:
+        held = Decimal(str(position.signed_decimal_qty()))
+        if left == 0 or held * left >= 0:
+            continue
+        qty = max(-held, left) if left < 0 else min(-held, left)
+        left -= qty
+        changes.append(Change(position.strategy_id, qty, _or(price, position.avg_px_open)))
+    if left:
+        owner = positions[0] if positions else None
+        strategy_id, average = (owner.strategy_id, owner.avg_px_open) if owner is not None else (EXTERNAL, 0)
+        changes.append(Change(strategy_id, left, _or(price, average)))
+    return changes
 
 
 def _price(row: Activity) -> Decimal | None:

@@ -205,6 +205,11 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         rows: list[Activity] = await self.rest.activities(None, after_ns=since)
         return rows
 
+    def awaited_activities(self) -> dict[str, int]:
+        """Symbols whose positions ended or came before the activity that tells why, and when (UNIX ns) that is due."""
+        now_ns = self.venue_clock.now_ns()
+        return {symbol: due_ns for symbol, due_ns in self.adjustments.awaited.items() if due_ns > now_ns}
+
     async def settle(self, *, check: bool = True) -> None:
         """Bring orders and books up to the venue: drain the stream, wait for replies, look up what is unknown.
 

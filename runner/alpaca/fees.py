@@ -7,7 +7,7 @@ what the position says later corrects it. Source: "Crypto fees" (15 basis points
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Any
 
 from nautilus_trader.model.enums import CurrencyType
@@ -50,12 +50,12 @@ class Fees:
             return fill
         if fill.side == "sell":
             fee = fill.qty * fill.price * self._rate(fill, order)
-            return replace(fill, fee_usd=fee.quantize(COIN, ROUND_HALF_UP))
+            return replace(fill, fee_usd=fee.quantize(COIN, ROUND_HALF_EVEN))
         if position_qty is not None:
             shown = self._client.crossings.position(fill.symbol) + fill.qty - position_qty
             if 0 <= shown <= fill.qty * MOST:
                 return replace(fill, fee_qty=shown)
-        return replace(fill, fee_qty=(fill.qty * self._rate(fill, order)).quantize(COIN, ROUND_HALF_UP))
+        return replace(fill, fee_qty=(fill.qty * self._rate(fill, order)).quantize(COIN, ROUND_HALF_EVEN))
 
     def _rate(self, fill: Fill, order: Any) -> Decimal:
         config = self._client.config

@@ -65,6 +65,10 @@ class OrderJournal(Protocol):
         """Put orders and positions of earlier lives into Nautilus's cache."""
         ...
 
+    def follow(self, client_order_id: str) -> None:
+        """Keep the events under this id, though no order of it is ever sent."""
+        ...
+
     async def before_submit(
         self,
         orders: Sequence[Any],

@@ -141,7 +141,8 @@ class GapFill:
 
     async def _take(self, positions: list[Position]) -> None:
         differences = self._differences(positions)
-        reasons = await self._client.adjustments.reasons(set(differences))
+        changes = {symbol: theirs - ours for symbol, (ours, theirs) in differences.items()}
+        reasons = await self._client.adjustments.reasons(changes)
         await self._client.provider.ensure(set(differences))
         for symbol, (ours, theirs) in self._differences(positions).items():
             now_ns = self._client.venue_clock.now_ns()

@@ -39,7 +39,17 @@ class TradingRest:
 
     async def clock_ns(self) -> int:
         """The venue's time, UNIX nanoseconds."""
-        return timestamp_ns(decode(Clock, await self._http().get("/v2/clock"), "the clock").timestamp)
+        return timestamp_ns((await self._clock()).timestamp)
+
+    async def next_open_ns(self) -> int:
+        """When the core session opens next, UNIX nanoseconds; a day from now where the venue does not say."""
+        clock = await self._clock()
+        if clock.next_open is None:
+            return timestamp_ns(clock.timestamp) + 86_400 * NANOS
+        return timestamp_ns(clock.next_open)
+
+    async def _clock(self) -> Clock:
+        return decode(Clock, await self._http().get("/v2/clock"), "the clock")
 
     async def positions(self) -> list[Position]:
         """All open positions."""

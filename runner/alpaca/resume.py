@@ -214,6 +214,26 @@ class Resume:
         parts = [part for tracked in self._tracked for part in tracked.parts if part.unknown]
         await asyncio.gather(*(part.settled.wait() for part in parts))
 
+    async def explain(self) -> None:
+        """Positions that changed by themselves meanwhile (expiry, assignment, a split) are told to Nautilus.
+
+        Call it once Nautilus has heard of all fills. What no row explains is left to its reconciliation, which takes it
+        for somebody else's. Raises what the reads raise.
+        """
+        if not self.is_restart:
+            return
+        client = self._client
+        ours: dict[str, Decimal] = {}
+        for position in client._cache.positions_open(account_id=client.account_id):
+            symbol = position.instrument_id.symbol.value
+            ours[symbol] = ours.get(symbol, Decimal(0)) + Decimal(str(position.signed_decimal_qty()))
+        held = client.crossings.positions
+        both = {each: (ours.get(each, Decimal(0)), held.get(each, Decimal(0))) for each in sorted({*ours, *held})}
+        changes = {symbol: theirs - mine for symbol, (mine, theirs) in both.items() if mine != theirs}
+        reasons = await client.adjustments.reasons(changes, exact=True) if changes else {}
+        for symbol, reason in reasons.items():
+            client.adjustments.apply(symbol, *both[symbol], reason)
+
     def only_others(self, mass_status: Any) -> Any:
         """Of what Nautilus is to reconcile after a restart, that which is not ours and still works.
 

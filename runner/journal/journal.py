@@ -194,6 +194,10 @@ class AccountJournal:
                 self._journal.follow(name, self._name)
         return past
 
+    def follow(self, client_order_id: str) -> None:
+        """Keep the events under this id, though no order of it is ever sent: a position changed by itself."""
+        self._journal.follow(client_order_id, self._name)
+
     async def before_submit(
         self,
         orders: Sequence[Any],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ _MOVES_SHARES = frozenset(
 )
 _CENT = Decimal("0.01")
 _ZERO = Decimal(0)
+_ENDINGS = frozenset({"OPASN", "OPEXC", "OPEXP"})
 _OPTION = re.compile(r"[A-Z][A-Z0-9]{0,5}\d{6}[CP]\d{8}")
 
 
@@ -44,7 +46,8 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """`agree` is None where the broker could not be asked; `reason` says why, or why agreeing figures don't count."""
+    """`agree` is None where it can't be told yet, or the broker not be asked; `reason` says why, or why agreeing
+    figures don't count."""
 
     agree: bool | None
     differences: tuple[Difference, ...] = ()
@@ -65,11 +68,14 @@ def compare(
     closing: Snapshot,
     *,
     unsettled: int = 0,
+    awaited: Mapping[str, int] | None = None,
 ) -> Agreement:
     """Adds up `opening`, `fills` and non-trade `activities`, and sets the sum against `closing`.
 
     A fill has `symbol`, `side` (BUY or SELL), `qty`, `price`, `inferred`; an activity
-    `activity_type`, `net_amount`, `symbol`, `qty` (the last three may be None).
+    `activity_type`, `net_amount`, `symbol`, `qty` (the last three may be None). `awaited` are symbols whose contracts
+    ended though the activity is not there yet, with the time (UNIX ns) that it is due: what they and cash differ by
+    can't be judged before.
     """
     if opening is None:
         return Agreement(None, reason="the account was never read: there is nothing to start from")
@@ -88,7 +94,7 @@ def compare(
         inferred += bool(fill.inferred)
     # Fees of pairs are taken from what is received, at once; rows of the broker's say how much, but maybe a day later.
     # Until every fee has its row, what we took them for counts.
-    rows = list(activities)
+    rows = _since_opening(list(activities), held)
     told = [-row.net_amount for row in rows if row.activity_type == "CFEE" and row.net_amount]
     cash -= sum(told if len(told) == len(charged) else charged)
     for activity in rows:
@@ -110,7 +116,38 @@ def compare(
     if inferred:
         reason = f"{inferred} fills were inferred from positions, not seen"
         return Agreement(False, tuple(differences), reason)
+    waiting = {row.what: awaited[row.what] for row in differences if awaited and row.what in awaited}
+    if waiting and all(row.what in waiting or row.what == "cash" for row in differences):
+        return Agreement(None, tuple(differences), _until(waiting))
     return Agreement(not differences, tuple(differences))
+
+
+def _since_opening(rows: list[Any], held: Mapping[str, Decimal]) -> list[Any]:
+    """Without those that tell, a day late, how contracts ended that were gone before the opening balance was read.
+
+    `held` is what the opening and all fills since name: one that ended later is among it.
+    """
+    late = [row for row in rows if row.activity_type in _ENDINGS and _OPTION.fullmatch(row.symbol or "") and row.qty]
+    late = [row for row in late if row.symbol not in held]
+    delivered = [(_underlying(row.symbol), abs(row.qty) * 100) for row in late if row.activity_type != "OPEXP"]
+    kept: list[Any] = []
+    for row in rows:
+        what = (row.symbol, abs(row.qty or _ZERO))
+        if row.activity_type == "OPTRD" and what in delivered:
+            delivered.remove(what)
+        elif row not in late:
+            kept.append(row)
+    return kept
+
+
+def _underlying(contract: str) -> str:
+    return contract[:-15]
+
+
+def _until(waiting: Mapping[str, int]) -> str:
+    due = datetime.fromtimestamp(max(waiting.values()) // 1_000_000_000, UTC)
+    what = f"the broker's activity of {', '.join(waiting)} (expired, exercised or assigned)"
+    return f"{what} is due by {due:%Y-%m-%d %H:%M} UTC"
 
 
 def multiplier(symbol: str) -> int:

@@ -57,7 +57,10 @@ async def _one(name: str, client: Any, before: frozenset[str] | None, timeout_s:
         log.debug("books of %s", name, exc_info=True)
         return name, Agreement(None, reason=f"the broker could not be asked: {redact(str(error))}"), None
     for difference in agreement.differences:
-        log.error("account %s: the books disagree: %s", name, difference)
+        if agreement.agree is None:
+            log.warning("account %s: not to be judged yet: %s; %s", name, difference, agreement.reason)
+        else:
+            log.error("account %s: the books disagree: %s", name, difference)
     return name, agreement, snapshot
 
 
@@ -68,7 +71,14 @@ async def _compare(client: Any, before: frozenset[str]) -> tuple[Agreement, Any]
         snapshot = await client.broker_snapshot()
         rows = await client.non_trade_activities(_since(client))
         activities = [row for row in rows if row.id not in before]
-        agreement = compare(client.opening, list(client.fills), activities, snapshot, unsettled=len(client.unsettled()))
+        agreement = compare(
+            client.opening,
+            list(client.fills),
+            activities,
+            snapshot,
+            unsettled=len(client.unsettled()),
+            awaited=client.awaited_activities(),
+        )
         if agreement.agree is not False or attempt == _ATTEMPTS - 1:
             break
         await asyncio.sleep(0.05 * (attempt + 1))

@@ -84,7 +84,15 @@ class JournalHook(BaseHook):
     async def reconciling(self, node: Node) -> None:
         """What the journal left open is settled, and Nautilus has heard of it."""
         assert node.parts is not None
-        await asyncio.gather(*(client.resume.settled() for client in node.parts.exec_clients.values()))
+        for client in node.parts.exec_clients.values():
+            await client.resume.settled()
+            await self._heard(node)
+            await client.resume.explain()
+        await self._heard(node)
+
+    @staticmethod
+    async def _heard(node: Node) -> None:
+        assert node.parts is not None
         while node.parts.kernel.exec_engine.evt_qsize():  # noqa: ASYNC110 (Nautilus's queue tells nobody)
             await asyncio.sleep(0)
 

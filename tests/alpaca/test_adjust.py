@@ -9,7 +9,7 @@ import pytest
 from nautilus_trader.model.enums import OptionKind, OrderSide, OrderStatus
 from nautilus_trader.model.identifiers import InstrumentId
 
-from runner.alpaca.adjust import has_expired
+from runner.alpaca.adjust import endings, has_expired
 from runner.exchange.broker.activities import Activity
 from runner.node.books import compare
 from tests.alpaca.scripted import contract
@@ -30,14 +30,19 @@ def arrange(rig: Any) -> None:
 
 def book(rig: Any, kind: str, symbol: str, qty: str, price: str = "0", amount: str = "0") -> None:
     """The venue moves a position without an order, and writes a row."""
+    write(rig, kind, symbol, qty, price, amount)
+    rig.account.cash += Decimal(amount)
+    move(rig, symbol, Decimal(qty))
+
+
+def write(rig: Any, kind: str, symbol: str, qty: str, price: str = "0", amount: str = "0") -> None:
+    """A row of the venue's, of a position that has moved already."""
     account, now_ns = rig.account, rig.exchange.market.now_ns
     row = {
         "activity_type": kind, "id": f"20260112150000000::{kind}{len(account.activities.rows)}", "date": "2026-01-12",
         "net_amount": amount, "symbol": symbol, "qty": qty, "price": price, "description": "", "status": "executed",
     }  # fmt: skip
     account.activities.add(Activity(row["id"], kind, now_ns, row))
-    account.cash += Decimal(amount)
-    move(rig, symbol, Decimal(qty))
 
 
 def move(rig: Any, symbol: str, change: Decimal) -> None:
@@ -52,10 +57,15 @@ def move(rig: Any, symbol: str, change: Decimal) -> None:
         del account.positions[symbol]
 
 
-async def agree(rig: Any) -> None:
+async def books_of(rig: Any) -> Any:
     snapshot = await rig.client.broker_snapshot()
     rows = await rig.client.non_trade_activities()
-    books = compare(rig.client.opening, rig.client.fills, rows, snapshot, unsettled=len(rig.client.unsettled()))
+    awaited, unsettled = rig.client.awaited_activities(), len(rig.client.unsettled())
+    return compare(rig.client.opening, rig.client.fills, rows, snapshot, unsettled=unsettled, awaited=awaited)
+
+
+async def agree(rig: Any) -> None:
+    books = await books_of(rig)
     assert books.agree, [str(row) for row in books.differences]
     stats = rig.client.stream_stats()
     assert stats["position_differences"] == 0
@@ -132,3 +142,73 @@ def test_a_contract_has_expired_from_its_day_on() -> None:
     assert has_expired(SYMBOL, noon)
     assert not has_expired(SYMBOL, noon - 86_400 * 10**9)
     assert not has_expired("IBM", noon)
+
+
+NOON = 1_773_997_200 * 10**9  # 2026-03-20, the day of CALL and PUT
+D = Decimal
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended"),
+    [
+        ({SYMBOL: D(-2)}, {SYMBOL: ("EXPIRED", D(0))}),
+        ({SYMBOL: D(-2), "IBM": D(200)}, {SYMBOL: ("DELIVERED", D(0)), "IBM": ("DELIVERED", D(180))}),
+        ({SYMBOL: D(1), "IBM": D(-100)}, {SYMBOL: ("DELIVERED", D(0)), "IBM": ("DELIVERED", D(180))}),
+        ({PUT_SYMBOL: D(1), "IBM": D(100)}, {PUT_SYMBOL: ("DELIVERED", D(0)), "IBM": ("DELIVERED", D(175))}),
+        (
+            {SYMBOL: D(-2), PUT_SYMBOL: D(1), "IBM": D(100)},
+            {SYMBOL: ("EXPIRED", D(0)), PUT_SYMBOL: ("DELIVERED", D(0)), "IBM": ("DELIVERED", D(175))},
+        ),
+        ({SYMBOL: D(-1), "IBM": D(70)}, {SYMBOL: ("EXPIRED", D(0))}),
+        ({"IBM": D(70)}, {}),
+    ],
+)
+def test_what_positions_alone_say_of_contracts_that_ended(changes: Any, ended: Any) -> None:
+    assert endings(changes, NOON) == ended
+    before = endings(changes, NOON - 86_400 * 10**9)
+    assert before == {symbol: how for symbol, how in ended.items() if how[0] != "EXPIRED"}
+
+
+def test_an_assignment_whose_rows_come_a_day_later_is_seen_in_the_positions(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            await rig.status(rig.market("buy", 100), FILLED)
+            await rig.status(send(rig, OrderSide.SELL, 1, "5.00", CALL), FILLED)  # a covered call
+            await rig.until(lambda: net(rig, CALL) == -1)
+            move(rig, SYMBOL, Decimal(1))
+            move(rig, "IBM", Decimal(-100))
+            rig.account.cash += 18_000
+            await rig.client.gaps.run()
+            await rig.until(lambda: net(rig, CALL) == 0 and not rig.node.kernel.cache.positions_open(), "no position")
+            (shares,) = rig.node.kernel.cache.positions_closed(instrument_id=IBM)
+            assert shares.avg_px_close == pytest.approx(180.0)
+            books = await books_of(rig)
+            assert books.agree is None
+            assert SYMBOL in books.reason
+            assert rig.client.stream_stats()["adjustments"] == 2
+            assert rig.client.stream_stats()["position_differences"] == 0
+            write(rig, "OPASN", SYMBOL, "1")  # the next morning
+            write(rig, "OPTRD", "IBM", "-100", "180", "18000")
+            await rig.client.gaps.run()
+            await agree(rig)
+
+    play(scenario())
+
+
+def test_a_row_that_never_comes_is_a_difference_once_it_is_due(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            await rig.status(rig.market("buy", 100), FILLED)
+            await rig.status(send(rig, OrderSide.SELL, 1, "5.00", CALL), FILLED)
+            await rig.until(lambda: net(rig, CALL) == -1)
+            move(rig, SYMBOL, Decimal(1))
+            move(rig, "IBM", Decimal(-100))
+            rig.account.cash += 18_000
+            await rig.client.gaps.run()
+            assert (await books_of(rig)).agree is None
+            rig.client.adjustments.awaited = dict.fromkeys(rig.client.adjustments.awaited, 1)
+            assert (await books_of(rig)).agree is False
+
+    play(scenario())

@@ -18,6 +18,9 @@ from runner.alpaca.tracking import Tracker
 from runner.journal import Journal
 from tests.alpaca.conftest import IBM
 from tests.alpaca.scripted import Venue
+from tests.alpaca.test_adjust import CALL as COVERED
+from tests.alpaca.test_adjust import SYMBOL, arrange, book
+from tests.alpaca.test_adjust import send as buy
 from tests.alpaca.test_multi_leg import CALL, CALL2, HIGH, LOW, VERTICAL, send
 
 
@@ -135,5 +138,51 @@ def test_a_silent_head_and_its_legs_come_back(play: Any, running: Any, tmp_path:
                 member.part.order_ids for member in before.members
             ]
             assert venue.posted[-1]["client_order_id"] == group.head.part.client_order_id
+
+    play(scenario())
+
+
+def test_what_ended_without_an_order_does_not_come_back(play: Any, running: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            journal = keep(rig, tmp_path / "j.sqlite")
+            arrange(rig)
+            await rig.status(buy(rig, OrderSide.BUY, 2, "5.10", COVERED), OrderStatus.FILLED)
+            await rig.status(rig.market("buy", 10), OrderStatus.FILLED)
+            book(rig, "OPEXP", SYMBOL, "-2")
+            book(rig, "SPLIT", "IBM", "30")
+            await rig.client.gaps.run()
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == 40, "the split")
+            journal.close()
+            client = await reborn(rig, tmp_path / "j.sqlite")
+            (position,) = client._cache.positions_open()
+            assert (position.instrument_id, position.signed_decimal_qty()) == (IBM, 40)
+            assert position.avg_px_open == rig.node.kernel.cache.positions_open()[0].avg_px_open
+
+    play(scenario())
+
+
+def test_what_ended_while_the_node_was_down_is_told_at_its_restart(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            await rig.status(buy(rig, OrderSide.BUY, 2, "5.10", COVERED), OrderStatus.FILLED)
+            await rig.status(rig.market("buy", 10), OrderStatus.FILLED)
+            await rig.until(lambda: len(rig.node.kernel.cache.positions_open()) == 2)
+            # As it is after a restart: the strategy holds what the journal knows, the broker what it has now.
+            book(rig, "SPLIT", "IBM", "30")
+            rig.client.resume.is_restart = True
+            rig.client.crossings.positions = {"IBM": Decimal(40), SYMBOL: Decimal(2), "BAC": Decimal(7)}
+            await rig.client.resume.explain()
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == 40, "the split")
+            # The same row explains nothing twice, nor what it is not of; what nothing explains stays for Nautilus.
+            rig.client.adjustments._used.clear()
+            rig.client.crossings.positions["IBM"] = Decimal(45)
+            await rig.client.resume.explain()
+            assert rig.node.kernel.portfolio.net_position(IBM) == 40
+            assert rig.client.adjustments.count == 1
+            assert [position.strategy_id for position in rig.node.kernel.cache.positions_open()] == [
+                rig.strategy.id
+            ] * 2
 
     play(scenario())

@@ -202,6 +202,9 @@ class FakeExec(LiveExecutionClient):
     def unsettled(self) -> set[Any]:
         return set()
 
+    def awaited_activities(self) -> dict[str, int]:
+        return {}
+
     def stream_stats(self) -> dict[str, int]:
         return {"delivered": len(self.fills)}
 

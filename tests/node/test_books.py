@@ -109,3 +109,43 @@ def test_any_fills_agree_with_their_own_sum_and_with_no_other(rows: list[Fill], 
     assert compare(opening, rows, [], Snap(cash, held)).agree is True
     assert compare(opening, rows, [], Snap(cash + off, held)).agree is False
     assert compare(opening, rows, [], Snap(cash, {**held, "IBM": held.get("IBM", D(0)) + off})).agree is False
+
+
+CALL = "IBM260320C00180000"
+DUE = {CALL: 1_774_272_600 * 10**9}
+
+
+def test_a_contract_that_expired_before_its_row_came_is_not_judged_yet() -> None:
+    opening = replace(OPENING, positions={CALL: D(2)})
+    closing = replace(opening, positions={})
+    waiting = compare(opening, [], [], closing, awaited=DUE)
+    assert waiting.agree is None
+    assert (
+        waiting.reason
+        == f"the broker's activity of {CALL} (expired, exercised or assigned) is due by 2026-03-23 13:30 UTC"
+    )
+    assert [row.what for row in waiting.differences] == [CALL]
+    assert compare(opening, [], [], closing).agree is False  # once it is due
+    assert compare(opening, [], [Booking("OPEXP", D(0), CALL, D(-2))], closing, awaited=DUE).agree is True
+
+
+def test_what_an_assignment_delivers_is_waited_for_with_its_cash_and_nothing_else() -> None:
+    opening = replace(OPENING, positions={CALL: D(-1), "IBM": D(100)})
+    closing = replace(opening, cash=opening.cash + 18_000, positions={})
+    awaited = DUE | {"IBM": DUE[CALL]}
+    assert compare(opening, [], [], closing, awaited=awaited).agree is None
+    assert compare(opening, [], [], replace(closing, positions={"BAC": D(1)}), awaited=awaited).agree is False
+    assert compare(opening, [], [], replace(opening, cash=D(1)), awaited=awaited).agree is False
+    rows = [Booking("OPASN", D(0), CALL, D(1)), Booking("OPTRD", D(18_000), "IBM", D(-100))]
+    assert compare(opening, [], rows, closing, awaited=awaited).agree is True
+
+
+def test_rows_of_contracts_that_were_gone_before_the_opening_balance_count_for_nothing() -> None:
+    rows = [
+        Booking("OPTRD", D(18_000), "IBM", D(-100)),
+        Booking("OPASN", D(0), CALL, D(1)),
+        Booking("OPEXP", D(0), "IBM260320P00170000", D(-3)),
+    ]
+    assert compare(OPENING, FILLS, rows, CLOSING).agree is True
+    again = [*rows, Booking("OPTRD", D(18_000), "IBM", D(-100))]
+    assert compare(OPENING, FILLS, again, CLOSING).agree is False

@@ -164,7 +164,7 @@ class Lifecycle:
             if not rate:
                 return
             coins = (qty * rate).quantize(NINE_PLACES) if order.is_buy else ZERO
-            dollars = ZERO if order.is_buy else qty * price * rate
+            dollars = ZERO if order.is_buy else (qty * price * rate).quantize(NINE_PLACES)
             if coins:
                 account.book_coin_fee(order.symbol, coins)
             else:

@@ -76,6 +76,16 @@ def test_a_maker_pays_15_basis_points_and_a_sale_pays_dollars(pair: Any) -> None
     assert (fee["qty"], fee["net_amount"]) == ("0", "-38.25")
 
 
+def test_a_fee_in_dollars_leaves_the_cash_as_its_row_says(pair: Any) -> None:
+    pair.quote("BTC/USD", "30001", "30011")
+    buy(pair, "0.0252")
+    before = pair.me.cash
+    sell(pair, "0.025137")
+    fee = Decimal(row(pair, "CFEE")["net_amount"])
+    assert fee == Decimal("-1.885337842")  # of 1.8853378425
+    assert pair.me.cash == before + Decimal("0.025137") * 30_001 + fee
+
+
 def test_the_tier_follows_the_volume_of_thirty_days() -> None:
     volume, day = Volume(), 86_400 * 10**9
     assert (volume.tier(0), volume.rate(0, maker=True)) == (1, Decimal("0.0015"))
