@@ -1,4 +1,4 @@
-"""Order books of crypto pairs, and halts of stocks, as Nautilus has them: what the engine hands on as JSON.
+"""Order books of crypto pairs, and halts of stocks, as Nautilus has them, of what the engine hands on as JSON.
 
 Sources: Alpaca's pages on real-time crypto data (`r`: a whole book; else levels, a size of 0 removes one) and on
 trading status messages (codes of the CTA and the UTP plan).
@@ -10,11 +10,12 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from nautilus_trader.model.data import BookOrder, InstrumentStatus, OrderBookDelta, OrderBookDeltas, OrderBookDepth10
 from nautilus_trader.model.enums import BookAction, MarketStatusAction, OrderSide, RecordFlag
 from nautilus_trader.model.objects import Price, Quantity
 
-from runner.alpaca.models import timestamp_ns
+from runner.alpaca.models import decode, timestamp_ns
 
 DEPTH = 10
 SNAPSHOT, LAST = int(RecordFlag.F_SNAPSHOT), int(RecordFlag.F_LAST)
@@ -84,11 +85,12 @@ class BookKeeper:
             ],
         )
 
-    def whole(self, ts_event: int, ts_init: int) -> OrderBookDeltas:
-        """The book as it stands, for who joins later."""
+    def whole(self, ts_event: int, ts_init: int, *, levels: int = 0) -> OrderBookDeltas:
+        """The book as it stands, for who joins later; with `levels`, so many of the best of each side."""
         rows: list[tuple[BookAction, BookOrder | None]] = [(BookAction.CLEAR, None)]
         for _, side in _SIDES:
-            rows += [(BookAction.ADD, self._order(side, *level)) for level in self._levels[side].items()]
+            best = sorted(self._levels[side].items(), reverse=side == OrderSide.BUY)
+            rows += [(BookAction.ADD, self._order(side, *level)) for level in best[: levels or None]]
         return self._deltas(rows, SNAPSHOT, ts_event, ts_init)
 
     @property
@@ -119,6 +121,22 @@ class BookKeeper:
 
     def _order(self, side: OrderSide, price: Decimal, size: Decimal) -> BookOrder:
         return BookOrder(side, Price(price, self._price_digits), Quantity(size, self._size_digits), 0)
+
+
+class LatestBooks(msgspec.Struct, frozen=True, kw_only=True):
+    """`/v1beta3/crypto/{loc}/latest/orderbooks`, by symbol."""
+
+    orderbooks: dict[str, msgspec.Raw] | None = None
+
+
+def snapshot(instrument: Any, body: bytes, ts_init: int, *, levels: int = 0) -> OrderBookDeltas | None:
+    """A pair's book out of a reply with the latest ones; None where it has none. Raises ValueError, KeyError."""
+    found = (decode(LatestBooks, body, "the latest order books").orderbooks or {}).get(str(instrument.id.symbol.value))
+    if found is None:
+        return None
+    book = BookKeeper(instrument)
+    deltas = book.read(bytes(found), ts_init)
+    return None if deltas is None else book.whole(deltas.ts_event, ts_init, levels=levels)
 
 
 def status(instrument_id: Any, body: bytes, ts_init: int) -> InstrumentStatus:

@@ -107,6 +107,7 @@ class AlpacaDataClientConfig(_Shared, LiveDataClientConfig, frozen=True):  # typ
     `direct` hands ticks straight to the data engine once `use_direct_delivery` has named it; else they are queued.
     `silence_timeout_s` counts frames of any kind, answers to pings included. `codec` is for stocks and crypto; options
     stream as msgpack only. `max_symbols` bounds quotes plus trades, of options quotes alone (0: no bound), as plans do.
+    `greeks_interval_s`: how often snapshots of options are asked for, in venue time (0: once, when subscribed to).
     """
 
     api_key: str | None = None
@@ -120,6 +121,7 @@ class AlpacaDataClientConfig(_Shared, LiveDataClientConfig, frozen=True):  # typ
     direct: bool = True
     serial: bool = False
     max_symbols: int = 0
+    greeks_interval_s: float = 15.0
     drain_limit: int = 512
     http_timeout_s: float = 10.0
     connect_timeout_s: float = 10.0

@@ -24,7 +24,9 @@ from runner.alpaca.bars import UnsupportedBarsError, bar_source, stream_channel
 from runner.alpaca.books import BookKeeper, status
 from runner.alpaca.config import AlpacaDataClientConfig, Market
 from runner.alpaca.constants import ALPACA_VENUE
+from runner.alpaca.greeks import GreeksPoller
 from runner.alpaca.history import HistoryMixin
+from runner.alpaca.option_data import OptionDataMixin
 from runner.alpaca.providers import AlpacaInstrumentProvider
 from runner.alpaca.refill import Refill
 from runner.alpaca.rest import TradingRest
@@ -54,7 +56,7 @@ def nautilus_builders() -> Builders:
     )
 
 
-class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
+class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
     """Quotes, trades and bars."""
 
     def __init__(
@@ -92,6 +94,7 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         #: The venue's time when this client connected.
         self.opened_ns = 0
         self.refill = Refill(self)
+        self.greeks = GreeksPoller(self)
         self._books: dict[str, BookKeeper] = {}
         self._book_kinds: dict[str, set[str]] = {}
         #: Trades that the venue took back or changed after they were delivered.
@@ -136,6 +139,8 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             "handler_errors": self._stream.errors,
             "refills": self.refill.refills,
             "refilled": self.refill.refilled,
+            "greeks_polls": self.greeks.polls,
+            "greeks_failed": self.greeks.failed,
             "amended": self.amended,
         }
         return dict(self._stream.ws.stats()) | own
@@ -226,6 +231,7 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
             self._map(instrument)
         if self._stream is not None:
             await self._stream.wait_ready(self.config.connect_timeout_s)
+        self.greeks.start()
 
     def _start_stream(self) -> None:
         config = self.config
@@ -258,6 +264,7 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
         self._stream.start()
 
     async def _disconnect(self) -> None:
+        self.greeks.stop()
         if self._stream is not None:
             self._stream.stop()
         await self.cancel_pending_tasks(timeout_secs=self.config.disconnect_timeout_s)
@@ -448,6 +455,10 @@ class AlpacaDataClient(HistoryMixin, LiveMarketDataClient):
 
     async def _subscribe_instrument_status(self, command: Any) -> None:
         client = self._for(command.instrument_id)
+        if client.config.feed.market == "options":
+            # Nautilus's option chains ask for it with each contract's quotes and greeks.
+            self._log.debug(f"Alpaca tells of no halts of options: none will come of {command.instrument_id}")
+            return
         if client.config.feed.market != "stocks":
             raise ValueError(f"Alpaca tells of halts of stocks only, not of {command.instrument_id}")
         await client._want("statuses", command.instrument_id)

@@ -88,6 +88,7 @@ def contract(row: OptionContractRow, *, ts_ns: int = 0) -> OptionContract:
             "style": row.style,
             "root_symbol": row.root_symbol,
             "size": f"{row.size:f}",
+            "open_interest": None if row.open_interest is None else f"{row.open_interest:f}",
         },
     )
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from nautilus_trader.model.data import DataType, OrderBookDeltas
+
 from runner.alpaca.bars import bar_source
+from runner.alpaca.books import snapshot
 from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.constants import NANOS
 from runner.alpaca.rest import rfc3339
@@ -29,6 +32,7 @@ class HistoryMixin:
     builders: Any
     venue_clock: Any
     http: Any
+    _clock: Any
     _log: Any
 
     async def _request_instrument(self, request: Any) -> None:
@@ -92,6 +96,29 @@ class HistoryMixin:
                 self.builders,
             )
         return list(rows)
+
+    async def _request_order_book_snapshot(self, request: Any) -> None:
+        """A pair's book as it is now, `limit` levels a side (0: all of them)."""
+        deltas = await self._for(request.instrument_id).book_now(request.instrument_id, request.limit)  # type: ignore[attr-defined]
+        self._handle_data_response(  # type: ignore[attr-defined]
+            DataType(OrderBookDeltas, metadata={"instrument_id": request.instrument_id}),
+            [] if deltas is None else [deltas],
+            request.id,
+            None,
+            None,
+            request.params,
+        )
+
+    async def book_now(self, instrument_id: Any, levels: int = 0) -> OrderBookDeltas | None:
+        """The book of a pair, None where it has none. Raises ValueError, Unavailable, HttpError or TimeoutError."""
+        if self.config.feed.market != "crypto":
+            raise ValueError(f"Alpaca has order books of crypto pairs only, not of {instrument_id}; use its quotes")
+        instrument = await self._loaded(instrument_id)
+        async with asyncio.timeout(self.config.request_timeout_s):
+            body = await self.http.get(
+                self._path("latest/orderbooks"), [("symbols", symbol_of(instrument_id))], data=True
+            )
+        return snapshot(instrument, body, self._clock.timestamp_ns(), levels=levels)
 
     async def _request_bars(self, request: Any) -> None:
         bar_type = request.bar_type

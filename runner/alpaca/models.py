@@ -95,6 +95,7 @@ class OptionContractRow(msgspec.Struct, frozen=True, kw_only=True):
     strike_price: Decimal
     multiplier: Decimal = Decimal(100)
     size: Decimal = Decimal(100)
+    open_interest: Decimal | None = None
 
 
 class OptionContractPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +103,18 @@ class OptionContractPage(msgspec.Struct, frozen=True, kw_only=True):
 
     option_contracts: list[OptionContractRow]
     next_page_token: str | None = None
+
+
+class LatestTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A stock's last trade: its price, USD."""
+
+    p: Decimal
+
+
+class LatestTrades(msgspec.Struct, frozen=True, kw_only=True):
+    """`/v2/stocks/trades/latest`, by symbol."""
+
+    trades: dict[str, LatestTrade | None] | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

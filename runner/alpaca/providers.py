@@ -17,7 +17,7 @@ from runner._engine import AlpacaHttpClient, EngineError, HttpError
 from runner.alpaca import symbols
 from runner.alpaca.derived import contract, pair, spread
 from runner.alpaca.instruments import equity
-from runner.alpaca.models import Asset, OptionContractPage, OptionContractRow, WireError, decode
+from runner.alpaca.models import Asset, LatestTrades, OptionContractPage, OptionContractRow, WireError, decode
 
 #: Latest prices are asked for this many symbols at once: the address of a request must not grow without end.
 PRICE_CHUNK = 200
@@ -152,18 +152,26 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         except ValueError as error:
             self._log.error(str(error))
 
-    async def _last_prices(self, wanted: Sequence[str]) -> dict[str, Decimal]:
+    async def latest_prices(self, wanted: Sequence[str]) -> dict[str, Decimal]:
+        """The last trades of these stocks, USD; one that never traded is left out.
+
+        Raises HttpError, Unavailable or WireError.
+        """
         prices: dict[str, Decimal] = {}
         for start in range(0, len(wanted), PRICE_CHUNK):
             chunk = ",".join(wanted[start : start + PRICE_CHUNK])
-            try:
-                body = await self._http().get("/v2/stocks/trades/latest", [("symbols", chunk)], data=True)
-                rows = decode(dict[str, Any], body, "the latest trades").get("trades") or {}
-                prices |= {symbol: Decimal(str(row["p"])) for symbol, row in rows.items() if row and "p" in row}
-            except (EngineError, WireError, ArithmeticError, TypeError) as error:
-                # Only stocks under a dollar need it; an increment of a cent is right for all others.
-                self._log.warning(f"No latest prices, increments stay at 0.01: {error}")
+            body = await self._http().get("/v2/stocks/trades/latest", [("symbols", chunk)], data=True)
+            rows = decode(LatestTrades, body, "the latest trades").trades
+            prices |= {symbol: row.p for symbol, row in (rows or {}).items() if row is not None}
         return prices
+
+    async def _last_prices(self, wanted: Sequence[str]) -> dict[str, Decimal]:
+        try:
+            return await self.latest_prices(wanted)
+        except (EngineError, WireError) as error:
+            # Only stocks under a dollar need it; an increment of a cent is right for all others.
+            self._log.warning(f"No latest prices, increments stay at 0.01: {error}")
+            return {}
 
     def _add(self, assets: Iterable[Asset], prices: dict[str, Decimal]) -> list[Any]:
         now_ns, made = self._clock.timestamp_ns(), []

@@ -22,6 +22,7 @@ class VenueClock:
         self._newest_ns = 0
         self._offset_ns = 0
         self._is_replay = False
+        self._calls: dict[object, tuple[int, Callable[[], object]]] = {}
 
     def observe(self, ts_ns: int) -> None:
         """A stamp of the venue's was seen. Older ones than the newest change nothing."""
@@ -29,6 +30,21 @@ class VenueClock:
             self._newest_ns = ts_ns
             if self._is_replay:
                 self._offset_ns = ts_ns - self._local_now_ns()
+            if self._calls:
+                self._call_due()
+
+    def call_at(self, ts_ns: int, owner: object, callback: Callable[[], object]) -> None:
+        """Call back once a stamp of at least `ts_ns` is seen: a replay's timer. An owner has one only."""
+        self._calls[owner] = (ts_ns, callback)
+
+    def cancel(self, owner: object) -> None:
+        """Forget the owner's call."""
+        self._calls.pop(owner, None)
+
+    def _call_due(self) -> None:
+        for owner in [owner for owner, (at_ns, _) in self._calls.items() if at_ns <= self._newest_ns]:
+            _, callback = self._calls.pop(owner)
+            callback()
 
     def set_from_clock(self, ts_ns: int) -> None:
         """The venue said that it is `ts_ns`: tells a replay from live."""

@@ -64,6 +64,11 @@ class FeedConfig(Section):
         "for. A symbol's quotes count one and its trades another; of options only quotes count, bars never do. "
         "Default: the plan's (iex 30, indicative 200, opra 1000, others no bound). 0: no bound.",
     )
+    greeks_interval: Duration = Field(
+        timedelta(seconds=15),
+        description="How often greeks and volatilities of the options that a strategy subscribes to are asked for, in "
+        "the venue's time: a request for each hundred contracts. 0s: once, when they are subscribed to.",
+    )
     key: SecretRef | None = Field(None, description="Default: the first account's key.")
     secret: SecretRef | None = Field(None, description="Default: the first account's secret.")
     data_url: Url | None = Field(None, description="Instead of Alpaca's https address for historical data.")

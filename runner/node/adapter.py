@@ -39,6 +39,7 @@ class AlpacaAdapter:
         config = AlpacaDataClientConfig(
             feed=AlpacaDataFeed(feed.feed),
             max_symbols=PLANS.get(feed.feed, 0) if feed.max_symbols is None else feed.max_symbols,
+            greeks_interval_s=feed.greeks_interval.total_seconds(),
             # A fast replay comes in slices that would never wait together in real time.
             conflate_above=feed.conflate_above if plan.real_time else _KEEP_ALL,
             **self._common(endpoint, instruments, plan),

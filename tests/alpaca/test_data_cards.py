@@ -33,24 +33,33 @@ class CardPlayer(DataTester):
     on_order_book_depth = on_instrument = on_historical_data = on_order_book = _note
 
 
-async def play_card(running: Any, instrument_id: InstrumentId, wanted: Any, **config: Any) -> list[Any]:
-    """Run the tester until something that `wanted` likes has come; what came by then."""
+async def play_card(
+    running: Any, instrument_id: InstrumentId, wanted: Any, *, before: dict[str, Any] | None = None, **config: Any
+) -> list[Any]:
+    """Run the tester until something that `wanted` likes has come; what came by then. `before`: happens first."""
     feed = {"feed": AlpacaDataFeed.US if "/" in str(instrument_id) else AlpacaDataFeed.IEX}
     tester = CardPlayer(DataTesterConfig(instrument_ids=[instrument_id], log_data=False, **config))
     async with running(data=True, settings=STOCKS, data_config=feed) as rig:
         await rig.data.provider.load_ids_async([instrument_id])
         rig.data._handle_data(rig.data.provider.find(instrument_id))
         tester.register_base(rig.node.portfolio, rig.node.kernel.msgbus, rig.node.kernel.cache, rig.node.kernel.clock)
+        if before is not None:
+            await happen(rig, before)
         tester.start()
         if config.get("subscribe_instrument_status"):
             await rig.until(lambda: rig.data.subscriptions_confirmed, "the acknowledgment")
             halt = {"T": "s", "S": "IBM", "sc": "H", "sm": "Trading Halt", "rc": "T1", "rm": "News Pending", "z": "A"}
-            async with httpx.AsyncClient(base_url=rig.exchange.url) as client:
-                assert (await client.post("/control/market", json=halt)).status_code == 200
+            await happen(rig, halt)
         await rig.until(lambda: any(wanted(row) for row in tester.seen), "what the card asks for")
         tester.stop()
         await rig.until(lambda: not any(rig.data._channels.values()), "the end of all subscriptions")
     return tester.seen
+
+
+async def happen(rig: Any, message: dict[str, Any]) -> None:
+    """Let it happen at the exchange."""
+    async with httpx.AsyncClient(base_url=rig.exchange.url) as client:
+        assert (await client.post("/control/market", json=message)).status_code == 200
 
 
 def is_a(name: str) -> Any:
@@ -102,6 +111,32 @@ def test_tc_d12_the_best_ten_levels(play: Any, running: Any) -> None:
         depth: OrderBookDepth10 = seen[0]
         assert depth.bids[0].price < depth.asks[0].price
         assert depth.bids[0].price > depth.bids[1].price
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_tc_d13_a_book_on_request(play: Any, running: Any, depth: int) -> None:
+    async def scenario() -> None:
+        sides = {side: [{"p": 90_000 + sign * n, "s": n} for n in (2, 1, 4, 3)] for side, sign in (("b", -1), ("a", 1))}
+        (book,) = await play_card(
+            running, BTC, is_a("OrderBookDeltas"), before={"T": "o", "S": "BTC/USD", "r": True, **sides},
+            request_book_snapshot=True, book_depth=depth,
+        )  # fmt: skip
+        assert book.is_snapshot
+        assert book.deltas[0].action == BookAction.CLEAR
+        levels = [(str(each.order.side), float(each.order.price), float(each.order.size)) for each in book.deltas[1:]]
+        best = [1, 2, 3, 4][: depth or None]
+        assert [row[1:] for row in levels] == [(90_000 - n, n) for n in best] + [(90_000 + n, n) for n in best]
+
+    play(scenario())
+
+
+def test_tc_d13_only_pairs_have_a_book(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(data=True) as rig:
+            with pytest.raises(ValueError, match="order books of crypto pairs only"):
+                await rig.data.book_now(IBM)
 
     play(scenario())
 
