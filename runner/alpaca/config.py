@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 from nautilus_trader.config import LiveDataClientConfig, LiveExecClientConfig
 
-from runner.alpaca.constants import DATA_URL, LIVE_TRADING_URL, PAPER_TRADING_URL, STREAM_URL
+from runner.config.hosts import (
+    DATA_URL,
+    LIVE_TRADING_URL,
+    PAPER_TRADING_URL,
+    STREAM_URL,
+    as_ws,
+    market_stream,
+    orders_stream,
+)
 
 KEY_VARIABLE = "ALPACA_API_KEY"
 SECRET_VARIABLE = "ALPACA_API_SECRET"  # noqa: S105 (the variable's name)
@@ -67,12 +75,11 @@ class Endpoints:
     @property
     def orders_stream(self) -> str:
         """Address of the trade-updates stream: the trading host, `/stream`."""
-        return f"{_to_ws(self.trading)}/stream"
+        return orders_stream(self.trading)
 
     def market_stream(self, feed: AlpacaDataFeed) -> str:
         """Address of one feed's stream."""
-        paths: dict[Market, str] = {"stocks": "v2", "crypto": "v1beta3/crypto", "options": "v1beta1"}
-        return f"{self.stream}/{paths[feed.market]}/{feed.value}"
+        return market_stream(self.stream, feed.market, feed.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +88,6 @@ class Keys:
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
-
-
-def _to_ws(url: str) -> str:
-    return "ws" + url.removeprefix("http") if url.startswith("http") else url
 
 
 class _Shared:
@@ -189,8 +192,8 @@ def endpoints(config: Any) -> Endpoints:
     """The URLs that `config` asks for, its overrides first."""
     trading = config.trading_url or (PAPER_TRADING_URL if config.paper else LIVE_TRADING_URL)
     data = config.data_url or DATA_URL
-    stream = config.stream_url or (_to_ws(config.data_url) if config.data_url else STREAM_URL)
-    return Endpoints(trading.rstrip("/"), data.rstrip("/"), _to_ws(stream.rstrip("/")))
+    stream = config.stream_url or (as_ws(config.data_url) if config.data_url else STREAM_URL)
+    return Endpoints(trading.rstrip("/"), data.rstrip("/"), as_ws(stream.rstrip("/")))
 
 
 def resolve_keys(config: Any, environ: Mapping[str, str] | None = None) -> Keys:

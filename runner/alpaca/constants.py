@@ -11,11 +11,6 @@ ALPACA: Final = "ALPACA"
 ALPACA_VENUE: Final = Venue(ALPACA)
 USD: Final = Currency.from_str("USD")
 
-PAPER_TRADING_URL: Final = "https://paper-api.alpaca.markets"
-LIVE_TRADING_URL: Final = "https://api.alpaca.markets"
-DATA_URL: Final = "https://data.alpaca.markets"
-STREAM_URL: Final = "wss://stream.data.alpaca.markets"
-
 #: Statuses after which an order of that id never fills again.
 TERMINAL_STATUSES: Final = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "test": "Judge the orders under `tests:` by the file's limits, without a broker.",
     "margin": "Say what an order would take of an account's margin, and where most is lost.",
     "init": "Write a new folder to begin with: a file to run, its tests, a strategy; nothing is overwritten.",
+    "doctor": "Look at this machine, a file and what its keys open: each finding with its remedy.",
     "schema": "Print the JSON Schema of the file, for editors.",
     "exchange": "Serve the simulated Alpaca on a port of this machine.",
 }

@@ -12,10 +12,8 @@ from urllib.parse import urlsplit
 
 from runner.config.document import ListNode, MapNode, Mark, Scalar, Step, entry_at
 from runner.config.errors import ConfigError, instead
+from runner.config.hosts import LIVE_HOST, PAPER_HOST
 from runner.config.source import Source
-
-PAPER_HOST = "paper-api.alpaca.markets"
-LIVE_HOST = "api.alpaca.markets"
 
 
 def text_at(source: Source, *path: Step) -> str | None:
