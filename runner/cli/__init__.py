@@ -16,6 +16,8 @@ COMMANDS = {
     "check": "Say everything that is wrong with the files, each with its line and what to do.",
     "show": "Print the file as it is understood: overrides applied, secrets masked.",
     "test": "Judge the orders under `tests:` by the file's limits, without a broker.",
+    "fetch": "Bring history from Alpaca, or a recording, into a folder that `backtest` reads.",
+    "backtest": "Run the file's strategies, with its gate and limits, over history.",
     "margin": "Say what an order would take of an account's margin, and where most is lost.",
     "init": "Write a new folder to begin with: a file to run, its tests, a strategy; nothing is overwritten.",
     "doctor": "Look at this machine, a file and what its keys open: each finding with its remedy.",

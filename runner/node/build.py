@@ -215,11 +215,11 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
         names[strategy_id.value] = name
         accounts[strategy_id.value] = ClientId(exec_clients[strategy_plan.spec.account].id.value)
     parts = Parts(kernel, data_clients, exec_clients, strategies, guards, Router(accounts), executor, names)
-    _refuse_from_down(parts)
+    refuse_from_down(parts)
     return parts
 
 
-def _refuse_from_down(parts: Parts) -> None:
+def refuse_from_down(parts: Parts) -> None:
     """Deny what a strategy still submits after its fault, in the same turn: its handler runs on behind the guard."""
     kernel, bus = parts.kernel, parts.kernel.msgbus
     inner = kernel.risk_engine.execute

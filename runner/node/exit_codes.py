@@ -6,11 +6,12 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """78 and 69 are sysexits.h's EX_CONFIG and EX_UNAVAILABLE; a second signal ends with 128 + its number."""
+    """78, 69 and 66 are sysexits.h's; a second signal ends with 128 + its number."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
+    NO_DATA = 66
     CONNECT = 69
     STRATEGY = 70
     RECONCILE = 71

@@ -87,7 +87,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
         legality=lambda order, instrument, params: illegal(order, instrument, params, first.venue_clock.now_ns()),
-        on_state=_tell,
+        on_state=tell,
         latches=latches,
         account_name=account_name,
         strategy_name=lambda strategy_id: parts.names.get(strategy_id.value, strategy_id.value),
@@ -124,7 +124,7 @@ def quoted(plan: NodePlan, limits: LimitsBook) -> list[str]:
     return list(dict.fromkeys(needed))
 
 
-def _tell(standing: Standing) -> None:
+def tell(standing: Standing) -> None:
     """A state is news: say it where a person looks. A fault is told already, with its trace."""
     if standing.by == "fault":
         return

@@ -144,8 +144,8 @@ class Closer:
         """Close all positions, what needs no cover first; what is left after `timeout_s`."""
         names = list(names)
         self._attempts.clear()
-        await self._changed.until(lambda: self._closed(names, shorts_first=True), timeout_s / 2)
-        await self._changed.until(lambda: self._closed(names, shorts_first=False), timeout_s / 2)
+        await self._changed.until(lambda: self.step(names, shorts_first=True), timeout_s / 2)
+        await self._changed.until(lambda: self.step(names, shorts_first=False), timeout_s / 2)
         left = [
             (name, str(position.signed_decimal_qty()), position.instrument_id.symbol.value)
             for name, position in self._positions(names)
@@ -159,7 +159,7 @@ class Closer:
             )
         return left
 
-    def _closed(self, names: Sequence[str], *, shorts_first: bool) -> bool:
+    def step(self, names: Sequence[str], *, shorts_first: bool) -> bool:
         """Send what is still to be sent; whether nothing is left to wait for."""
         open_ = self._positions(names)
         shorts = [each for each in open_ if self._is_short_option(each[1])]

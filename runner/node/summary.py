@@ -41,6 +41,7 @@ def summarize(node: Node) -> dict[str, Any]:
             positions += _positions(node, name, client)
     return {
         "orders": node.tally.orders(),
+        "denials": dict(node.tally.denials.most_common()),
         "fills": node.tally.fills,
         "ticks": ticks,
         "accounts": accounts,
@@ -53,17 +54,17 @@ def summarize(node: Node) -> dict[str, Any]:
 def _account(node: Node, name: str, client: Any) -> dict[str, str | None]:
     closing = node.closing.get(name) or client.opening
     positions = _of_account(node, client)
-    realized = sum((_money(p.realized_pnl) for p in positions), Decimal(0))
+    realized = sum((money(p.realized_pnl) for p in positions), Decimal(0))
     unrealized = None
     if closing is not None:
         # By the broker's own marks, so that it explains the broker's equity.
-        cost = sum((p.signed_decimal_qty() * _price(p.avg_px_open) for p in positions if p.is_open), Decimal(0))
+        cost = sum((p.signed_decimal_qty() * price(p.avg_px_open) for p in positions if p.is_open), Decimal(0))
         unrealized = closing.equity - closing.cash - cost
     return {
         "cash": str(closing.cash) if closing is not None else None,
         "equity": str(closing.equity) if closing is not None else None,
-        "realized_pnl": _plain(realized),
-        "unrealized_pnl": None if unrealized is None else _plain(unrealized),
+        "realized_pnl": plain(realized),
+        "unrealized_pnl": None if unrealized is None else plain(unrealized),
     }
 
 
@@ -89,20 +90,20 @@ def _positions(node: Node, name: str, client: Any) -> list[dict[str, Any]]:
                 "account": name,
                 "strategy": node.parts.names.get(position.strategy_id.value, position.strategy_id.value),
                 "symbol": str(position.instrument_id.symbol),
-                "quantity": _plain(position.signed_decimal_qty()),
-                "avg_price": _plain(_price(position.avg_px_open)),
-                "unrealized_pnl": None if unrealized is None else _plain(unrealized),
+                "quantity": plain(position.signed_decimal_qty()),
+                "avg_price": plain(price(position.avg_px_open)),
+                "unrealized_pnl": None if unrealized is None else plain(unrealized),
             }
         )
     return rows
 
 
-def _price(average: float) -> Decimal:
+def price(average: float) -> Decimal:
     """Nautilus keeps average prices as floats: what lies beyond the ninth decimal is noise of their making."""
     return Decimal(average).quantize(Decimal("1e-9")).normalize()
 
 
-def _plain(value: Decimal) -> str:
+def plain(value: Decimal) -> str:
     """Without exponent and needless zeros."""
     return f"{value.normalize():f}"
 
@@ -114,23 +115,23 @@ def _unrealized(node: Node, position: Any, mark: Decimal | None) -> Decimal | No
     if mark is not None:
         multiplier: Decimal = position.multiplier.as_decimal()
         quantity: Decimal = position.signed_decimal_qty()
-        return quantity * multiplier * (mark - _price(position.avg_px_open))
+        return quantity * multiplier * (mark - price(position.avg_px_open))
     assert node.parts is not None
     cache = node.parts.kernel.cache
     quote = cache.quote_tick(position.instrument_id)
     if quote is not None:
-        return _money(position.unrealized_pnl(quote.bid_price if position.is_long else quote.ask_price))
+        return money(position.unrealized_pnl(quote.bid_price if position.is_long else quote.ask_price))
     trade = cache.trade_tick(position.instrument_id)
     if trade is not None:
-        return _money(position.unrealized_pnl(trade.price))
+        return money(position.unrealized_pnl(trade.price))
     for bar_type in cache.bar_types(instrument_id=position.instrument_id):
         bar = cache.bar(bar_type)
         if bar is not None:
-            return _money(position.unrealized_pnl(bar.close))
+            return money(position.unrealized_pnl(bar.close))
     return None
 
 
-def _money(value: Any) -> Decimal:
+def money(value: Any) -> Decimal:
     return Decimal(0) if value is None else Decimal(str(value.as_decimal()))
 
 
@@ -144,10 +145,10 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     for name, row in summary["accounts"].items():
         accounts.add_row(
             name,
-            _shown(row["cash"]),
-            _shown(row["equity"]),
-            _shown(row["realized_pnl"]),
-            _shown(row["unrealized_pnl"]),
+            shown(row["cash"]),
+            shown(row["equity"]),
+            shown(row["realized_pnl"]),
+            shown(row["unrealized_pnl"]),
             _books(summary["books"].get(name)),
         )
     lines: list[Any] = [
@@ -155,6 +156,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
             "orders  "
             + ", ".join(f"{count} {state}" for state, count in orders.items() if count or state == "submitted")
         ),
+        *([Text(f"denied  {denied_by(summary['denials'])}")] if summary["denials"] else []),
         Text(f"fills   {summary['fills']}"),
         Text(f"ticks   {ticks['quotes']:,} quotes, {ticks['trades']:,} trades, {ticks['bars']:,} bars"),
         Text(""),
@@ -166,13 +168,19 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
             held.add_column(column, justify="left" if column in ("position", "strategy") else "right")
         for row in summary["positions"]:
             held.add_row(
-                row["symbol"], row["strategy"], row["quantity"], _shown(row["avg_price"]), _shown(row["unrealized_pnl"])
+                row["symbol"], row["strategy"], row["quantity"], shown(row["avg_price"]), shown(row["unrealized_pnl"])
             )
         lines += [Text(""), held]
     console.print(Group(*lines))
 
 
-def _shown(text: str | None) -> str:
+def denied_by(denials: Mapping[str, int]) -> str:
+    """`3 MAX_ORDER_QTY, 1 NO_PRICE`."""
+    return ", ".join(f"{count} {code}" for code, count in denials.items())
+
+
+def shown(text: str | None) -> str:
+    """Money for people: cents, and commas between thousands."""
     return "unknown" if text is None else f"{Decimal(text):,.2f}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,10 @@ class Tally:
     """Orders by what became of them (each counted once a state) and fills of this node's strategies."""
 
     fills: int = 0
+    denials: Counter[str] = field(default_factory=Counter)
+    """Orders denied, by the code that their reason begins with."""
+    strategies: dict[str, Counter[str]] = field(default_factory=dict)
+    """By strategy: the states of its orders, and `fills`."""
     seen: dict[str, set[str]] = field(default_factory=lambda: {state: set() for state in STATES})
     listeners: list[Callable[[Any, str], None]] = field(default_factory=list)
 
@@ -46,16 +51,22 @@ class Tally:
             listener(event, strategy)
         kind = _KINDS.get(type(event))
         key = event.client_order_id.value
-        if kind is not None:
+        counts = self.strategies.setdefault(strategy, Counter())
+        if kind is not None and key not in self.seen[kind]:
             self.seen[kind].add(key)
+            counts[kind] += 1
+            if kind == "denied":
+                self.denials[event.reason.partition(":")[0]] += 1
         if kind in ("rejected", "denied"):
             log.warning("%s: order %s %s: %s", strategy, key, kind, event.reason)
         if isinstance(event, OrderFilled):
             # A spread trades as its legs, whose fills follow: they are what was executed, and the spread is the order.
-            if LEG not in key:
+            if LEG not in key and key not in self.seen["filled"]:
                 self.seen["filled"].add(key)
+                counts["filled"] += 1
             if not event.instrument_id.symbol.value.startswith("("):
                 self.fills += 1
+                counts["fills"] += 1
                 log.info("%s", fill_line(strategy, event))
 
     def orders(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.config.models import RunnerConfig
-from runner.node.gate import GateHook, _tell, illegal, outage, quoted
+from runner.node.gate import GateHook, tell, illegal, outage, quoted
 from runner.risk.limits import Limits, LimitsBook
 from runner.risk.state import NODE, Standing, State
 from tests.risk.conftest import IBM, bench  # noqa: F401
@@ -80,9 +80,9 @@ def test_quotes_are_asked_for_where_a_limit_is_held_against_them():
 
 def test_a_state_is_told_in_the_log_with_what_led_to_it(caplog):
     with caplog.at_level("INFO", "runner.node"):
-        _tell(Standing(NODE, State.REDUCING, "MAX_DAILY_LOSS: 7 lost today", 0, "breach"))
-        _tell(Standing(NODE, State.HALTED, "ValueError in on_bar", 0, "fault"))  # told by the guard, with its trace
-        _tell(Standing(NODE, State.ACTIVE, "looked at", 0))
+        tell(Standing(NODE, State.REDUCING, "MAX_DAILY_LOSS: 7 lost today", 0, "breach"))
+        tell(Standing(NODE, State.HALTED, "ValueError in on_bar", 0, "fault"))  # told by the guard, with its trace
+        tell(Standing(NODE, State.ACTIVE, "looked at", 0))
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "the node is reducing, by breach: MAX_DAILY_LOSS: 7 lost today"),
         ("INFO", "the node is active, by command: looked at"),

@@ -1,0 +1,275 @@
+"""A checked file becomes a backtest: Nautilus's engine, one venue, the strategies with their guards, the gate.
+
+The gate, the limits, the guard and the wind-down are those of a live node; what a broker does is Nautilus's simulated
+venue, with Alpaca's fees. Buying power is always checked, by the gate: Nautilus's venue refuses nothing for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.backtest.models import FeeModel, FillModel, LatencyModel
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.config import LoggingConfig, RiskEngineConfig
+from nautilus_trader.execution.engine import ExecutionEngine
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.enums import AccountType, LiquiditySide, OmsType
+from nautilus_trader.model.identifiers import AccountId, ClientId, ComponentId, StrategyId, Venue
+from nautilus_trader.model.instruments import CurrencyPair
+from nautilus_trader.model.objects import Money
+
+from runner.alpaca.fees import BASIS_POINT, TIERS
+from runner.backtest.feed import Feed
+from runner.backtest.guard import BacktestGuard
+from runner.node.build import NodePlan, Parts, refuse_from_down
+from runner.node.gate import QuoteWatch, illegal, limits_book, quoted, tell
+from runner.node.guard import Fault, StrategyGuard
+from runner.node.orders import TRIES, Closer, cancel_orders
+from runner.node.portfolio import give_portfolio
+from runner.node.router import Router
+from runner.node.tally import Tally
+from runner.risk.gate import RiskGate
+from runner.risk.limits import LimitsBook
+from runner.risk.state import Scope
+
+log = logging.getLogger("runner.node")
+VENUE = Venue("ALPACA")
+ACCOUNT = AccountId("ALPACA-001")
+#: What a fresh paper account has (USD), and the simulated exchange's accounts.
+CASH = Decimal(100_000)
+_SECOND = timedelta(seconds=1)
+_MINUTE = timedelta(minutes=1)
+# Nautilus's own margin would stop the run where the broker, and the gate, allow more.
+_LEVERAGE = Decimal(1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the venue grants. `cash` is USD; `slippage` the chance that a fill is a tick worse, drawn by `seed`."""
+
+    cash: Decimal = CASH
+    seed: int = 0
+    fee_per_share: Decimal = Decimal(0)
+    slippage: Decimal = Decimal(0)
+    latency: timedelta = timedelta()
+    """How long a command takes to reach the venue."""
+
+
+class AlpacaFeeModel(FeeModel):
+    """Alpaca's fees in USD: none for stocks and options but what `fee_per_share` says, tier 1's for pairs.
+
+    Alpaca takes a purchase's fee in coins; here it is taken in dollars, of the same worth.
+    """
+
+    def __init__(self, fee_per_share: Decimal) -> None:
+        super().__init__()
+        self._per_share = fee_per_share
+
+    def get_commission(self, order: Any, fill_qty: Any, fill_px: Any, instrument: Any) -> Any:
+        qty: Decimal = fill_qty.as_decimal()
+        if isinstance(instrument, CurrencyPair):
+            rate = TIERS[0][int(order.liquidity_side != LiquiditySide.MAKER)] * BASIS_POINT
+            return Money(qty * fill_px.as_decimal() * rate, USD)
+        return Money(qty * self._per_share, USD)
+
+
+class _Opening(Actor):
+    """Starts before the strategies, when the account is known: from here on the gate counts losses."""
+
+    def __init__(self, gate: RiskGate, every: timedelta) -> None:
+        super().__init__(ActorConfig(component_id=ComponentId("GateOpening")))
+        self._gate = gate
+        self._every = every
+
+    def on_start(self) -> None:
+        self._gate.begin(self._every, datetime.fromtimestamp(self.clock.timestamp_ns() / 1e9, UTC))
+
+
+class Backtest:
+    """One backtest of one account. `run` plays it to the end; `close` lets Nautilus go of everything."""
+
+    def __init__(
+        self,
+        plan: NodePlan,
+        account: str,
+        instruments: Mapping[str, Any],
+        feed: Feed,
+        terms: Terms,
+        *,
+        logging_config: LoggingConfig | None = None,
+    ) -> None:
+        """Raises whatever a strategy's constructor raises."""
+        self.plan = plan
+        self.account = account
+        self.feed = feed
+        self.terms = terms
+        self.tally = Tally()
+        self.denials: dict[tuple[str, str], int] = {}
+        """Orders denied, by (strategy, code)."""
+        self.faults: dict[str, Fault] = {}
+        self.engine = BacktestEngine(
+            BacktestEngineConfig(
+                trader_id=plan.trader_id,
+                logging=logging_config or LoggingConfig(bypass_logging=True),
+                risk_engine=RiskEngineConfig(),
+            )
+        )
+        random.seed(terms.seed)
+        self._venue(terms)
+        for instrument in instruments.values():
+            self.engine.add_instrument(instrument)
+        self.parts = self._strategies()
+        self.gate = self._gate()
+        kernel = self.engine.kernel
+        feed.join(kernel.msgbus, kernel.data_engine.process)
+        kernel.msgbus.subscribe("events.order.*", self._on_order_event)
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def _venue(self, terms: Terms) -> None:
+        self.engine.add_venue(
+            venue=VENUE,
+            oms_type=OmsType.NETTING,
+            account_type=AccountType.MARGIN,
+            base_currency=USD,
+            starting_balances=[Money(terms.cash, USD)],
+            default_leverage=_LEVERAGE,
+            fill_model=FillModel(prob_fill_on_limit=1.0, prob_slippage=float(terms.slippage), random_seed=terms.seed),
+            fee_model=AlpacaFeeModel(terms.fee_per_share),
+            latency_model=LatencyModel(terms.latency // timedelta(microseconds=1) * 1_000) if terms.latency else None,
+        )
+
+    def _strategies(self) -> Parts:
+        kernel = self.engine.kernel
+        strategies, names, accounts = {}, {}, {}
+        guards: dict[str, StrategyGuard] = {}
+        for name, plan in self.plan.strategies.items():
+            strategy = plan.cls(config=plan.config)
+            strategy_id = StrategyId(f"{plan.cls.__name__}-{name}")
+            strategy.change_id(strategy_id)
+            strategy.change_order_id_tag(name)
+            guard = BacktestGuard(strategy, name, instance_id=kernel.instance_id, on_fault=self._on_fault)
+            guard.install()
+            give_portfolio(strategy, ACCOUNT)
+            kernel.trader.add_strategy(strategy)
+            strategies[name], guards[name] = strategy, guard
+            names[strategy_id.value] = name
+            accounts[strategy_id.value] = ClientId(VENUE.value)
+        executor = ThreadPoolExecutor(max_workers=1)
+        parts = Parts(kernel, {}, {}, strategies, guards, Router(accounts), executor, names)
+        refuse_from_down(parts)
+        return parts
+
+    def _gate(self) -> RiskGate:
+        kernel, config = self.engine.kernel, self.plan.config
+        now_ns = kernel.clock.timestamp_ns
+        limits = with_margin(limits_book(config))
+        gate = RiskGate(
+            msgbus=kernel.msgbus,
+            cache=kernel.cache,
+            clock=kernel.clock,
+            limits=limits,
+            route=self.parts.router.route,
+            legality=lambda order, instrument, params: illegal(order, instrument, params, now_ns()),
+            on_denied=self._on_denied,
+            on_state=tell,
+            account_name=lambda _id: self.account,
+            strategy_name=lambda strategy_id: self.parts.names.get(strategy_id.value, strategy_id.value),
+        )
+        gate.install(kernel.exec_engine, lambda command: ExecutionEngine.execute(kernel.exec_engine, command))
+        # Between two bars no price moves, so that looking at them more often than they come shows nothing new.
+        ticks = any(each.moves and each.kind != "bars" for each in self.feed.played)
+        kernel.trader.add_actor(_Opening(gate, _SECOND if ticks else _MINUTE))
+        if watched := quoted(self.plan, limits):
+            kernel.trader.add_actor(QuoteWatch(watched))
+        return gate
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def run(self, on_progress: Any = lambda _ns: None) -> None:
+        """Play all days, then wind the strategies down as the file says. `on_progress` hears the data's time (ns)."""
+        last_ns = 0
+        for rows in self.feed.days():
+            self.engine.add_data(rows, client_id=ClientId(VENUE.value), sort=False)
+            self.engine.sort_data()
+            self.engine.run(streaming=True)
+            self.engine.clear_data()
+            last_ns = rows[-1].ts_init
+            on_progress(last_ns)
+            if len(self.faults) == len(self.parts.guards):
+                break
+        self._wind_down(last_ns)
+        self.engine.end()
+        self.gate.tick()
+
+    def _wind_down(self, now_ns: int) -> None:
+        cache = self.engine.kernel.cache
+        before = {order.client_order_id.value for order in cache.orders()}
+        for strategy in self.parts.strategies.values():
+            if strategy.is_running:
+                strategy.stop()
+        self._settle(now_ns)
+        # What on_stop itself sent is there to finish the job, so it isn't cancelled at once.
+        last = {order.client_order_id.value for order in cache.orders()} - before
+        with Closer(self.parts) as closer:
+            for name, plan in self.plan.strategies.items():
+                if plan.spec.on_stop == "keep":
+                    continue
+                cancel_orders(self.parts, name, spare=last)
+                self._settle(now_ns)
+                cancel_orders(self.parts, name)
+                self._settle(now_ns)
+                if plan.spec.on_stop == "flatten":
+                    for _ in range(TRIES):
+                        done = closer.step([name], shorts_first=True) and closer.step([name], shorts_first=False)
+                        self._settle(now_ns)
+                        if done:
+                            break
+
+    def _settle(self, now_ns: int) -> None:
+        """Let the venue carry out what it has been sent, with no time passing."""
+        if now_ns:
+            self.engine.run(start=now_ns, end=now_ns, streaming=True)
+
+    def close(self) -> None:
+        self.parts.executor.shutdown(wait=False)
+        with contextlib.suppress(Exception):
+            self.engine.dispose()
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def _on_order_event(self, event: Any) -> None:
+        self.tally.order_event(event, self.parts.names.get(event.strategy_id.value, event.strategy_id.value))
+
+    def _on_denied(self, code: str, strategy: str, _account: str) -> None:
+        self.denials[strategy, code] = self.denials.get((strategy, code), 0) + 1
+
+    def _on_fault(self, fault: Fault) -> None:
+        self.faults[fault.strategy] = fault
+        log.error(
+            "strategy %s is stopped, its orders are cancelled: %s in %s\n%s",
+            fault.strategy,
+            fault.error,
+            fault.where,
+            fault.trace,
+        )
+        why = f"{fault.error} in {fault.where}"
+        self.gate.set_state("halted", scope=Scope("strategy", fault.strategy), why=why, by="fault")
+        cancel_orders(self.parts, fault.strategy)
+
+
+def with_margin(limits: LimitsBook) -> LimitsBook:
+    """The limits with buying power checked everywhere: a broker does so whether or not the file asks the gate to."""
+    if limits.top.headroom is not None:
+        return limits
+    return replace(limits, top=replace(limits.top, headroom=Decimal(0)))

@@ -1,0 +1,65 @@
+"""The strategy's guard in a backtest, where clocks are the data's and everything runs on one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from nautilus_trader.common.component import TestClock, deregister_component_clock, register_component_clock
+
+from runner.node.guard import Fault, StrategyGuard
+
+
+class GuardedTestClock(TestClock):
+    """A strategy's clock whose callbacks run guarded."""
+
+    guard: StrategyGuard
+
+    def set_time_alert_ns(
+        self,
+        name: str,
+        alert_time_ns: int,
+        callback: Callable[[Any], None] | None = None,
+        allow_past: bool = True,
+    ) -> None:
+        super().set_time_alert_ns(name, alert_time_ns, self.guard.timer(name, callback), allow_past)
+
+    def set_timer_ns(
+        self,
+        name: str,
+        interval_ns: int,
+        start_time_ns: int,
+        stop_time_ns: int,
+        callback: Callable[[Any], None] | None = None,
+        allow_past: bool = True,
+        fire_immediately: bool = False,
+    ) -> None:
+        super().set_timer_ns(
+            name,
+            interval_ns,
+            start_time_ns,
+            stop_time_ns,
+            self.guard.timer(name, callback),
+            allow_past,
+            fire_immediately,
+        )
+
+
+class BacktestGuard(StrategyGuard):
+    """Guards one strategy of a backtest. `instance_id` is the kernel's, by which its clocks are found."""
+
+    def __init__(self, strategy: Any, name: str, *, instance_id: Any, on_fault: Callable[[Fault], None]) -> None:
+        # Nothing comes from another thread here, which is all that the loop is for.
+        super().__init__(strategy, name, loop=cast("Any", None), on_fault=on_fault)
+        self._instance_id = instance_id
+
+    def _register(self, register: Callable[..., None]) -> Callable[..., None]:
+        def registered(*, clock: Any, **others: Any) -> None:
+            own = GuardedTestClock()
+            own.guard = self
+            # The engine moves the clocks that it knows: ours takes the place of the one it made.
+            deregister_component_clock(self._instance_id, clock)
+            register_component_clock(self._instance_id, own)
+            register(clock=own, **others)
+
+        return registered

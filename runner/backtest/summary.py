@@ -1,0 +1,121 @@
+"""What a backtest came to: the object of `--json`, and a table for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from runner.backtest.engine import ACCOUNT, Backtest
+from runner.backtest.feed import moment
+from runner.node.summary import denied_by, money, plain, price, shown
+from runner.node.tally import STATES
+from runner.report.recorder import Recorder
+from runner.report.statistics import statistics
+
+_COLUMNS = ("submitted", "filled", "canceled", "denied", "fills")
+
+
+def summarize(backtest: Backtest, recorder: Recorder) -> dict[str, Any]:
+    """Money and quantities are decimal text in USD and shares; statistics are text, null where undefined."""
+    feed, tally, kernel = backtest.feed, backtest.tally, backtest.engine.kernel
+    names = backtest.parts.names
+    return {
+        "data": {
+            "from": None if feed.first_ns is None else moment(feed.first_ns),
+            "to": None if feed.last_ns is None else moment(feed.last_ns),
+            "fills_by": {each.instrument: each.kind for each in feed.played if each.moves},
+        },
+        "seed": backtest.terms.seed,
+        "orders": tally.orders(),
+        "denials": dict(tally.denials.most_common()),
+        "fills": tally.fills,
+        "ticks": dict(feed.counts),
+        "strategies": {
+            name: {
+                **{column: tally.strategies.get(name, Counter())[column] for column in (*STATES, "fills")},
+                "error": None if (fault := backtest.faults.get(name)) is None else f"{fault.error} in {fault.where}",
+            }
+            for name in backtest.parts.strategies
+        },
+        "accounts": {backtest.account: _account(kernel, recorder)},
+        "positions": [
+            {
+                "account": backtest.account,
+                "strategy": names.get(position.strategy_id.value, position.strategy_id.value),
+                "symbol": position.instrument_id.symbol.value,
+                "quantity": plain(position.signed_decimal_qty()),
+                "avg_price": plain(price(position.avg_px_open)),
+                "unrealized_pnl": _unrealized(recorder, position),
+            }
+            for position in kernel.cache.positions_open()
+        ],
+        "statistics": statistics(kernel, recorder),
+    }
+
+
+def _account(kernel: Any, recorder: Recorder) -> dict[str, str | None]:
+    cache, last = kernel.cache, recorder.last
+    positions = [p for p in [*cache.positions(), *cache.position_snapshots()] if p.account_id == ACCOUNT]
+    realized = sum((money(p.realized_pnl) for p in positions), Decimal(0))
+    made = None if last is None or recorder.first is None else last.equity - recorder.first.equity
+    return {
+        "cash": None if last is None else plain(last.cash),
+        "equity": None if last is None else plain(last.equity),
+        "realized_pnl": plain(realized),
+        "unrealized_pnl": None if made is None else plain(made - realized),
+    }
+
+
+def _unrealized(recorder: Recorder, position: Any) -> str | None:
+    mark = recorder.price(position.instrument_id)
+    if mark is None:
+        return None
+    quantity: Decimal = position.signed_decimal_qty() * position.multiplier.as_decimal()
+    return plain(quantity * (mark - price(position.avg_px_open)))
+
+
+def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """The table, on the real standard output."""
+    orders, ticks, data = summary["orders"], summary["ticks"], summary["data"]
+    states = ", ".join(f"{count} {state}" for state, count in orders.items() if count or state == "submitted")
+    lines: list[Any] = [
+        Text(f"data    {data['from']} to {data['to']} (New York)"),
+        Text(f"ticks   {ticks['quotes']:,} quotes, {ticks['trades']:,} trades, {ticks['bars']:,} bars"),
+        Text(f"orders  {states}"),
+        *([Text(f"denied  {denied_by(summary['denials'])}")] if summary["denials"] else []),
+        Text(f"fills   {summary['fills']}"),
+        Text(""),
+    ]
+    strategies = _table("strategy", *_COLUMNS)
+    for name, counts in summary["strategies"].items():
+        strategies.add_row(name, *(f"{counts[column]:,}" for column in _COLUMNS))
+    accounts = _table("account", "cash", "equity", "realized", "unrealized")
+    for name, row in summary["accounts"].items():
+        accounts.add_row(name, *(shown(row[key]) for key in ("cash", "equity", "realized_pnl", "unrealized_pnl")))
+    lines += [strategies, Text(""), accounts]
+    if summary["positions"]:
+        held = _table("position", "strategy", "quantity", "average price", "unrealized")
+        for row in summary["positions"]:
+            held.add_row(
+                row["symbol"], row["strategy"], row["quantity"], shown(row["avg_price"]), shown(row["unrealized_pnl"])
+            )
+        lines += [Text(""), held]
+    for section, values in summary["statistics"].items():
+        table = _table(section, "")
+        for name, value in values.items():
+            table.add_row(name, "–" if value is None else value)
+        lines += [Text(""), table]
+    console.print(Group(*lines))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if not number or column == "strategy" else "right")
+    return table
