@@ -35,6 +35,8 @@ from runner.node.logs import set_up
 
 log = logging.getLogger("runner.fetch")
 # One request may read many pages, each of which waits for its turn in the quota.
+# The simulated exchange opens an account for whatever key it is shown.
+_SIMULATED = ("SIMFETCH", "fetch")
 _SERIES_TIMEOUT_S = 1_800.0
 
 
@@ -96,7 +98,7 @@ class _Job:
 
 def _jobs(options: Options, env: Mapping[str, str]) -> list[_Job]:
     if options.files:
-        loaded = load(options.files, environ=env)
+        loaded = load(options.files, environ=env, need_secrets=options.url is None)
         return _jobs_of_file(loaded, options)
     by_market: dict[str, list[str]] = {}
     for symbol in options.symbols:
@@ -105,8 +107,7 @@ def _jobs(options: Options, env: Mapping[str, str]) -> list[_Job]:
     if options.feed is not None and (len(by_market) > 1 or options.feed not in FEEDS[next(iter(by_market))]):
         known = "; ".join(f"{market}: {', '.join(FEEDS[market])}" for market in by_market)
         raise ValueError(f"--feed {options.feed} is none of these symbols' feeds ({known})")
-    # The simulated exchange opens an account for whatever key it is shown.
-    keys = ("SIMFETCH", "fetch") if options.url else (env.get("ALPACA_API_KEY"), env.get("ALPACA_API_SECRET"))
+    keys = _SIMULATED if options.url else (env.get("ALPACA_API_KEY"), env.get("ALPACA_API_SECRET"))
     jobs = []
     for market, instruments in by_market.items():
         bars = options.bars if options.bars or options.quotes or options.trades else ("1-MINUTE",)
@@ -119,7 +120,10 @@ def _jobs(options: Options, env: Mapping[str, str]) -> list[_Job]:
 def _jobs_of_file(loaded: Loaded, options: Options) -> list[_Job]:
     config = loaded.config
     plans = resolve(loaded)
-    _, feeds = real(config, live=config.environment == "live")
+    if options.url is None:
+        _, feeds = real(config, live=config.environment == "live")
+    else:
+        feeds = dict.fromkeys(config.feeds, Endpoint(*_SIMULATED))
     by_feed = wanted_by(plans, limits_book(config))
     for feed in list(by_feed):
         instruments = dict.fromkeys(want.instrument for want in by_feed[feed])

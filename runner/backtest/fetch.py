@@ -16,6 +16,8 @@ from nautilus_trader.model.identifiers import InstrumentId
 from runner._engine import EngineError, HttpError
 from runner.alpaca.archive import Archive
 from runner.alpaca.bars import UnsupportedBarsError, bar_source
+from runner.alpaca.config import AlpacaDataFeed
+from runner.alpaca.history import DELAY_NS
 from runner.alpaca.models import WireError
 from runner.alpaca.symbols import market_of
 from runner.backtest.catalog import History
@@ -29,6 +31,7 @@ _SECOND = 1_000_000_000
 _HOUR = 3_600 * _SECOND
 _DAY = 24 * _HOUR
 _SATURDAY = 5
+_SETTLED_NS = 60 * _SECOND
 #: How far back a fetch without a start goes.
 DEFAULT_SPAN_NS = 30 * _DAY
 #: What is asked for and written at once: an hour of a busy stock's quotes is some hundred thousand.
@@ -123,7 +126,9 @@ async def fetch(
     What was written stays when this raises: NodeError where Alpaca refuses or can't be reached, or has no such thing.
     """
     now_ns = archive.venue_clock.now_ns()
-    end_ns = min(end_ns, now_ns)
+    # What is that fresh may be reported late, or not be for this plan yet: it is not there to be noted as fetched.
+    late_ns = DELAY_NS if archive.config.feed == AlpacaDataFeed.DELAYED_SIP else 0
+    end_ns = min(end_ns, now_ns - late_ns - _SETTLED_NS)
     start_ns = end_ns - DEFAULT_SPAN_NS if start_ns is None else start_ns
     if start_ns > end_ns:
         raise DataError(
