@@ -111,6 +111,28 @@ class LatestTrade(msgspec.Struct, frozen=True, kw_only=True):
     p: Decimal
 
 
+class LatestQuote(msgspec.Struct, frozen=True, kw_only=True):
+    """A stock's newest bid and offer, USD; 0 where there is none."""
+
+    bp: Decimal = ZERO
+    ap: Decimal = ZERO
+
+
+class StockSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A member of `/v2/stocks/snapshots`."""
+
+    latest_trade: LatestTrade | None = None
+    latest_quote: LatestQuote | None = None
+
+    @property
+    def price(self) -> Decimal | None:
+        """The last trade, or the middle of the quote where nothing traded yet; None where there is neither."""
+        if self.latest_trade is not None:
+            return self.latest_trade.p
+        quote = self.latest_quote
+        return (quote.bp + quote.ap) / 2 if quote is not None and quote.bp > 0 and quote.ap > 0 else None
+
+
 class LatestTrades(msgspec.Struct, frozen=True, kw_only=True):
     """`/v2/stocks/trades/latest`, by symbol."""
 

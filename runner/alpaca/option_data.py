@@ -91,15 +91,14 @@ class OptionDataMixin:
         return found
 
     async def _underlying_prices(self, names: set[str]) -> dict[str, Decimal]:
-        """Last trades of the underlyings; none where they can't be had, as greeks are of use without them."""
+        """Prices of the underlyings; none where they can't be had, as greeks are of use without them."""
         if not names:
             return {}
         try:
-            found: dict[str, Decimal] = await self.provider.latest_prices(sorted(names))
+            return await self._snapshots.prices(names)
         except (EngineError, WireError) as error:
             self._log.warning(f"Greeks come without the price of {', '.join(sorted(names))}: {error}")
             return {}
-        return found
 
     # -- chains ---------------------------------------------------------------------------------------
 
@@ -116,12 +115,12 @@ class OptionDataMixin:
         self._handle_forward_prices(found, request.id, request.params or {})  # type: ignore[attr-defined]
 
     async def forward_price(self, underlying: str, sample: Any) -> list[Any]:
-        """The underlying's last trade, under the name of the sample, or of all contracts where none is loaded yet."""
+        """The underlying's price, under the name of the sample, or of all contracts where none is loaded yet."""
         async with asyncio.timeout(self.config.request_timeout_s):
             ids = [sample] if sample is not None else await self._load_chain(underlying)
-            price = (await self.provider.latest_prices([underlying])).get(underlying)
+            price = (await self._snapshots.prices([underlying])).get(underlying)
         if price is None:
-            raise ValueError("Alpaca has no trade of it")
+            raise ValueError("Alpaca has neither a trade nor a quote of it")
         now_ns, ts_init = self.venue_clock.now_ns(), self._clock.timestamp_ns()
         return [
             nautilus_pyo3.ForwardPrice(  # type: ignore[attr-defined]  # its stubs lack it

@@ -152,26 +152,18 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         except ValueError as error:
             self._log.error(str(error))
 
-    async def latest_prices(self, wanted: Sequence[str]) -> dict[str, Decimal]:
-        """The last trades of these stocks, USD; one that never traded is left out.
-
-        Raises HttpError, Unavailable or WireError.
-        """
+    async def _last_prices(self, wanted: Sequence[str]) -> dict[str, Decimal]:
         prices: dict[str, Decimal] = {}
         for start in range(0, len(wanted), PRICE_CHUNK):
             chunk = ",".join(wanted[start : start + PRICE_CHUNK])
-            body = await self._http().get("/v2/stocks/trades/latest", [("symbols", chunk)], data=True)
-            rows = decode(LatestTrades, body, "the latest trades").trades
-            prices |= {symbol: row.p for symbol, row in (rows or {}).items() if row is not None}
+            try:
+                body = await self._http().get("/v2/stocks/trades/latest", [("symbols", chunk)], data=True)
+                rows = decode(LatestTrades, body, "the latest trades").trades or {}
+                prices |= {symbol: row.p for symbol, row in rows.items() if row is not None}
+            except (EngineError, WireError) as error:
+                # Only stocks under a dollar need it; an increment of a cent is right for all others.
+                self._log.warning(f"No latest prices, increments stay at 0.01: {error}")
         return prices
-
-    async def _last_prices(self, wanted: Sequence[str]) -> dict[str, Decimal]:
-        try:
-            return await self.latest_prices(wanted)
-        except (EngineError, WireError) as error:
-            # Only stocks under a dollar need it; an increment of a cent is right for all others.
-            self._log.warning(f"No latest prices, increments stay at 0.01: {error}")
-            return {}
 
     def _add(self, assets: Iterable[Asset], prices: dict[str, Decimal]) -> list[Any]:
         now_ns, made = self._clock.timestamp_ns(), []

@@ -17,7 +17,7 @@ from nautilus_trader.model.data import OptionGreeks
 from nautilus_trader.model.identifiers import InstrumentId
 
 from runner._engine import AlpacaHttpClient
-from runner.alpaca.models import WireError, decode, timestamp_ns
+from runner.alpaca.models import StockSnapshot, WireError, decode, timestamp_ns
 
 #: Most symbols of one request, and the widest page.
 MOST_SYMBOLS: Final = 100
@@ -91,6 +91,14 @@ class SnapshotRest:
     async def chain(self, underlying: str, filters: Mapping[str, str]) -> dict[str, Snapshot]:
         """Snapshots of an underlying's contracts; see CHAIN_FILTERS."""
         return await self._pages(f"/v1beta1/options/snapshots/{quote(underlying, safe='')}", list(filters.items()))
+
+    async def prices(self, stocks: Iterable[str]) -> dict[str, Decimal]:
+        """What these underlyings are worth, USD a share; what has no price is left out."""
+        query = [("symbols", ",".join(sorted(stocks)))]
+        body = await self._http().get("/v2/stocks/snapshots", query, data=True)
+        rows = decode(dict[str, StockSnapshot | None], body, "snapshots of the underlyings")
+        priced = {symbol: row.price for symbol, row in rows.items() if row is not None}
+        return {symbol: price for symbol, price in priced.items() if price is not None}
 
     async def _pages(self, path: str, params: list[tuple[str, str]]) -> dict[str, Snapshot]:
         found: dict[str, Snapshot] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +20,7 @@ from runner.alpaca.option_data import _chain_of
 from runner.alpaca.snapshots import Snapshot, SnapshotRest, option_greeks
 from runner.exchange.greeks import Terms, greeks
 from tests.alpaca.conftest import Recorder
+from tests.alpaca.test_goog_chain import venue
 
 NEW_YORK = ZoneInfo("America/New_York")
 #: Options beside stocks in a market that the test moves: hardly anything is generated.
@@ -89,7 +92,9 @@ async def arrange(rig: Any, count: int = 1) -> list[Any]:
     return found
 
 
-def test_greeks_are_the_snapshots_with_its_quotes_time_and_the_underlyings_price(play: Any, running: Any) -> None:
+def test_tc_d62_greeks_are_the_snapshots_with_its_quotes_time_and_the_underlyings_price(
+    play: Any, running: Any
+) -> None:
     async def scenario(rig: Any, watcher: Watcher) -> None:
         (contract,) = await arrange(rig)
         watcher.subscribe_option_greeks(id_of(contract))
@@ -308,3 +313,70 @@ def test_tc_d63_a_chain_of_the_strikes_around_the_price(play: Any, running: Any,
         await rig.until(lambda: not rig.data.greeks._wanted, "the end of the polls")
 
     watch(play, running, scenario, greeks_interval_s=0.02)
+
+
+def test_a_chain_is_refused_an_atm_price_it_can_not_have_but_is_answered(play: Any, running: Any) -> None:
+    """Nautilus waits for the answer before it makes the chain: without one it would wait for ever."""
+
+    async def scenario(rig: Any, watcher: Watcher) -> None:
+        (contract,) = await arrange(rig)
+        await rig.data.provider.load_ids_async([id_of(contract)])
+        instrument = rig.data.provider.find(id_of(contract))
+        rig.node.kernel.cache.add_instrument(instrument)
+        rule = {"method": "GET", "path": "/v2/stocks/snapshots", "count": 1, "status": 500, "after": False}
+        rig.faults.arm({"next": [rule]})
+        watcher.subscribe_option_chain(series(instrument))  # all strikes
+        await rig.until(lambda: rig.data.greeks._wanted, "the chain without a price")
+
+    watch(play, running, scenario, read_retries=0)
+
+
+def out_of_the_money(market: Any) -> list[Any]:
+    """The four quoted calls of the last expiration whose strikes are next above the price."""
+    quoted = [each for each in market.contracts() if each.type == "call" and market.quote(each.symbol)]
+    last = max(each.expiration_date for each in quoted)
+    spot = market.quote(quoted[0].underlying_symbol).ask
+    above = [each for each in quoted if each.expiration_date == last and each.strike > spot]
+    return sorted(above, key=lambda each: each.strike)[:4]
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "made up"])
+def test_goog_on_a_recorded_day(play: Any, running: Any, shared: Path | None, recorded: bool) -> None:
+    """The greeks of a real chain, held against Nautilus's own formulas."""
+    settings = venue(shared if recorded else None)
+
+    async def scenario(rig: Any, watcher: Watcher) -> None:
+        exchange = rig.exchange
+        first = datetime.fromtimestamp(exchange.market.now_ns // 10**9, ZoneInfo("America/New_York"))
+        await exchange.step_until(int(first.replace(hour=10, minute=30, second=0).timestamp()) * 10**9)
+        ids = [id_of(each) for each in out_of_the_money(exchange.market)]
+        await rig.data.provider.load_ids_async(ids)
+        contracts = [rig.data.provider.find(each) for each in ids]
+        strikes = [nautilus_pyo3.Price.from_str(str(each.strike_price)) for each in contracts]
+        for each in contracts:
+            rig.node.kernel.cache.add_instrument(each)
+        watcher.subscribe_option_chain(series(contracts[0]), nautilus_pyo3.StrikeRange.fixed(strikes))
+        for each in contracts:
+            watcher.subscribe_option_greeks(each.id)
+        await rig.until(lambda: len({each.instrument_id for each in watcher.seen}) == 4, "greeks of four calls")
+        now_ns, spot_of = exchange.market.now_ns, exchange.market.quote(contracts[0].underlying)
+        spot = float(spot_of.bid + spot_of.ask) / 2
+        for each in contracts:
+            seen = next(row for row in watcher.seen if row.instrument_id == each.id)
+            quoted = exchange.market.quote(each.id.symbol.value)
+            own = nautilus_pyo3.imply_vol_and_greeks(
+                spot, 0.0, 0.0, True, float(each.strike_price), (each.expiration_ns - now_ns) / (365 * 86_400e9),
+                float(quoted.bid + quoted.ask) / 2,
+            )  # fmt: skip
+            assert seen.mark_iv == pytest.approx(own.vol, rel=0.02)
+            assert seen.delta == pytest.approx(own.delta, abs=0.005)
+            assert seen.ts_event <= now_ns
+            assert seen.underlying_price == pytest.approx(spot, rel=0.01)
+        await rig.until(lambda: rig.data.subscriptions_confirmed, "the quotes")
+        later = int(first.replace(hour=11, minute=30, second=0).timestamp()) * 10**9
+        await exchange.step_until(later)
+        await rig.until(lambda: watcher.slices and watcher.slices[-1].call_count() > 1, "a slice of what is quoted")
+        last = watcher.slices[-1]
+        assert all(last.get_call_greeks(strike).mark_iv > 0 for strike in last.strikes())
+
+    watch(play, running, scenario, settings=settings, greeks_interval_s=0.05)
