@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from runner.cli._files import report
+from runner.cli._files import report as report_errors
 from runner.config.errors import ConfigErrors
 
 _USAGE = 2
@@ -26,6 +26,7 @@ def run(
     start: str | None = None,
     seed: int = 0,
     fee_per_share: str = "0",
+    report: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Run the node that FILES declare, each laid over the one before, until it is told to stop or the replay ends.
@@ -49,10 +50,14 @@ def run(
         With --sim: of the made-up day.
     fee_per_share
         With --sim: a fee in USD for each share executed.
+    report
+        Write an HTML page here at the end: equity, drawdown, trades on the prices, statistics.
     json_
         Print the summary as one JSON object on stdout, and nothing else there.
     """
     problem = _usage(sim, live, replay, speed, start, seed, fee_per_share)
+    if problem is None and report is not None and not report.resolve().parent.is_dir():
+        problem = f"--report: there is no folder {report.resolve().parent}"
     if problem:
         print(f"runner run: {problem}", file=sys.stderr)
         return _USAGE
@@ -65,12 +70,13 @@ def run(
         sim=SimOptions(tuple(replay or ()), speed, start, seed, fee_per_share=fee_per_share) if sim else None,
         live=live,
         json=json_,
+        report=report,
     )
     try:
         code = run_node(options)
     except ConfigErrors as errors:
         # stdout stays empty: with --json it is for the summary of a run, and there was none.
-        return report(errors, as_json=False)
+        return report_errors(errors, as_json=False)
     if lingering():
         logging.shutdown()
         sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from runner.config.models import RunnerConfig
 from runner.journal import Journal
@@ -19,6 +20,7 @@ from runner.node.node import Hook, Node
 from runner.node.progress import ReplayBar
 from runner.node.remote.hook import RemoteHook
 from runner.node.replay import ReplayHook
+from runner.node.report import ReportHook
 from runner.node.simulation import Exchange, Ready, SimOptions
 from runner.node.summary import SummaryHook
 from runner.node.telemetry import TelemetryHook
@@ -39,6 +41,7 @@ class Assembled:
     remote: RemoteHook
     locks: list[AccountLock] = field(default_factory=list)
     journal: Journal | None = None
+    report: ReportHook | None = None
 
     def close(self) -> None:
         self.watchdog.stop()
@@ -59,6 +62,7 @@ def assemble(
     sim: SimOptions | None,
     live: bool,
     bar: ReplayBar,
+    report: Path | None = None,
 ) -> Assembled:
     """Raises NodeError where the run must not begin: live trading half asked for, an account in use."""
     watchdog = WatchdogHook(trading_url)
@@ -66,6 +70,11 @@ def assemble(
     result = SummaryHook()
     remote = RemoteHook(config.control, "sim" if exchange is not None else config.environment)
     hooks: list[Hook] = [GateHook(), watchdog, telemetry, result, remote]
+    page: ReportHook | None = None
+    if report is not None:
+        what = "Simulated run" if exchange is not None else f"Run on the {config.environment} account"
+        page = ReportHook(report, result, what)
+        hooks.append(page)
     locks: list[AccountLock] = []
     journal: Journal | None = None
     if exchange is not None and ready is not None and sim is not None:
@@ -91,7 +100,7 @@ def assemble(
         streams=journal is not None and config.state.redis is not None and config.state.redis.streams,
     )
     node = Node(plan, adapter, hooks=tuple(hooks), install_gate=partial(install_gate, latches=journal))
-    return Assembled(node, watchdog, telemetry, result, remote, locks, journal)
+    return Assembled(node, watchdog, telemetry, result, remote, locks, journal, page)
 
 
 def simulated_quota(speed: str) -> int:

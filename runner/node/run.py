@@ -44,6 +44,7 @@ class RunOptions:
     sim: SimOptions | None = None
     live: bool = False
     json: bool = False
+    report: Path | None = None
 
 
 def run(options: RunOptions, environ: dict[str, str] | None = None) -> int:
@@ -137,7 +138,16 @@ def _run(
     ready = exchange.wait_ready(_READY_TIMEOUT_S) if exchange is not None else None
     tap.strategies = {plan.cls.__name__ for plan in plans.values()}
     code, summary = _on_loop(
-        lambda: assemble(loaded.config, plans, exchange=exchange, ready=ready, sim=sim, live=options.live, bar=bar),
+        lambda: assemble(
+            loaded.config,
+            plans,
+            exchange=exchange,
+            ready=ready,
+            sim=sim,
+            live=options.live,
+            bar=bar,
+            report=options.report,
+        ),
         ending,
     )
     bar.stop()
@@ -176,6 +186,8 @@ def _on_loop(make: Callable[[], Any], ending: _Ending) -> tuple[int, dict[str, A
             code = int(await node.run())
         finally:
             assembled.close()
+        if assembled.report is not None:
+            assembled.report.write()
         return code, assembled.result.summary
 
     try:

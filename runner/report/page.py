@@ -140,7 +140,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _charts(recorder: Recorder) -> Iterable[tuple[str, dict[str, Any]]]:
     points = recorder.points.values
     if points:
-        times = [_wall(point.ts_ns) for point in points]
+        times = [wall(point.ts_ns) for point in points]
         equity = [float(point.equity) for point in points]
         yield "Equity (cash and positions at their prices)", _figure([_line(times, equity, "equity")])
         peak, falls = points[0].equity, []
@@ -156,7 +156,7 @@ def _charts(recorder: Recorder) -> Iterable[tuple[str, dict[str, Any]]]:
         prices, fills = recorder.prices[symbol].values, by_symbol.get(symbol, [])
         if len(order) > _SHOWN and not fills:
             continue
-        traces = [_line([_wall(at) for at, _ in prices], [float(price) for _, price in prices], symbol)]
+        traces = [_line([wall(at) for at, _ in prices], [float(price) for _, price in prices], symbol)]
         traces += [
             _marks([fill for fill in fills if fill.quantity > 0], "bought", "triangle-up", _GOOD),
             _marks([fill for fill in fills if fill.quantity < 0], "sold", "triangle-down", _BAD),
@@ -181,7 +181,7 @@ def _marks(fills: Sequence[Fill], name: str, symbol: str, color: str) -> dict[st
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": [_wall(fill.ts_ns) for fill in fills],
+        "x": [wall(fill.ts_ns) for fill in fills],
         "y": [float(fill.price) for fill in fills],
         "text": [
             f"{escape(fill.strategy)} {'buys' if fill.quantity > 0 else 'sells'} "
@@ -209,7 +209,7 @@ def _figure(traces: list[dict[str, Any]]) -> dict[str, Any]:
     return {"data": traces, "layout": layout}
 
 
-def _wall(ts_ns: int) -> str:
+def wall(ts_ns: int) -> str:
     """New York's wall time, which is what the axis shows."""
     moment = datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).astimezone(_NEW_YORK)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{ts_ns % 1_000_000_000 // 1_000_000:03d}"

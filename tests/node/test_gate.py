@@ -11,7 +11,7 @@ from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.config.models import RunnerConfig
-from runner.node.gate import GateHook, tell, illegal, outage, quoted
+from runner.node.gate import GateHook, illegal, outage, quoted, tell
 from runner.risk.limits import Limits, LimitsBook
 from runner.risk.state import NODE, Standing, State
 from tests.risk.conftest import IBM, bench  # noqa: F401
