@@ -19,6 +19,7 @@ COMMANDS = {
     "fetch": "Bring history from Alpaca, or a recording, into a folder that `backtest` reads.",
     "backtest": "Run the file's strategies, with its gate and limits, over history.",
     "margin": "Say what an order would take of an account's margin, and where most is lost.",
+    "strategies": "List what a file can name, with parameters, defaults and texts; of one class, YAML to paste.",
     "init": "Write a new folder to begin with: a file to run, its tests, a strategy; nothing is overwritten.",
     "doctor": "Look at this machine, a file and what its keys open: each finding with its remedy.",
     "schema": "Print the JSON Schema of the file, for editors.",

@@ -79,6 +79,14 @@ def import_strategy(path: str, folders: Sequence[Path]) -> type:
     return found
 
 
+def strategies_in(module_name: str, folders: Sequence[Path]) -> list[type]:
+    """The strategies that a module itself defines. Raises ClassProblem where it can't be imported."""
+    from nautilus_trader.trading.strategy import Strategy
+
+    module = _import(module_name, folders)
+    return [value for value in vars(module).values() if _is(value, Strategy) and value.__module__ == module_name]
+
+
 def _is(value: Any, base: type) -> bool:
     return isinstance(value, type) and issubclass(value, base) and value is not base
 

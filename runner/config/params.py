@@ -171,6 +171,11 @@ def _convert(node: Node, kind: Any, path: tuple[Step, ...], report: Report, key_
 _SEQUENCES: dict[Any, Any] = {list: list, tuple: tuple, set: set, frozenset: frozenset}
 
 
+def plain_types(kind: Any) -> tuple[Any, ...]:
+    """The types that a union allows, without their bounds."""
+    return tuple(_bare(one) for one in _members(_bare(kind)))
+
+
 def _members(kind: Any) -> tuple[Any, ...]:
     if get_origin(kind) in {Union, types.UnionType}:
         return tuple(inner for one in get_args(kind) for inner in _members(_bare(one)))
