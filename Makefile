@@ -8,8 +8,9 @@ ENGINE_SOURCES := Cargo.toml Cargo.lock $(shell find engine_rs -type f \( -name 
 SCHEDULES ?= 1000
 KILLS ?= 100
 SECONDS ?= 60
+MINUTES ?= 60
 
-.PHONY: help setup run test test-fast chaos fuzz check fmt bench lock clean
+.PHONY: help setup run test test-fast chaos soak fuzz check fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +42,9 @@ test-fast: setup ## the Python tests that take no servers
 chaos: setup ## a thousand seeded schedules of faults and a hundred kills: no order lost, none sent twice (SCHEDULES=n, KILLS=n)
 	RUNNER_CHAOS_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest -q --timeout 3600 tests/alpaca/test_chaos.py
 	RUNNER_CHAOS_KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/journal/test_kill.py
+
+soak: setup ## an hour of generated days at 50 times real speed: memory and latency stay flat (MINUTES=n); writes docs/soak.md
+	$(BIN)/python -m benches.soak --minutes $(MINUTES) --out docs/soak.md
 
 fuzz: ## fuzz the parsers, a minute each (SECONDS=n for longer); needs cargo-fuzz and a nightly compiler
 	tools/fuzz $(SECONDS)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import uuid
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, Final
 
 from runner.exchange.assets import Asset
@@ -52,11 +55,13 @@ class Desk:
         self.on_clock(self._market.now_ns)
         found = self.accounts.get(key)
         if found is None:
-            number = f"PA{len(self.accounts) + 1:010d}"
+            # Of the key alone: the same after a restart, and another than at another exchange on this machine, whose
+            # accounts a node would otherwise take for its own.
+            digest = sha256(f"account of {key}".encode()).digest()
             found = self.accounts[key] = Account(
                 key=key,
-                id=self.floor.ids.fresh(),
-                number=number,
+                id=str(uuid.UUID(bytes=digest[:16], version=4)),
+                number=f"PA{base64.b32encode(digest[16:])[:10].decode()}",
                 created_ns=self._market.now_ns,
                 cash=self._settings.opening_cash,
                 multiplier=self._settings.multiplier,

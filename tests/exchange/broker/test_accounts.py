@@ -163,3 +163,11 @@ def test_realized_plus_open_value_is_what_the_cash_says(fills: list[tuple[str, i
     mark = D(123)
     assert abs(cash + position.qty * mark - position.realized - (position.qty * mark - position.cost)) < D("1e-12")
     assert position.qty == sum(qty if side == "buy" else -qty for side, qty, _ in fills)
+
+
+def test_an_account_is_its_keys_at_every_exchange(venue: Any, make_venue: Any) -> None:
+    ours, theirs = (each.desk.account("PK2") for each in (venue, make_venue(seed=5)))
+    assert (ours.id, ours.number) == (theirs.id, theirs.number)
+    assert len({each.number for each in (ours, venue.me)}) == 2
+    assert ours.number.startswith("PA")
+    assert len(ours.number) == 12
