@@ -144,13 +144,14 @@ class GapFill:
         changes = {symbol: theirs - ours for symbol, (ours, theirs) in differences.items()}
         reasons = await self._client.adjustments.reasons(changes)
         await self._client.provider.ensure(set(differences))
-        for symbol, (ours, theirs) in self._differences(positions).items():
+        unchanged = self._differences(positions).items() & differences.items()  # else a fill came while we asked
+        for symbol, (ours, theirs) in sorted(unchanged):
             now_ns = self._client.venue_clock.now_ns()
             if self._client.fees.explains(symbol, ours, theirs):
                 self._ledger.correct_fee(symbol, ours - theirs, now_ns)
                 self._client.adjustments.apply(symbol, ours, theirs, Reason("CFEE", f"{symbol}@{now_ns}", None))
                 continue
-            if symbol in reasons and symbol in differences:
+            if symbol in reasons:
                 self._client.crossings.positions[symbol] = theirs
                 self._client.adjustments.apply(symbol, ours, theirs, reasons[symbol])
                 self._client.crossings.release(symbol)

@@ -137,6 +137,25 @@ def test_what_no_row_explains_is_an_error_as_before(play: Any, running: Any) -> 
     play(scenario())
 
 
+def test_a_fill_that_comes_while_reasons_are_read_is_no_difference(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 10), FILLED)
+            move(rig, "IBM", Decimal(5))
+            ask, bac = rig.client.adjustments.reasons, InstrumentId.from_str("BAC.ALPACA")
+
+            async def slowly(changes: Any) -> Any:
+                await rig.status(rig.market("buy", 9, bac), FILLED)
+                return await ask(changes)
+
+            rig.client.adjustments.reasons = slowly
+            await rig.client.gaps.run()
+            assert rig.client.stream_stats()["position_differences"] == 1
+            assert rig.client.crossings.positions == {"IBM": 15, "BAC": 9}
+
+    play(scenario())
+
+
 def test_a_contract_has_expired_from_its_day_on() -> None:
     noon = 1_773_997_200 * 10**9  # 2026-03-20
     assert has_expired(SYMBOL, noon)
