@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Any
 
@@ -204,6 +204,10 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         """Fees, dividends and other bookings since `since` (UNIX ns; None: all). Raises as `broker_snapshot` does."""
         rows: list[Activity] = await self.rest.activities(None, after_ns=since)
         return rows
+
+    async def cancel_others(self, kept: Collection[str], timeout_s: float) -> tuple[int, list[str]]:
+        """Cancel what works on the account and is not of the strategies `kept`: see `External.cancel`."""
+        return await self.external.cancel(kept, timeout_s)
 
     def awaited_activities(self) -> dict[str, int]:
         """Symbols whose positions ended or came before the activity that tells why, and when (UNIX ns) that is due."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from runner._engine import Rejected
 from runner.alpaca.fills import Fill, trade_id_text
 from runner.alpaca.models import Order, TradeUpdate
 
@@ -74,6 +77,42 @@ class External:
                 self._client.touched()
                 self._report_fill(booked, trade_id_text(order.id, order.filled_qty, inferred=True))
         self._report_order(order)
+
+    async def cancel(self, kept: Collection[str], timeout_s: float) -> tuple[int, list[str]]:
+        """Cancel what works on the account now, save the orders of the strategies `kept` (their ids).
+
+        How many there were, and the client order ids of those that work on after `timeout_s`. Raises what the reads
+        raise.
+        """
+        wanted: set[str] | None = None
+        rows: list[Order] = []
+        delay = self._client.config.lookup_delay_min_s
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while True:
+            rows = [row for row in await self._others(kept) if wanted is None or row.id in wanted]
+            wanted = {row.id for row in rows} if wanted is None else wanted
+            if not rows or loop.time() >= deadline:
+                return len(wanted), [row.client_order_id for row in rows]
+            # A DELETE is no order: one whose outcome is unknown, or that was refused, is repeated.
+            asked = [row for row in rows if row.status != "pending_cancel"]
+            outcomes = [await self._client.http.delete(f"/v2/orders/{row.id}") for row in asked]
+            for row, outcome in zip(asked, outcomes, strict=True):
+                if isinstance(outcome, Rejected):
+                    self._client.log.warning(f"{row.client_order_id} can't be canceled: {outcome.message}")
+            await asyncio.sleep(min(delay, max(0.0, deadline - loop.time())))
+            delay = min(delay * 2, self._client.config.lookup_delay_max_s)
+
+    async def _others(self, kept: Collection[str]) -> list[Order]:
+        """Open orders that no strategy of `kept` has, without the legs that end with their head."""
+        orders = await self._client.rest.orders("open")
+        legs = {leg.id for order in orders for leg in order.legs or ()}
+        found = []
+        for order in orders:
+            ours = self._client.find(order)
+            if order.id not in legs and (ours is None or ours[0].strategy_id.value not in kept):
+                found.append(order)
+        return found
 
     def _fill(self, order: Order, qty: Decimal, price: Decimal, ts_ns: int) -> Fill:
         side = "buy" if order.side == "buy" else "sell"

@@ -32,9 +32,9 @@ from runner.alpaca.fees import BASIS_POINT, TIERS
 from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
 from runner.node.build import NodePlan, Parts, refuse_from_down
+from runner.node.closer import TRIES, Closer, cancel_orders
 from runner.node.gate import QuoteWatch, illegal, limits_book, quoted, tell
 from runner.node.guard import Fault, StrategyGuard
-from runner.node.orders import TRIES, Closer, cancel_orders
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
 from runner.node.tally import Tally

@@ -76,8 +76,9 @@ def resume(target: Target = None, *, scope: Scope = _NODE, reach: Reach = _HERE)
 def flatten(target: Target = None, *, scope: Scope = _NODE, timeout: _Timeout = 30.0, reach: Reach = _HERE) -> int:
     """Cancel all orders and close all positions, of the node, an account or a strategy; then only closing is allowed.
 
-    `runner resume` ends that. Orders and positions that no strategy of the file has are left alone. Exit codes: 0
-    flat, 1 refused or not finished in time, 2 usage, 69 no node.
+    `runner resume` ends that. Of the node and of an account all is ended that is there, also what was placed elsewhere;
+    of a strategy only its own. What became of each position is told. Exit codes: 0 flat, 1 refused or not finished in
+    time, 2 usage, 69 no node.
     """
     return _do("flatten", target, reach, scope, timeout_s=timeout)
 
@@ -85,7 +86,8 @@ def flatten(target: Target = None, *, scope: Scope = _NODE, timeout: _Timeout = 
 def cancel(target: Target = None, *, scope: Scope = _NODE, timeout: _Timeout = 30.0, reach: Reach = _HERE) -> int:
     """Cancel what works now, of the node, an account or a strategy. Strategies trade on: see `runner halt --cancel`.
 
-    Exit codes: 0 done, 1 refused or not finished in time, 2 usage, 69 no node.
+    Of the node and of an account all orders are canceled that work there, also those that were placed elsewhere; of a
+    strategy only its own. Exit codes: 0 done, 1 refused or not finished in time, 2 usage, 69 no node.
     """
     return _do("cancel", target, reach, scope, timeout_s=timeout)
 
@@ -136,8 +138,8 @@ def _tell(answer: dict[str, Any], *, as_json: bool) -> int:
         print(json.dumps(answer, indent=2))
     else:
         print(answer["outcome"])
-        for row in answer["left"].get("positions", ()):
-            print(f"  {row['strategy']}: {row['quantity']} {row['symbol']} is not closed")
+        for row in (*answer.get("closed", ()), *answer["left"].get("positions", ())):
+            print(f"  {row['text']}")
         for order in answer["left"].get("orders", ()):
             print(f"  order {order} is not canceled")
         for row in answer.get("states", ()):

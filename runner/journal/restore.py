@@ -27,6 +27,8 @@ from runner.journal.store import Store
 
 log = logging.getLogger("runner.journal")
 ZERO = Decimal(0)
+#: Nautilus's name for whoever trades the account and is no strategy of the node.
+EXTERNAL = "EXTERNAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,8 @@ def _cycles(rows: Rows) -> dict[tuple[str, str], list[Any]]:
         fill = decode(body)
         if fill.position_id is None:
             continue  # of a spread as a whole: its legs have positions
+        if fill.strategy_id.value == EXTERNAL:
+            continue  # What others hold is the broker's to tell; here are only orders that closed it by command.
         key = (fill.instrument_id.value, fill.strategy_id.value)
         before = sums[key]
         signed = fill.last_qty.as_decimal() * (1 if fill.order_side == OrderSide.BUY else -1)

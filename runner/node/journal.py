@@ -130,7 +130,7 @@ class JournalHook(BaseHook):
         for strategy, things in found.items():
             if strategy not in known and strategy != "EXTERNAL":
                 log.warning(
-                    "%s is not in the file any more, but has %s: put it back, or flatten the account",
+                    "%s is not in the file any more, but has %s: put it back, or `runner flatten --account`",
                     strategy,
                     ", ".join(things),
                 )

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from runner.node.books import Agreement
 from runner.node.build import Adapter, NodePlan, Parts, build
+from runner.node.closer import cancel_orders
 from runner.node.closing import activities_before, close_books
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.explain import explain_connect
 from runner.node.guard import Fault
-from runner.node.orders import cancel_orders
 from runner.node.stages import Interrupted, StageTimeout, bounded
 from runner.node.tally import Tally
 from runner.node.winddown import WindDown

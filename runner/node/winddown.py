@@ -8,7 +8,7 @@ import logging
 from nautilus_trader.common.component import Component
 
 from runner.node.build import NodePlan, Parts
-from runner.node.orders import Closer
+from runner.node.closer import Closer
 from runner.node.stages import Condition
 
 log = logging.getLogger("runner.node")

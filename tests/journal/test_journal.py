@@ -62,7 +62,7 @@ class Desk:
         return order
 
     def fill(self, order: Any, qty: int, price: str = "100.00") -> None:
-        trade = f"T-{order.client_order_id.value}-{order.filled_qty}"
+        trade = f"T-{order.client_order_id.value}-{order.filled_qty}"[-36:]
         self.account.booked(
             order.client_order_id.value, order.venue_order_id.value,
             [(Decimal(0), order.filled_qty.as_decimal() + qty)], Decimal(0), Decimal(0), trade_id=trade,
@@ -141,6 +141,20 @@ async def test_a_position_that_went_through_zero_in_one_fill_comes_back_as_the_r
     (position,) = desk.cache.positions_open()
     assert position.signed_decimal_qty() == -7
     assert str(position.avg_px_open) == "99.0"
+    desk.journal.close()
+
+
+async def test_an_order_that_closed_what_others_hold_makes_no_position(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.S1", StrategyId("EXTERNAL"))
+    path = tmp_path / "j.sqlite"
+    desk = Desk(path)
+    order = await desk.send("sell", 3)
+    desk.fill(order, 3)
+    desk = desk.reborn(path)
+    assert desk.account.restore() == []
+    assert desk.cache.positions() == []
     desk.journal.close()
 
 

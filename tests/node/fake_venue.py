@@ -202,6 +202,9 @@ class FakeExec(LiveExecutionClient):
     def unsettled(self) -> set[Any]:
         return set()
 
+    async def cancel_others(self, kept: Any, timeout_s: float) -> tuple[int, list[str]]:
+        return 0, []
+
     def awaited_activities(self) -> dict[str, int]:
         return {}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nautilus_trader.model.enums import OrderSide, TimeInForce
-from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
-from nautilus_trader.model.objects import Quantity
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.enums import LiquiditySide, OrderSide, TimeInForce
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, StrategyId, TradeId, VenueOrderId
+from nautilus_trader.model.objects import Money, Price, Quantity
 
-from runner.node.orders import flatten, halt, strategies_of
+from runner.node.orders import cancel, flatten, halt, strategies_of
 from runner.risk.state import NODE, Scope, State
 from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
 from tests.risk.test_margin_options import contract
@@ -108,7 +109,10 @@ async def test_the_cover_of_a_short_that_can_not_be_bought_back_is_kept():
         since = len(run.exec.sent)
         left = await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="a test", timeout_s=0.6)
         assert sent(run, since) == [("buy", PUT)]
-        assert sorted(left.positions) == [("a", "-1", PUT), ("a", "1", LOWER)]
+        assert {(each.quantity, each.symbol, each.result) for each in left.positions} == {
+            ("-1", PUT, "working"),
+            ("1", LOWER, "kept"),
+        }
 
 
 async def test_an_order_that_the_venue_does_not_cancel_is_told():
@@ -143,3 +147,64 @@ async def test_a_closing_order_that_is_refused_is_sent_again():
         assert not await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="x", timeout_s=3)
         assert len(refused) == 1
         assert held(run, "a") == []
+
+
+async def test_what_is_refused_again_and_again_is_told_with_its_reason_and_not_waited_for():
+    async with Run(make_plan({"a": Quiet, "b": Quiet}, on_stop="keep"), Behaviour()) as run:
+        run.strategy("a").market()
+        run.strategy("b").market()
+        await run.until(lambda: len(run.exec.fills) == 2)
+        real = run.exec._submit_order
+
+        async def refuse(command: Any) -> None:
+            if command.strategy_id == run.strategy("b").id:
+                await real(command)
+                return
+            ids, now = run.exec._ids(command.order), run.exec._clock.timestamp_ns()
+            run.exec.generate_order_submitted(**ids, ts_event=now)
+            run.exec.generate_order_rejected(**ids, reason="the market is closed", ts_event=now)
+
+        run.exec._submit_order = refuse
+        left = await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="x", timeout_s=300)
+        assert [str(each) for each in left.positions] == ["a: 10 IBM is not closed: the market is closed"]
+        assert [str(each) for each in left.closed] == ["b: 10 IBM is closed"]
+
+
+async def test_an_account_is_also_what_others_hold_there_and_a_strategy_is_not():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
+        run.strategy("a").market()
+        await run.until(lambda: len(run.exec.fills) == 1)
+        kernel, stranger = run.node.parts.kernel, StrategyId("EXTERNAL")
+        order = kernel.cache.order(ClientOrderId(run.exec.sent[0]))
+        run.exec.generate_order_filled(
+            strategy_id=stranger, instrument_id=order.instrument_id, client_order_id=ClientOrderId("X-LEG-1"),
+            venue_order_id=VenueOrderId("X-LEG-1"), venue_position_id=None, trade_id=TradeId("X1"),
+            order_side=OrderSide.SELL, order_type=order.order_type, last_qty=Quantity.from_int(3),
+            last_px=Price.from_str("100.00"), quote_currency=USD, commission=Money(0, USD),
+            liquidity_side=LiquiditySide.TAKER, ts_event=1,
+        )  # fmt: skip
+        await run.until(lambda: kernel.cache.positions_open(strategy_id=stranger))
+        plan, parts = run.node.plan, run.node.parts
+        left = await flatten(plan, parts, Gate(), Scope("strategy", "a"), why="x", timeout_s=3)
+        assert [str(each) for each in left.closed] == ["a: 10 IBM is closed"]
+        assert kernel.cache.positions_open(strategy_id=stranger)
+        left = await flatten(plan, parts, Gate(), Scope("account", "main"), why="x", timeout_s=3)
+        assert [str(each) for each in left.closed] == ["EXTERNAL: -3 IBM is closed"]
+        assert not left
+        assert not kernel.cache.positions_open()
+
+
+async def test_orders_that_were_placed_elsewhere_are_counted_and_those_left_are_named():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
+        asked: list[Any] = []
+
+        async def cancel_others(kept: Any, timeout_s: float) -> tuple[int, list[str]]:
+            asked.append(kept)
+            return 3, ["by-hand"]
+
+        run.exec.cancel_others = cancel_others
+        left = await cancel(run.node.plan, run.node.parts, NODE, timeout_s=1)
+        assert (left.elsewhere, left.orders) == (3, ("by-hand",))
+        assert asked == [run.node.parts.names]
+        assert not await cancel(run.node.plan, run.node.parts, Scope("strategy", "a"), timeout_s=1)
+        assert len(asked) == 1

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from runner.node.closer import Closing, Left
 from runner.node.node import Node
-from runner.node.orders import Left, cancel, flatten, halt, strategies_of
+from runner.node.orders import cancel, flatten, halt, strategies_of
 from runner.risk.state import NODE, Scope, State
 
 # Who told the node to do what, and what came of it.
@@ -96,13 +97,14 @@ class Commands:
             takes_back = command.cancel and node.stage == "trade"
             left = await halt(plan, parts, gate, scope, why=why, cancel=takes_back, timeout_s=command.timeout_s)
             outcome = f"{scope} {'was halted already' if before is State.HALTED else 'is halted'}"
-            return _with(left, outcome + (", its orders are canceled" if takes_back and not left else ""))
+            if takes_back:
+                outcome += f", its orders are canceled{_elsewhere(left)}"
+            return _with(left, outcome)
         if verb == "resume":
             return self._resume(scope, why)
         if verb == "cancel":
-            return _with(
-                await cancel(plan, parts, scope, timeout_s=command.timeout_s), f"the orders of {scope} are canceled"
-            )
+            left = await cancel(plan, parts, scope, timeout_s=command.timeout_s)
+            return _with(left, f"the orders of {scope} are canceled{_elsewhere(left)}")
         if self._closing.locked():
             raise Refused(409, "the node is already flattening, see `runner status`")
         async with self._closing:
@@ -123,9 +125,36 @@ class Commands:
         return {"outcome": f"{scope} is active again" if changed else f"{scope} was active", "left": {}, "states": rest}
 
 
+def _elsewhere(left: Left) -> str:
+    """An account's orders are also those that its strategies did not send."""
+    return f", {left.elsewhere} of them placed elsewhere" if left.elsewhere else ""
+
+
 def _with(left: Left, outcome: str) -> dict[str, Any]:
     if left:
-        counted = [f"{len(left.orders)} orders" if left.orders else "", f"{len(left.positions)} positions"]
-        outcome = f"not finished in time: {' and '.join(each for each in counted if each[:2] not in ('', '0 '))} left"
-    positions = [{"strategy": name, "quantity": qty, "symbol": symbol} for name, qty, symbol in left.positions]
-    return {"outcome": outcome, "left": {"orders": list(left.orders), "positions": positions} if left else {}}
+        counted = {"orders": len(left.orders), "positions": len(left.positions)}
+        outcome = (
+            f"not finished: {' and '.join(_count(number, what) for what, number in counted.items() if number)} left"
+        )
+    closed = [_row(each) for each in left.closed]
+    positions = [_row(each) for each in left.positions]
+    return {
+        "outcome": outcome,
+        "closed": closed,
+        "left": {"orders": list(left.orders), "positions": positions} if left else {},
+    }
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what if number != 1 else what.removesuffix('s')}"
+
+
+def _row(closing: Closing) -> dict[str, str]:
+    return {
+        "strategy": closing.owner,
+        "quantity": closing.quantity,
+        "symbol": closing.symbol,
+        "result": closing.result,
+        "why": closing.why,
+        "text": str(closing),
+    }

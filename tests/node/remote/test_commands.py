@@ -63,7 +63,7 @@ async def test_cancelling_takes_back_what_works_in_its_scope_and_changes_no_stat
     mine, other = run.strategy("a").limit(), run.strategy("b").limit()
     await run.until(lambda: mine.is_open and other.is_open)
     answer = await Commands(run.node).do("cancel", Command(why="x", account="main"), WHO)
-    assert answer == {"outcome": "the orders of account main are canceled", "left": {}}
+    assert answer == {"outcome": "the orders of account main are canceled", "closed": [], "left": {}}
     assert (mine.is_closed, other.is_open) == (True, True)
     assert run.node.gate.states.all() == []
 
@@ -93,8 +93,11 @@ async def test_what_could_not_be_closed_in_time_is_told(run: Run) -> None:
     await run.until(lambda: len(run.exec.fills) == 1)
     run.behaviour.fill_markets = False
     answer = await Commands(run.node).do("flatten", Command(why="x", timeout_s=0.05), WHO)
-    assert answer["outcome"] == "not finished in time: 1 positions left"
-    assert answer["left"] == {"orders": [], "positions": [{"strategy": "a", "quantity": "10", "symbol": "IBM"}]}
+    assert answer["outcome"] == "not finished: 1 position left"
+    assert answer["left"]["orders"] == []
+    (row,) = answer["left"]["positions"]
+    assert (row["strategy"], row["quantity"], row["symbol"], row["result"]) == ("a", "10", "IBM", "working")
+    assert row["text"].startswith("a: 10 IBM is not closed yet: its closing order O-")
 
 
 @pytest.mark.parametrize("scope", [{"account": "x"}, {"strategy": "x"}])

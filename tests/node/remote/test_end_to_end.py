@@ -11,6 +11,7 @@ from datetime import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from runner.exchange.server import ExchangeServer
@@ -157,3 +158,50 @@ def _lose_and_resume(folder: Path, url: str, ws_url: str) -> None:
         node.signal()
         code, _, err = node.end()
     assert code == 0, err
+
+
+async def test_an_account_is_flattened_with_what_was_placed_elsewhere(tmp_path: Path) -> None:
+    settings = Settings(symbols=("IBM", "BAC", "BTC/USD"), start=time(10, 0), speed=60, activity=0.3)
+    async with ExchangeServer(settings) as exchange:
+        await asyncio.to_thread(_flatten_all, tmp_path, exchange.url, exchange.ws_url)
+        account = exchange.broker.desk.account(KEYS["TEST_KEY"])
+        assert not [order for order in account.orders.values() if order.open]
+        assert not [position for position in account.positions.values() if position.qty]
+
+
+KEYS = {"TEST_KEY": "PKCONTROLTEST0000002", "TEST_SECRET": "s3cret-s3cret-s3cret"}
+
+
+def _place(url: str, symbol: str, qty: str, **more: str) -> None:
+    """An order of another program's."""
+    body = {"symbol": symbol, "qty": qty, "side": "buy", "type": "market", "time_in_force": "gtc"} | more
+    headers = {"APCA-API-KEY-ID": KEYS["TEST_KEY"], "APCA-API-SECRET-KEY": KEYS["TEST_SECRET"]}
+    assert httpx.post(f"{url}/v2/orders", json=body, headers=headers).status_code == 200
+
+
+def _flatten_all(folder: Path, url: str, ws_url: str) -> None:
+    path, cli = write(folder, f'state: {{dir: "{folder / "state"}"}}', url=url), Cli(folder)
+    stocks = f'{{market: stocks, data_url: "{url}", stream_url: "{ws_url}"}}'
+    path.write_text(path.read_text().replace("{market: stocks}", stocks))
+    _place(url, "BTC/USD", "0.01")
+    _place(url, "BAC", "7", type="limit", limit_price="1")
+    with running(path, XDG_RUNTIME_DIR=str(folder), **KEYS) as node:
+        node.until(" one buys ")
+        _place(url, "BTC/USD", "0.02", type="limit", limit_price="1000")
+        kept = json.loads(cli.run("flatten", "--strategy", "one", "--json"))
+        assert {row["strategy"] for row in kept["closed"]} == {"one"}
+        answer = json.loads(cli.run("flatten", "--account", "main", "--json"))
+        rows = {(row["strategy"], row["symbol"], row["result"]) for row in answer["closed"]}
+        assert ("EXTERNAL", "BTC/USD", "closed") in rows, answer
+        assert answer["left"] == {}
+        node.signal()
+        code, _, err = node.end()
+    assert code == 0, err
+    # What others held is the broker's alone to tell: nothing of it comes back from the journal.
+    with running(path, "--json", XDG_RUNTIME_DIR=str(folder), **KEYS) as node:
+        node.until("denied")
+        node.signal()
+        code, summary, err = node.summary()
+    assert code == 0, err
+    assert summary["positions"] == [], summary["positions"]
+    assert summary["books_agree"] is True, summary["books"]

@@ -1,0 +1,313 @@
+"""Taking orders back and closing positions of some strategies, and of whoever else trades their accounts.
+
+The order matters. Resting orders are cancelled first and waited for, as they hold the shares that are to be sold. Then
+short options are bought back, since what is held beside them (longs of the spread, shares) is their cover; the rest is
+closed after that, and where a short could not be bought back, its cover is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.messages import SubmitOrder
+from nautilus_trader.model.enums import InstrumentClass, OrderSide, OrderStatus, TimeInForce
+from nautilus_trader.model.identifiers import ClientId, ClientOrderId
+from nautilus_trader.model.instruments import CurrencyPair
+from nautilus_trader.model.orders import MarketOrder
+
+from runner.node.build import NODE_TAG, Parts
+from runner.node.stages import Condition
+
+log = logging.getLogger("runner.node")
+# A closing order that was denied or rejected (a double within its window, a share still held) is sent again.
+TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who trades an account of the file and is not in it: `EXTERNAL`, or a strategy that was taken out."""
+
+    name: str
+    strategy_id: Any
+    account_id: Any
+    client_id: ClientId
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What became of one position: quantity (signed) and symbol as it was, `why` in words unless it is closed.
+
+    `working`: its closing order is at the venue. `refused`: the gate, or the venue, did not take one. `kept`: none was
+    sent.
+    """
+
+    owner: str
+    quantity: str
+    symbol: str
+    result: Literal["closed", "working", "refused", "kept"]
+    why: str = ""
+
+    def __str__(self) -> str:
+        what = f"{self.owner}: {self.quantity} {self.symbol}"
+        return {
+            "closed": f"{what} is closed",
+            "working": f"{what} is not closed yet: {self.why}",
+            "refused": f"{what} is not closed: {self.why}",
+            "kept": f"{what} is kept: {self.why}",
+        }[self.result]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What could not be brought to its end in time, client order ids and positions; and positions that are closed."""
+
+    orders: tuple[str, ...] = ()
+    positions: tuple[Closing, ...] = ()
+    closed: tuple[Closing, ...] = ()
+    elsewhere: int = 0
+    """Orders among those cancelled that were placed elsewhere, or by a strategy that is not in the file any more."""
+
+    def __bool__(self) -> bool:
+        return bool(self.orders or self.positions)
+
+
+def cancel_orders(
+    parts: Parts, name: str, *, sent: set[str] | None = None, spare: Collection[str] = frozenset()
+) -> int:
+    """Ask for the cancellation of all that a strategy has working, except what the node itself sent; how many it asked.
+
+    `sent` are client order ids that were asked for before, and aren't again; `spare` ones are left alone.
+    """
+    strategy = parts.strategies[name]
+    asked = 0
+    for order in parts.kernel.cache.orders(strategy_id=strategy.id):
+        key = order.client_order_id.value
+        if order.is_closed or order.is_pending_cancel or key in spare or (sent is not None and key in sent):
+            continue
+        # An order that has not left the risk engine's queue yet can't be cancelled; it is seen again when it has.
+        if order.status == OrderStatus.INITIALIZED or NODE_TAG in (order.tags or ()):
+            continue
+        try:
+            strategy.cancel_order(order)
+        except Exception:  # the other orders must still be cancelled
+            log.exception("%s: order %s could not be cancelled", name, key)
+        asked += 1
+        if sent is not None:
+            sent.add(key)
+    return asked
+
+
+@dataclass
+class _Attempt:
+    """One position's closing: what it was, how often an order was sent, and the last of them."""
+
+    owner: str
+    quantity: str
+    symbol: str
+    tries: int = 0
+    error: str = ""
+    order_id: Any = None
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.error) or self.tries >= TRIES
+
+
+@dataclass
+class Closer:
+    """Cancels and closes for some strategies of a node. Use it as a context manager: it listens while it is open."""
+
+    parts: Parts
+    _changed: Condition = field(default_factory=Condition)
+    _attempts: dict[str, _Attempt] = field(default_factory=dict)
+
+    def __enter__(self) -> Closer:
+        bus = self.parts.kernel.msgbus
+        bus.subscribe("events.order.*", self._changed.poke)
+        bus.subscribe("events.position.*", self._changed.poke)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        bus = self.parts.kernel.msgbus
+        bus.unsubscribe("events.order.*", self._changed.poke)
+        bus.unsubscribe("events.position.*", self._changed.poke)
+
+    def working(self, name: str, spare: Collection[str] = frozenset()) -> list[str]:
+        """Client order ids of what a strategy has working, except what the node itself sent."""
+        orders = self.parts.kernel.cache.orders(strategy_id=self.parts.strategies[name].id)
+        return [
+            order.client_order_id.value
+            for order in orders
+            if not order.is_closed and NODE_TAG not in (order.tags or ()) and order.client_order_id.value not in spare
+        ]
+
+    async def cancel(self, names: Iterable[str], timeout_s: float, spare: Collection[str] = frozenset()) -> list[str]:
+        """Cancel all that works and wait until the venue has confirmed it; what is left after `timeout_s`."""
+        names, sent = list(names), set[str]()
+
+        def gone() -> bool:
+            for name in names:
+                cancel_orders(self.parts, name, sent=sent, spare=spare)
+            return not any(self.working(name, spare) for name in names)
+
+        await self._changed.until(gone, timeout_s)
+        return [each for name in names for each in self.working(name, spare)]
+
+    async def cancel_once(self, names: Iterable[str], timeout_s: float) -> list[str]:
+        """Cancel what works now and wait for that; what is sent meanwhile works on. What is left after `timeout_s`."""
+        names = list(names)
+        wanted = {each for name in names for each in self.working(name)}
+        sent = set[str]()
+
+        def left() -> list[str]:
+            return [each for name in names for each in self.working(name) if each in wanted]
+
+        def gone() -> bool:
+            for name in names:
+                newer = set(self.working(name)) - wanted
+                cancel_orders(self.parts, name, sent=sent, spare=newer)
+            return not left()
+
+        await self._changed.until(gone, timeout_s)
+        return left()
+
+    async def finish(self, name: str, timeout_s: float) -> None:
+        """Let what works come to its own end."""
+        await self._changed.until(lambda: not self.working(name), timeout_s)
+
+    async def close(self, names: Iterable[str], timeout_s: float, *, others: Sequence[Owner] = ()) -> list[Closing]:
+        """Close all positions, what needs no cover first; what became of each, at most `timeout_s` later."""
+        owners: list[str | Owner] = [*names, *others]
+        self._attempts.clear()
+        await self._changed.until(lambda: self.step(owners, shorts_first=True), timeout_s / 2)
+        await self._changed.until(lambda: self.step(owners, shorts_first=False), timeout_s / 2)
+        open_ = {position.id.value for _, position in self._positions(owners)}
+        results = [self._result(attempt, is_open=key in open_) for key, attempt in self._attempts.items()]
+        for result in results:
+            if result.result != "closed":
+                log.error("%s", result)
+        return results
+
+    def step(self, owners: Sequence[str | Owner], *, shorts_first: bool) -> bool:
+        """Send what is still to be sent; whether nothing is left to wait for."""
+        open_ = self._positions(owners)
+        for owner, position in open_:
+            self._attempts.setdefault(
+                position.id.value,
+                _Attempt(
+                    owner if isinstance(owner, str) else owner.name,
+                    f"{position.signed_decimal_qty().normalize():f}",
+                    position.instrument_id.symbol.value,
+                ),
+            )
+        shorts = [each for each in open_ if self._is_short_option(each[1])]
+        uncovered = {self._root(position) for _, position in shorts}
+        for owner, position in shorts:
+            self._send(owner, position)
+        if shorts_first:
+            return all(self._is_over(position) for _, position in shorts)
+        rest = [each for each in open_ if each not in shorts and self._root(each[1]) not in uncovered]
+        for owner, position in rest:
+            self._send(owner, position)
+        # Cover waits for its short; where that is given up, so is this.
+        return all(self._is_over(position) for _, position in (*shorts, *rest))
+
+    def _is_over(self, position: Any) -> bool:
+        """Whether nothing more is to be expected for a position that is still open."""
+        attempt = self._attempts[position.id.value]
+        return attempt.is_over and not self._is_closing(attempt)
+
+    def _send(self, owner: str | Owner, position: Any) -> None:
+        attempt = self._attempts[position.id.value]
+        if attempt.is_over or self._is_closing(attempt):
+            return
+        attempt.tries += 1
+        cache, known = self.parts.kernel.cache, {"instrument_id": position.instrument_id}
+        before = {order.client_order_id for order in cache.orders(**known)}
+        try:
+            if isinstance(owner, Owner):
+                self._close_for(owner, position)
+            else:
+                self.parts.strategies[owner].close_position(
+                    position, tags=[NODE_TAG], time_in_force=self._time_in_force(position), reduce_only=False
+                )
+        except Exception as error:  # the other positions must still be closed
+            attempt.error = f"{type(error).__name__}: {error}"
+            log.exception("%s: %s could not be closed", attempt.owner, attempt.symbol)
+        sent = [order for order in cache.orders(**known) if order.client_order_id not in before]
+        attempt.order_id = sent[-1].client_order_id if sent else attempt.order_id
+
+    def _close_for(self, owner: Owner, position: Any) -> None:
+        """An order as a strategy would send it, through Nautilus's risk engine and the gate."""
+        kernel = self.parts.kernel
+        order = MarketOrder(
+            trader_id=kernel.trader_id,
+            strategy_id=owner.strategy_id,
+            instrument_id=position.instrument_id,
+            client_order_id=ClientOrderId(f"FLATTEN-{UUID4()}"),
+            order_side=OrderSide.SELL if position.is_long else OrderSide.BUY,
+            quantity=position.quantity,
+            init_id=UUID4(),
+            ts_init=kernel.clock.timestamp_ns(),
+            time_in_force=self._time_in_force(position),
+            tags=[NODE_TAG],
+        )
+        kernel.cache.add_order(order, position.id, owner.client_id)
+        command = SubmitOrder(
+            trader_id=kernel.trader_id,
+            strategy_id=owner.strategy_id,
+            order=order,
+            command_id=UUID4(),
+            ts_init=kernel.clock.timestamp_ns(),
+            position_id=position.id,
+            client_id=owner.client_id,
+        )
+        kernel.msgbus.send(endpoint="RiskEngine.execute", msg=command)
+
+    def _time_in_force(self, position: Any) -> TimeInForce:
+        instrument = self.parts.kernel.cache.instrument(position.instrument_id)
+        return TimeInForce.GTC if isinstance(instrument, CurrencyPair) else TimeInForce.DAY
+
+    def _is_closing(self, attempt: _Attempt) -> bool:
+        """Whether its closing order is under way."""
+        order = self.parts.kernel.cache.order(attempt.order_id) if attempt.order_id is not None else None
+        return order is not None and not order.is_closed
+
+    def _result(self, attempt: _Attempt, *, is_open: bool) -> Closing:
+        what = (attempt.owner, attempt.quantity, attempt.symbol)
+        if not is_open:
+            return Closing(*what, "closed")
+        order = self.parts.kernel.cache.order(attempt.order_id) if attempt.order_id is not None else None
+        if attempt.error:
+            return Closing(*what, "refused", attempt.error)
+        if order is None:
+            return Closing(*what, "kept", "it covers a short option that could not be bought back, or time was up")
+        name = order.client_order_id.value
+        if not order.is_closed:
+            return Closing(*what, "working", f"its closing order {name} is {order.status_string().lower()}")
+        reason = getattr(order.last_event, "reason", "") or f"its closing order {name} ended as {order.status_string()}"
+        return Closing(*what, "refused", reason)
+
+    def _positions(self, owners: Iterable[str | Owner]) -> list[tuple[str | Owner, Any]]:
+        cache = self.parts.kernel.cache
+        found: list[tuple[str | Owner, Any]] = []
+        for owner in owners:
+            if isinstance(owner, Owner):
+                rows = cache.positions_open(strategy_id=owner.strategy_id, account_id=owner.account_id)
+            else:
+                rows = cache.positions_open(strategy_id=self.parts.strategies[owner].id)
+            found += [(owner, position) for position in rows]
+        return found
+
+    def _is_short_option(self, position: Any) -> bool:
+        instrument = self.parts.kernel.cache.instrument(position.instrument_id)
+        return position.is_short and instrument is not None and instrument.instrument_class == InstrumentClass.OPTION
+
+    def _root(self, position: Any) -> str:
+        instrument = self.parts.kernel.cache.instrument(position.instrument_id)
+        underlying = getattr(instrument, "underlying", None)
+        return str(underlying or position.instrument_id.symbol.value)
