@@ -150,7 +150,8 @@ class AlpacaExecClientConfig(_Shared, LiveExecClientConfig, frozen=True):  # typ
     `when_down`: what happens to an opening order while the trade-updates stream is down: it waits (at most
     `stream_wait_s`) or is denied. `check_interval_s`: when an order that should have moved is asked for though the
     stream is silent (0: never, nor in lock-step). `crypto_maker_fee`, `crypto_taker_fee`: what pairs pay, as parts of
-    one (None: by the account's own tier). `serial`: one command in flight at a time, over all instruments.
+    one (None: by the account's own tier). `assets_interval_s`: how often it is read what is tradable, shortable and
+    marginable (0: at the start alone). `serial`: one command in flight at a time, over all instruments.
     """
 
     api_key: str | None = None
@@ -164,6 +165,7 @@ class AlpacaExecClientConfig(_Shared, LiveExecClientConfig, frozen=True):  # typ
     stream_wait_s: float = 30.0
     unknown_timeout_s: float = 30.0
     check_interval_s: float = 5.0
+    assets_interval_s: float = 3600.0
     lookup_delay_min_s: float = 0.25
     lookup_delay_max_s: float = 5.0
     account_refresh_s: float = 0.5

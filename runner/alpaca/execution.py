@@ -15,6 +15,7 @@ from nautilus_trader.model.identifiers import AccountId, ClientId, VenueOrderId
 from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, EngineError
 from runner.alpaca.account import AccountBook, BrokerSnapshot
 from runner.alpaca.adjust import Adjustments
+from runner.alpaca.assets import AssetWatch
 from runner.alpaca.commands import Commands
 from runner.alpaca.config import AlpacaExecClientConfig
 from runner.alpaca.constants import ALPACA_VENUE, NANOS, USD
@@ -93,6 +94,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.gaps = GapFill(self)
         self.settler = Settler(self)
         self.patrol = Patrol(self)
+        self.assets = AssetWatch(self)
         self.preparing = Preparing(self)
         self.commands = Commands(self, serial=config.serial)
         self.book = AccountBook(self)
@@ -147,6 +149,16 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
     def instrument(self, instrument_id: Any) -> Any:
         """The instrument, from the cache or the provider; None where neither has it."""
         return self._cache.instrument(instrument_id) or self.provider.find(instrument_id)
+
+    def known_instruments(self) -> list[Any]:
+        """All instruments in Nautilus's cache."""
+        return list(self._cache.instruments(venue=ALPACA_VENUE))
+
+    def replace_instrument(self, instrument: Any) -> None:
+        """One that is known, as it is now: to the cache, and whoever subscribed to it."""
+        self.provider.add(instrument)
+        self._cache.add_instrument(instrument)
+        self._msgbus.send(endpoint="DataEngine.process", msg=instrument)
 
     def last_quote(self, instrument_id: Any) -> Any:
         """The newest quote in the cache, None where there is none."""
@@ -316,6 +328,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
             await self.gaps.run()
         self.resume.watch()
         self.patrol.start()
+        self.assets.start()
         if self._stream is not None and self._stream.ws.state == "ready":
             self._ready.set()  # Else it dropped meanwhile, and its next `ready` brings the gap fill.
 

@@ -109,9 +109,11 @@ def price_digits(last_price: Decimal | None) -> int:
     return 4 if last_price is not None and 0 < last_price < DOLLAR else 2
 
 
-def equity(asset: Asset, *, last_price: Decimal | None = None, ts_ns: int = 0) -> Equity:
-    """The instrument of a stock. `last_price` (USD) decides the price increment, as it does at the venue."""
-    digits = price_digits(last_price)
+def equity(
+    asset: Asset, *, last_price: Decimal | None = None, price_decimals: int | None = None, ts_ns: int = 0
+) -> Equity:
+    """The instrument of a stock. `last_price` (USD) decides the price increment, unless `price_decimals` says it."""
+    digits = price_digits(last_price) if price_decimals is None else price_decimals
     increment = Price(Decimal(1).scaleb(-digits), digits)
     maintenance = _per_cent(asset.margin_requirement_long or asset.maintenance_margin_requirement)
     margin_maint = maintenance if asset.marginable else Decimal(1)

@@ -21,6 +21,8 @@ from runner.alpaca.models import Asset, LatestTrades, OptionContractPage, Option
 
 #: Latest prices are asked for this many symbols at once: the address of a request must not grow without end.
 PRICE_CHUNK = 200
+#: Beyond so many assets the whole list is quicker.
+ONE_BY_ONE = 30
 #: Widest page of `/v2/options/contracts`.
 CONTRACT_PAGE = 10_000
 
@@ -96,6 +98,21 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         missing = [instrument_id for instrument_id in ids if self.find(instrument_id) is None]
         if missing:
             await self.load_ids_async(missing)
+
+    async def assets(self, wanted: Sequence[str]) -> dict[str, Asset]:
+        """Stocks and pairs as Alpaca lists them now; one that it does not list is absent.
+
+        A few are asked for one by one, many as the whole list. Raises HttpError, Unavailable or WireError.
+        """
+        if len(wanted) <= ONE_BY_ONE:
+            found = await asyncio.gather(*map(self._asset, wanted))
+            return {asset.symbol: asset for asset in found if asset is not None}
+        listed: dict[str, Asset] = {}
+        for asset_class in ("us_equity", "crypto"):
+            query = [("status", "active"), ("asset_class", asset_class)]
+            rows = decode(list[Asset], await self._http().get("/v2/assets", query), "the list of assets")
+            listed |= {asset.symbol: asset for asset in rows}
+        return {symbol: listed[symbol] for symbol in wanted if symbol in listed}
 
     async def _asset(self, symbol: str) -> Asset | None:
         try:

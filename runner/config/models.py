@@ -229,6 +229,9 @@ class NodeConfig(Section):
     http_timeout: Duration = Field(
         timedelta(seconds=10), description="One request, from its start to the end of the reply."
     )
+    assets_refresh: Duration = Field(
+        timedelta(hours=1), description="How often it is read what is tradable, shortable and marginable."
+    )
 
     @model_validator(mode="after")
     def _order(self) -> NodeConfig:

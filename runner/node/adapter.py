@@ -58,6 +58,7 @@ class AlpacaAdapter:
             # In lock-step the account is read at once, so that it is known before the replay goes on.
             account_refresh_s=0.0 if plan.serial else 0.5,
             settle_timeout_s=plan.config.node.stop_timeout.total_seconds(),
+            assets_interval_s=plan.config.node.assets_refresh.total_seconds(),
             **self._common(endpoint, instruments, plan),
         )
         return AlpacaLiveExecClientFactory.create(
