@@ -10,7 +10,7 @@ KILLS ?= 100
 SECONDS ?= 60
 MINUTES ?= 60
 
-.PHONY: help setup run test test-fast chaos soak fuzz check fmt bench lock clean
+.PHONY: help setup run test test-fast chaos soak docs fuzz check fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,10 @@ chaos: setup ## a thousand seeded schedules of faults and a hundred kills: no or
 
 soak: setup ## an hour of generated days at 50 times real speed: memory and latency stay flat (MINUTES=n); writes docs/soak.md
 	$(BIN)/python -m benches.soak --minutes $(MINUTES) --out docs/soak.md
+
+docs: setup ## the generated pages of docs/reference, and the site in target/site
+	$(BIN)/python tools/reference.py
+	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
 
 fuzz: ## fuzz the parsers, a minute each (SECONDS=n for longer); needs cargo-fuzz and a nightly compiler
 	tools/fuzz $(SECONDS)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from runner.config.document import MapNode, Step, entry_at, plain
 from runner.config.errors import ConfigError, instead
+from runner.config.fields import duration_text
 from runner.config.introspect import PLANNED, annotation_at, known_keys, model_at
 from runner.config.models import RunnerConfig
 from runner.config.source import Source, under_secret
@@ -131,9 +134,16 @@ def _sentence(source: Source, path: tuple[Step, ...], kind: str, context: dict[s
     return str(context.get("text") or f"{shown} is not valid here ({kind.replace('_', ' ')})")
 
 
+class _FileSchema(GenerateJsonSchema):
+    """Defaults as a file has them."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return duration_text(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
 def json_schema() -> dict[str, Any]:
     """For editors: what a file may hold, without the strategies' own parameters."""
-    schema = RunnerConfig.model_json_schema(by_alias=True)
+    schema = RunnerConfig.model_json_schema(by_alias=True, schema_generator=_FileSchema)
     secret = schema["$defs"]["SecretRef"]
     secret["oneOf"] = [{"required": ["env"]}, {"required": ["file"]}]
     return {
