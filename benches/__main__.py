@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from benches import instruments, speeds, startup
 from benches import margin as margins
-from benches import speeds, startup
 from benches.processes import line, process
 
 
@@ -113,6 +113,16 @@ def start() -> Iterator[Row]:
     yield absolute("file → trading with --sim (s)", startup.file_to_trading(simulated=True), 3, "{:.2f}")
 
 
+def loading() -> Iterator[Row]:
+    took = instruments.measure()
+    yield absolute("load one stock by its name (s)", took["one"]["seconds"], 0.1, "{:.3f}")
+    for name, seconds, mb in (("assets", 3, 80), ("contracts", 6, 80)):
+        row = took[name]
+        yield absolute(f"load {row['count']:,.0f} {name} (s)", row["seconds"], seconds, "{:.2f}")
+        yield absolute("  memory (MB)", row["mb"], mb, "{:.0f}")
+        yield absolute("  longest turn of the loop (ms of CPU)", row["stood"] * 1e3, 150, "{:.0f}")
+
+
 def memory() -> Iterator[Row]:
     day = startup.memory()
     yield absolute("memory after a replayed day (MB)", day["mb"], 380, "{:.0f}")
@@ -120,7 +130,7 @@ def memory() -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[], Iterator[Row]]] = {
     "ticks": ticks, "burst": burst, "reaction": reaction, "post": post, "gate": gate,
-    "margin": margin, "start": start, "memory": memory,
+    "margin": margin, "start": start, "loading": loading, "memory": memory,
 }  # fmt: skip
 
 

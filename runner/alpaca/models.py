@@ -99,9 +99,9 @@ class OptionContractRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptionContractPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of `/v2/options/contracts`."""
+    """A page of `/v2/options/contracts`. Its rows are read one by one, as there may be thousands."""
 
-    option_contracts: list[OptionContractRow]
+    option_contracts: list[msgspec.Raw]
     next_page_token: str | None = None
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from nautilus_trader.common.providers import InstrumentProvider
 from nautilus_trader.config import InstrumentProviderConfig
 from nautilus_trader.model.identifiers import InstrumentId, generic_spread_id_to_list
@@ -25,6 +26,16 @@ PRICE_CHUNK = 200
 ONE_BY_ONE = 30
 #: Widest page of `/v2/options/contracts`.
 CONTRACT_PAGE = 10_000
+#: So many instruments are made before the loop may turn: thousands in one go would hold up quotes and orders.
+MADE_AT_ONCE = 100
+#: What the lists of assets and of contracts can be narrowed by. Source: Alpaca's trading OpenAPI specification.
+ASSET_FILTERS = frozenset({"status", "exchange", "attributes"})
+CONTRACT_FILTERS = frozenset({
+    "underlying_symbols", "show_deliverables", "status", "expiration_date", "expiration_date_gte",
+    "expiration_date_lte", "root_symbol", "type", "style", "strike_price_gte", "strike_price_lte", "ppind",
+})  # fmt: skip
+#: Params that Nautilus adds to a request: none of Alpaca's business.
+_NAUTILUS_PARAMS = frozenset({"update_catalog", "force_instrument_update", "join_request", "only_last"})
 
 
 class AlpacaInstrumentProvider(InstrumentProvider):
@@ -48,23 +59,30 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         await self.load_matching(filters)
 
     async def load_matching(self, filters: dict[str, Any] | None = None) -> list[Any]:
-        """Load every active stock and crypto pair, or with filters what they say. Raises HttpError or Unavailable.
+        """Load every active stock and crypto pair, or with filters what they say. Returns the instruments.
 
         `asset_class` us_equity or crypto narrows it; us_option loads contracts, by the filters that Alpaca's endpoint
         takes (`underlying_symbols`, `expiration_date_gte`, `strike_price_lte`, `type`, …; without dates only those that
-        expire by the next weekend). Prices of stocks are not asked for: their increment is 0.01. Returns
-        the instruments.
+        expire by the next weekend). Prices of stocks are not asked for: their increment is 0.01.
+
+        Raises HttpError, Unavailable or WireError; ValueError for a filter that Alpaca does not have.
         """
-        given = dict(filters or {})
+        given = {name: value for name, value in (filters or {}).items() if name not in _NAUTILUS_PARAMS}
         wanted = given.pop("asset_class", None)
-        params = [(str(name), str(value)) for name, value in given.items()]
+        known = CONTRACT_FILTERS if wanted == "us_option" else ASSET_FILTERS
+        if unknown := given.keys() - known:
+            raise ValueError(
+                f"can't narrow {wanted or 'assets'} by {', '.join(sorted(unknown))}; "
+                f"there are asset_class, {', '.join(sorted(known))}"
+            )
+        params = {str(name): str(value) for name, value in given.items()}
         if wanted == "us_option":
-            return await self._load_contracts(params)
+            return await self._load_contracts(list(params.items()))
         found: list[Any] = []
         for asset_class in ("us_equity", "crypto") if wanted is None else (str(wanted),):
-            query = [("status", "active"), ("asset_class", asset_class), *params]
-            rows = decode(list[Asset], await self._http().get("/v2/assets", query), "the list of assets")
-            found += self._add(rows, {})
+            query = {"status": "active", "asset_class": asset_class} | params
+            body = await self._http().get("/v2/assets", list(query.items()))
+            found += await self._make(decode(list[msgspec.Raw], body, "the list of assets"), _listed_asset)
         return found
 
     async def load_ids_async(self, instrument_ids: list[InstrumentId], filters: dict[str, Any] | None = None) -> None:
@@ -83,7 +101,8 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         wanted = [*by_market["stocks"], *by_market["crypto"]]
         assets = [asset for asset in await asyncio.gather(*map(self._asset, wanted)) if asset is not None]
         stocks = [asset.symbol for asset in assets if asset.asset_class == "us_equity"]
-        self._add(assets, await self._last_prices(stocks))
+        prices = await self._last_prices(stocks)
+        await self._make(assets, lambda asset, now_ns: _instrument(asset, now_ns, prices.get(asset.symbol)))
         await asyncio.gather(*map(self._contract, dict.fromkeys(by_market["options"])))
         for each in spreads:
             self._add_spread(each)
@@ -132,7 +151,7 @@ class AlpacaInstrumentProvider(InstrumentProvider):
                 raise
             self._log.error(f"Alpaca has no option contract {symbol}: {error.message}")
             return
-        self._add_contracts([decode(OptionContractRow, body, f"the contract {symbol}")])
+        await self._make([decode(OptionContractRow, body, f"the contract {symbol}")], _contract)
 
     async def _load_contracts(self, params: list[tuple[str, str]]) -> list[Any]:
         found: list[Any] = []
@@ -141,18 +160,23 @@ class AlpacaInstrumentProvider(InstrumentProvider):
             query = [*params, ("limit", str(CONTRACT_PAGE)), *([("page_token", token)] if token else [])]
             body = await self._http().get("/v2/options/contracts", query)
             page = decode(OptionContractPage, body, "a page of option contracts")
-            found += self._add_contracts(page.option_contracts)
-            token = page.next_page_token
-            if not token:
+            found += await self._make(page.option_contracts, _listed_contract)
+            if not page.next_page_token:
                 return found
+            if page.next_page_token == token:
+                raise WireError(f"the last page of option contracts never comes: {token} leads to itself")
+            token = page.next_page_token
 
-    def _add_contracts(self, rows: Iterable[OptionContractRow]) -> list[Any]:
+    async def _make(self, rows: Sequence[Any], one: Callable[[Any, int], Any]) -> list[Any]:
+        """Instruments of these rows, added; one that can't be made is told and left out. The loop turns meanwhile."""
         now_ns, made = self._clock.timestamp_ns(), []
-        for row in rows:
+        for number, row in enumerate(rows, 1):
             try:
-                made.append(contract(row, ts_ns=now_ns))
+                made.append(one(row, now_ns))
             except (ValueError, OverflowError) as error:
-                self._log.warning(f"Skipped a contract that can't be named here: {row.symbol!r}: {error}")
+                self._log.warning(f"Skipped what can't be an instrument here: {row!r:.200}: {error}")
+            if number % MADE_AT_ONCE == 0:
+                await asyncio.sleep(0)
         self.add_bulk(made)
         return made
 
@@ -182,15 +206,20 @@ class AlpacaInstrumentProvider(InstrumentProvider):
                 self._log.warning(f"No latest prices, increments stay at 0.01: {error}")
         return prices
 
-    def _add(self, assets: Iterable[Asset], prices: dict[str, Decimal]) -> list[Any]:
-        now_ns, made = self._clock.timestamp_ns(), []
-        for asset in assets:
-            try:
-                if asset.asset_class == "crypto":
-                    made.append(pair(asset, ts_ns=now_ns))
-                else:
-                    made.append(equity(asset, last_price=prices.get(asset.symbol), ts_ns=now_ns))
-            except (ValueError, OverflowError) as error:
-                self._log.warning(f"Skipped an asset that can't be named here: {asset.symbol!r}: {error}")
-        self.add_bulk(made)
-        return made
+
+def _instrument(asset: Asset, now_ns: int, last_price: Decimal | None = None) -> Any:
+    if asset.asset_class == "crypto":
+        return pair(asset, ts_ns=now_ns)
+    return equity(asset, last_price=last_price, ts_ns=now_ns)
+
+
+def _contract(row: OptionContractRow, now_ns: int) -> Any:
+    return contract(row, ts_ns=now_ns)
+
+
+def _listed_asset(row: msgspec.Raw, now_ns: int) -> Any:
+    return _instrument(decode(Asset, bytes(row), "an asset"), now_ns)
+
+
+def _listed_contract(row: msgspec.Raw, now_ns: int) -> Any:
+    return _contract(decode(OptionContractRow, bytes(row), "an option contract"), now_ns)
