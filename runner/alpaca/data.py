@@ -22,6 +22,7 @@ from nautilus_trader.model.identifiers import ClientId, TradeId
 from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, Builders
 from runner.alpaca.bars import UnsupportedBarsError, bar_source, stream_channel
 from runner.alpaca.books import BookKeeper, status
+from runner.alpaca.chains import ReplayedChains
 from runner.alpaca.config import AlpacaDataClientConfig, Market
 from runner.alpaca.constants import ALPACA_VENUE
 from runner.alpaca.greeks import GreeksPoller
@@ -151,6 +152,11 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
         return self._log
 
     @property
+    def msgbus(self) -> Any:
+        """Nautilus's message bus."""
+        return self._msgbus
+
+    @property
     def cache(self) -> Any:
         """Nautilus's cache."""
         return self._cache
@@ -204,6 +210,7 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
 
     def use_engine(self, data_engine: Any) -> None:
         """Hand ticks straight to this data engine, past its queue, if the configuration's `direct` says so."""
+        ReplayedChains.install(data_engine, self)
         if not self.config.direct:
             return
         # The live engine's own `process` queues; its base's does the work.

@@ -340,6 +340,41 @@ def out_of_the_money(market: Any) -> list[Any]:
     return sorted(above, key=lambda each: each.strike)[:4]
 
 
+def test_a_replayed_chain_comes_at_intervals_and_follows_the_price(play: Any, running: Any) -> None:
+    """Its contracts expired long ago by this machine's clock, by which Nautilus alone would end it."""
+
+    async def scenario(rig: Any, watcher: Watcher) -> None:
+        (contract,) = await arrange(rig)
+        same = [each for each in calls(rig, 1000) if each.expiration_date == contract.expiration_date]
+        near, far = same[0], same[-1]
+        await tell(rig, trade("IBM", float(near.strike)))
+        contracts = await rig.data.provider.load_matching({
+            "asset_class": "us_option", "underlying_symbols": "IBM", "type": "call",
+            "expiration_date": contract.expiration_date.isoformat(),
+        })  # fmt: skip
+        for each in contracts:
+            rig.node.kernel.cache.add_instrument(each)
+        around = nautilus_pyo3.StrikeRange.atm_relative(0, 0)
+        watcher.subscribe_option_chain(series(contracts[0]), around, 10)
+        await rig.until(lambda: rig.data.greeks._wanted.keys() == {near.symbol}, "the strike at the price")
+        await rig.until(lambda: rig.data.subscriptions_confirmed, "its quotes")
+        await tell(rig, quote(near.symbol, 9.9, 10.1))
+        await rig.until(lambda: watcher.slices and watcher.slices[-1].call_count() == 1, "a slice of it")
+        # An hour later, as Nautilus waits between two changes of the strikes.
+        rig.data.venue_clock.observe(rig.data.venue_clock.now_ns() + 3_600 * 10**9)
+        await tell(rig, trade("IBM", float(far.strike)), quote(near.symbol, 9.9, 10.11))
+        await rig.until(lambda: rig.data.greeks._wanted.keys() == {far.symbol}, "the strike at the new price")
+        await tell(rig, quote(far.symbol, 9.9, 10.1))
+        await rig.until(
+            lambda: [float(str(strike)) for strike in watcher.slices[-1].strikes()] == [float(far.strike)],
+            "slices of that",
+        )
+        rig.data.venue_clock.observe(contracts[0].expiration_ns)
+        await rig.until(lambda: not rig.data.greeks._wanted, "the end of the chain with its contracts")
+
+    watch(play, running, scenario, greeks_interval_s=0.02)
+
+
 @pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "made up"])
 def test_goog_on_a_recorded_day(play: Any, running: Any, shared: Path | None, recorded: bool) -> None:
     """The greeks of a real chain, held against Nautilus's own formulas."""
