@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from nautilus_trader.core.nautilus_pyo3 import FIXED_PRECISION
@@ -28,6 +28,7 @@ from runner.alpaca.constants import ALPACA_VENUE
 from runner.alpaca.greeks import GreeksPoller
 from runner.alpaca.history import HistoryMixin
 from runner.alpaca.option_data import OptionDataMixin
+from runner.alpaca.preflight import look_up
 from runner.alpaca.providers import AlpacaInstrumentProvider
 from runner.alpaca.refill import Refill
 from runner.alpaca.rest import TradingRest
@@ -316,13 +317,9 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
         symbol = symbol_of(instrument_id)
         if self._stream is None:
             raise RuntimeError("not connected")
-        instrument = self.provider.find(instrument_id)
+        instrument = await self.load(instrument_id)
         if instrument is None:
-            await self.provider.load_async(instrument_id)
-            instrument = self.provider.find(instrument_id)
-            if instrument is None:
-                raise ValueError(f"Alpaca has no instrument {instrument_id}; check the symbol")
-            self._handle_data(instrument)
+            raise ValueError(f"Alpaca has no instrument {instrument_id}; check the symbol")
         self._map(instrument)
         self._check_limit(channel, symbol)
         return instrument
@@ -339,6 +336,36 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
                 f"{most} ({' and '.join(counted)} count, each symbol of each): subscribe to fewer, or raise "
                 "max_symbols if your plan has more"
             )
+
+    def short_of_room(self, ticks: set[str], quotes: set[str]) -> str | None:
+        """Why symbols could not be subscribed to beside what is; None where they could.
+
+        `ticks` are those of which quotes or trades will be asked, or both: they count once where there is neither yet.
+        """
+        most, counted = self.config.max_symbols, self.config.feed.limited
+        now = {(channel, symbol) for channel in counted for symbol in self._channels.get(channel, ())}
+        now |= {("quotes", symbol) for symbol in quotes}
+        number = len(now) + len(ticks - {symbol for _, symbol in now})
+        if not most or number <= most:
+            return None
+        return f"{number} subscriptions would be made of the feed {self.config.feed}, and it may have {most}"
+
+    async def load(self, instrument_id: Any) -> Any:
+        """The instrument, looked up and told to Nautilus where that is new; None where the venue has none.
+
+        Raises HttpError or Unavailable where it can't be asked.
+        """
+        instrument = self.provider.find(instrument_id)
+        if instrument is None:
+            await self.provider.load_async(instrument_id)
+            instrument = self.provider.find(instrument_id)
+            if instrument is not None:
+                self._handle_data(instrument)
+        return instrument
+
+    async def look_up(self, instruments: Sequence[str], bars: Sequence[str], quotes: Sequence[str]) -> list[str]:
+        """See `preflight.look_up`."""
+        return await look_up(self, instruments, bars, quotes)
 
     def _add(self, channel: str, symbol: str) -> None:
         self._channels.setdefault(channel, set()).add(symbol)

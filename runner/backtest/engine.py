@@ -166,7 +166,7 @@ class Backtest:
             names[strategy_id.value] = name
             accounts[strategy_id.value] = ClientId(VENUE.value)
         executor = ThreadPoolExecutor(max_workers=1)
-        parts = Parts(kernel, {}, {}, strategies, guards, Router(accounts), executor, names)
+        parts = Parts(kernel, {}, {}, strategies, guards, Router(accounts), executor, self.plan.config, names=names)
         refuse_from_down(parts)
         return parts
 

@@ -9,6 +9,8 @@ from cyclopts import App
 COMMANDS = {
     "run": "Run the node that the files declare; --sim runs it against the simulated exchange.",
     "status": "Say how a running node stands: states and why, limits used, open orders.",
+    "plan": "Say what a reload would change in a running node, with every check; nothing is changed.",
+    "reload": "Have a running node take its changed file over, untouched strategies trading on.",
     "halt": "Deny every order that opens, of a node, an account or a strategy, until it is resumed.",
     "resume": "Let a halted or reducing node, account or strategy open positions again.",
     "flatten": "Cancel all orders and close all positions; then only closing is allowed until it is resumed.",
@@ -27,7 +29,7 @@ COMMANDS = {
 }
 
 # Those that don't live in a module of their own name.
-_MODULES = dict.fromkeys(("halt", "resume", "flatten", "cancel"), "command")
+_MODULES = dict.fromkeys(("halt", "resume", "flatten", "cancel"), "command") | {"plan": "reload"}
 
 app = App(
     name="runner",

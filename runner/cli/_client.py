@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -147,10 +148,15 @@ def _name(target: str) -> str:
         return target
     import yaml
 
+    text = ""
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        content = yaml.safe_load(text)
         return str(content["name"])
     except OSError as error:
         raise ClientError(EXIT_USAGE, f"{path} can't be read: {error.strerror}") from None
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        # What else is wrong with it the node, or `check`, will say.
+        if (found := re.search(r"^name: *[\"']?([\w-]+)", text, re.MULTILINE)) is not None:
+            return found[1]
         raise ClientError(EXIT_USAGE, f"{path} has no readable `name:`, give the node's name instead") from None

@@ -27,6 +27,7 @@ def run(
     seed: int = 0,
     fee_per_share: str = "0",
     report: Path | None = None,
+    watch: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Run the node that FILES declare, each laid over the one before, until it is told to stop or the replay ends.
@@ -52,6 +53,8 @@ def run(
         With --sim: a fee in USD for each share executed.
     report
         Write an HTML page here at the end: equity, drawdown, trades on the prices, statistics.
+    watch
+        Reload when one of FILES is saved, as `reload: {watch: true}` in the file does.
     json_
         Print the summary as one JSON object on stdout, and nothing else there.
     """
@@ -71,6 +74,7 @@ def run(
         live=live,
         json=json_,
         report=report,
+        watch=watch,
     )
     try:
         code = run_node(options)

@@ -89,6 +89,11 @@ def screen(answer: dict[str, Any]) -> Group:
         # Reasons are other people's text: never markup.
         words = f"{who} is {row['state']} since {row['since']}, by {row['by']}: {row['why']}"
         parts.append(Text(words, style=_COLORS.get(row["state"], "")))
+    last = (answer.get("file") or {}).get("last_reload")
+    if last is not None and last["result"] not in ("applied", "unchanged"):
+        how = "done in part" if last["result"] == "incomplete" else "not done"
+        words = f"the last reload was {how}: {last['outcome']} ({last['at']})"
+        parts.append(Text(words, style="bold red"))
     parts += [_table(title, columns, rows) for title, columns, rows in _tables(answer) if rows]
     return Group(*parts)
 

@@ -208,6 +208,15 @@ class StateConfig(Section):
     )
 
 
+class ReloadConfig(Section):
+    """When a running node takes a changed file over: on `runner reload` and SIGHUP always, and where this says so."""
+
+    watch: Flag = Field(False, description="Reload when one of the node's files is saved.")
+    settle: Duration = Field(
+        timedelta(seconds=1), description="With watch: a file counts as saved when it has not changed for so long."
+    )
+
+
 class NodeConfig(Section):
     """Deadlines of the node's own life."""
 
@@ -260,6 +269,7 @@ class RunnerConfig(Section):
     alerts: AlertsConfig = Field(default_factory=AlertsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     state: StateConfig = Field(default_factory=StateConfig)
+    reload: ReloadConfig = Field(default_factory=ReloadConfig)
     node: NodeConfig = Field(default_factory=NodeConfig)
     paths: list[str] = Field(
         default_factory=list,
@@ -298,6 +308,7 @@ __all__ = [
     "NodeConfig",
     "RateLimit",
     "RedisConfig",
+    "ReloadConfig",
     "RiskLimits",
     "RunnerConfig",
     "SecretRef",

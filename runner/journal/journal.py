@@ -26,6 +26,7 @@ _EVENT = "INSERT INTO events (account, client_order_id, kind, body) VALUES (?, ?
 _CLOSED = "UPDATE orders SET closed_ns = ? WHERE client_order_id = ?"
 _BOOKED = "INSERT OR REPLACE INTO booked VALUES (?, ?, ?, ?, ?)"
 _RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?)"
+_STRATEGY_ID = "strategy-id/"
 _STATE = "INSERT OR REPLACE INTO strategies VALUES (?, ?, ?)"
 
 
@@ -108,6 +109,17 @@ class Journal:
         """Keep a record, on the disk when this returns. Raises JournalError."""
         self._records[key] = value
         self.store.write_now([(_RECORD, (key, value))])
+
+    def strategy_id(self, name: str, default: str) -> str:
+        """The id that a strategy of the file trades under: the one that it had first, whatever class it is by now.
+
+        Raises JournalError where it can't be kept.
+        """
+        key = f"{_STRATEGY_ID}{name}"
+        if key in self._records:
+            return str(self._records[key])
+        self.save(key, default)
+        return default
 
     # -- strategies -------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from runner.metrics.declarations import (
     DENIAL_CODES,
     LATENCY_BUCKETS,
     ORDER_STATES,
+    RELOAD_RESULTS,
     RISK_STATES,
     STEPS,
 )
@@ -17,6 +18,7 @@ _VALUES = {
     "runner_orders_total": ("state", ORDER_STATES),
     "runner_denials_total": ("code", DENIAL_CODES),
     "runner_order_latency_seconds": ("step", STEPS),
+    "runner_config_reloads_total": ("result", RELOAD_RESULTS),
     "runner_risk_state": ("state", RISK_STATES),
 }
 

@@ -73,6 +73,7 @@ DENIAL_CODES = (
     "OTHER",
 )
 STEPS = ("tick_to_decision", "decision_to_ack", "ack_to_fill")
+RELOAD_RESULTS = ("applied", "unchanged", "failed", "refused", "incomplete")
 RISK_STATES = ("active", "reducing", "halted")
 # From ten microseconds (a handler's own work) to minutes (a resting order's fill).
 LATENCY_BUCKETS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -118,6 +119,20 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "runner_strategy_up", "gauge", "1 while the strategy runs, 0 before, after a stop or a fault.", ("strategy",)
     ),
     Declaration("runner_strategy_faults_total", "counter", "Exceptions that escaped the strategy.", ("strategy",)),
+    # The file
+    Declaration(
+        "runner_config_last_reload_successful",
+        "gauge",
+        "1 if the last reload of the file was carried out whole, or none was tried yet.",
+    ),
+    Declaration(
+        "runner_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When the file was last loaded or reloaded successfully, UNIX time.",
+        unit="seconds",
+    ),
+    Declaration("runner_config_reloads_total", "counter", "Reloads by what came of them.", ("result",)),
+    Declaration("runner_config_info", "gauge", "Always 1; the label is a fingerprint of the file in force.", ("hash",)),
     # Feeds and other streams; market data feeds have protocol="market", trade updates protocol="trading"
     _messages("quote", "quotes"),
     _messages("trade", "trades"),

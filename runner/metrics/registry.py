@@ -24,6 +24,7 @@ from runner.metrics.declarations import (
     DENIAL_CODES,
     LATENCY_BUCKETS,
     ORDER_STATES,
+    RELOAD_RESULTS,
     RISK_STATES,
     STEPS,
     Declaration,
@@ -81,6 +82,13 @@ class Metrics:
             self._own["runner_denials_total"].labels(code, strategy, account)
         self.set_risk_state("strategy", strategy, "active")
 
+    def forget_strategy(self, strategy: str, account: str) -> None:
+        """A strategy has left the node: what is of this moment ends with it, what was counted stays."""
+        self._own["runner_strategy_up"].remove(strategy)
+        self._own["runner_orders_working"].remove(strategy, account)
+        for state in RISK_STATES:
+            self._own["runner_risk_state"].remove("strategy", strategy, state)
+
     def declare_account(self, account: str) -> None:
         """Let the account's series exist at 0."""
         for value in ("cash", "equity", "buying_power", "realized_pnl", "unrealized_pnl"):
@@ -94,6 +102,8 @@ class Metrics:
         self._own["runner_start_time_seconds"].set(time.time())
         for step in STEPS:
             self._own["runner_order_latency_seconds"].labels(step)
+        for result in RELOAD_RESULTS:
+            self._own["runner_config_reloads_total"].labels(result)
         self.set_risk_state("node", "", "active")
 
     # -- the node --------------------------------------------------------------------------------------------------
@@ -115,6 +125,25 @@ class Metrics:
 
     def sample_error(self) -> None:
         self._own["runner_sample_errors_total"].inc()
+
+    # -- the file --------------------------------------------------------------------------------------------------
+
+    def loaded(self, hash_: str) -> None:
+        """The file with this fingerprint is in force since now."""
+        self._own["runner_config_last_reload_successful"].set(1)
+        self._own["runner_config_last_reload_success_timestamp_seconds"].set(time.time())
+        self._own["runner_config_info"].clear()
+        self._own["runner_config_info"].labels(hash_).set(1)
+
+    def reloaded(self, result: str, *, successful: bool, hash_: str) -> None:
+        """A reload has come to this result."""
+        self._own["runner_config_reloads_total"].labels(result).inc()
+        if successful:
+            self.loaded(hash_)
+            return
+        self._own["runner_config_last_reload_successful"].set(0)
+        self._own["runner_config_info"].clear()
+        self._own["runner_config_info"].labels(hash_).set(1)
 
     # -- streams and REST ------------------------------------------------------------------------------------------
 
@@ -163,6 +192,10 @@ class Metrics:
 
     def set_limit_used(self, limit: str, scope: str, name: str, fraction: Decimal) -> None:
         self._own["runner_limit_used_ratio"].labels(limit, scope, name).set(float(fraction))
+
+    def forget_limits(self) -> None:
+        """Limits may have gone; those that stand are told anew."""
+        self._own["runner_limit_used_ratio"].clear()
 
     def set_risk_state(self, scope: str, name: str, state: str) -> None:
         for each in RISK_STATES:

@@ -48,7 +48,7 @@ class Sampler:
         self._cache = cache
         self._portfolio = portfolio
         self._accounts = accounts
-        self._strategies = strategies
+        self.strategies = strategies
         self._gate = gate
         self._ready = ready
 
@@ -65,7 +65,7 @@ class Sampler:
         """Take all values now. What can't be read is counted, and keeps its old value; nothing is raised."""
         for name, account_id in self._accounts.items():
             self._try(self._account, name, account_id)
-        for name, (strategy_id, account) in self._strategies.items():
+        for name, (strategy_id, account) in self.strategies.items():
             self._try(self._working, name, strategy_id, account)
         if self._gate is not None:
             self._try(self._risk)

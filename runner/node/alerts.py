@@ -52,6 +52,8 @@ class AlertsHook(BaseHook):
     async def started(self, node: Node) -> None:
         if self._sink is not None:
             self._task = asyncio.create_task(self._run(node), name="alerts")
+            if node.reloader is not None:
+                node.reloader.listeners.append(lambda _: self._reload(node))
 
     def faulted(self, node: Node, fault: Fault) -> None:
         self._send("strategy fault", f"strategy {fault.strategy} is stopped: {fault.error} in {fault.where}")
@@ -75,6 +77,11 @@ class AlertsHook(BaseHook):
     def _send(self, kind: str, line: str) -> None:
         if self._sink is not None:
             self._sink.send(kind, line)
+
+    def _reload(self, node: Node) -> None:
+        last = node.reloader.last if node.reloader is not None else None
+        if last is not None and last["result"] not in ("applied", "unchanged"):
+            self._send("reload", f"the reload was {last['result']}: {last['outcome']}")
 
     def _order(self, event: Any, strategy: str) -> None:
         kind = type(event).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ from runner.node.journal import JournalHook, lock_account, open_journal, open_sh
 from runner.node.lock import AccountLock
 from runner.node.node import Hook, Node
 from runner.node.progress import ReplayBar
+from runner.node.reload.hook import ReloadHook
+from runner.node.reload.prepare import Origin
 from runner.node.remote.hook import RemoteHook
 from runner.node.replay import ReplayHook
 from runner.node.report import ReportHook
@@ -39,6 +41,7 @@ class Assembled:
     telemetry: TelemetryHook
     result: SummaryHook
     remote: RemoteHook
+    reload: ReloadHook | None = None
     locks: list[AccountLock] = field(default_factory=list)
     journal: Journal | None = None
     report: ReportHook | None = None
@@ -63,13 +66,22 @@ def assemble(
     live: bool,
     bar: ReplayBar,
     report: Path | None = None,
+    origin: Origin | None = None,
+    watch: bool = False,
+    on_classes: Callable[[set[str]], None] = lambda _: None,
 ) -> Assembled:
-    """Raises NodeError where the run must not begin: live trading half asked for, an account in use."""
+    """Raises NodeError where the run must not begin: live trading half asked for, an account in use.
+
+    `origin` is where the file was read, for a node that can be reloaded; `watch` and `on_classes` as for `ReloadHook`.
+    """
     watchdog = WatchdogHook(trading_url)
     telemetry = TelemetryHook(config.metrics.host, config.metrics.port, watchdog.healthy, any_port=exchange is not None)
     result = SummaryHook()
     remote = RemoteHook(config.control, "sim" if exchange is not None else config.environment)
-    hooks: list[Hook] = [GateHook(), watchdog, telemetry, result, remote]
+    reload = None
+    if origin is not None:
+        reload = ReloadHook(origin, lambda: telemetry.metrics, watch=watch, on_classes=on_classes)
+    hooks: list[Hook] = [GateHook(), watchdog, telemetry, result, *([reload] if reload is not None else []), remote]
     page: ReportHook | None = None
     if report is not None:
         what = "Simulated run" if exchange is not None else f"Run on the {config.environment} account"
@@ -100,7 +112,7 @@ def assemble(
         streams=journal is not None and config.state.redis is not None and config.state.redis.streams,
     )
     node = Node(plan, adapter, hooks=tuple(hooks), install_gate=partial(install_gate, latches=journal))
-    return Assembled(node, watchdog, telemetry, result, remote, locks, journal, page)
+    return Assembled(node, watchdog, telemetry, result, remote, reload, locks, journal, page)
 
 
 def simulated_quota(speed: str) -> int:

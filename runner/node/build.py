@@ -118,8 +118,49 @@ class Parts:
     guards: dict[str, StrategyGuard]
     router: Router
     executor: ThreadPoolExecutor
+    config: RunnerConfig
+    """The file in force: a reload puts another in its place."""
+    quotes: Any = None
+    """The actor that keeps quotes coming for the gate (`runner.node.gate.QuoteWatch`); None without a gate."""
     names: dict[str, str] = field(default_factory=dict)
     """Strategy id to the name in the file."""
+    left: dict[str, str] = field(default_factory=dict)
+    """The same of strategies that a reload has removed: whoever takes their name takes their id."""
+
+    def add_strategy(self, plan: NodePlan, name: str, strategy: Any, on_fault: Callable[[Fault], None]) -> None:
+        """Guard a strategy that has been made of a plan, route it to its account, and hand it to the trader."""
+        client = self.exec_clients[plan.strategies[name].spec.account]
+        loop = asyncio.get_running_loop()
+        strategy_id = self.strategy_id(plan, name)
+        strategy.change_id(strategy_id)
+        strategy.change_order_id_tag(name)
+        guard = StrategyGuard(strategy, name, loop=loop, on_fault=on_fault)
+        guard.install()
+        self.strategies[name], self.guards[name] = strategy, guard
+        give_portfolio(strategy, client.account_id)
+        self.router.assign(strategy_id.value, ClientId(client.id.value))
+        self.names[strategy_id.value] = name
+        self.kernel.trader.add_strategy(strategy)
+        strategy.register_executor(loop, self.executor)
+
+    def remove_strategy(self, name: str) -> None:
+        """Let go of a strategy that is stopped. Its orders and positions stay where they are, under its id."""
+        strategy, guard = self.strategies.pop(name), self.guards.pop(name)
+        guard.retire(self.kernel.msgbus)
+        self.left[strategy.id.value] = self.names.pop(strategy.id.value)
+        if strategy.id in self.kernel.trader.strategy_ids():
+            self.kernel.trader.remove_strategy(strategy.id)
+        # Nautilus keeps the claims of whoever leaves, and then refuses the next one who makes them.
+        claims = self.kernel.exec_engine._external_order_claims
+        for instrument_id in [each for each, owner in claims.items() if owner == strategy.id]:
+            del claims[instrument_id]
+
+    def strategy_id(self, plan: NodePlan, name: str) -> Any:
+        """The id that orders and positions of this name stand under: it outlives a change of the class."""
+        known = next((each for each, owner in {**self.left, **self.names}.items() if owner == name), None)
+        if known is None and plan.journal is not None:
+            known = plan.journal.strategy_id(name, f"{plan.strategies[name].cls.__name__}-{name}")
+        return StrategyId(known or f"{plan.strategies[name].cls.__name__}-{name}")
 
     def account_of(self, strategy: str, plan: NodePlan) -> str:
         return str(plan.strategies[strategy].spec.account)
@@ -176,7 +217,6 @@ def _streams(config: RunnerConfig) -> MessageBusConfig:
 
 def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -> Parts:
     """Build the node's parts on the running loop. Raises whatever a strategy's constructor raises."""
-    loop = asyncio.get_running_loop()
     kernel = NautilusKernel("runner", kernel_config(plan))
     instruments = plan.instruments()
     data_clients = {}
@@ -200,21 +240,11 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
             client.set_journal(plan.journal.account(name))
         exec_clients[name] = client
     executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="strategy")
-    strategies, guards, names, accounts = {}, {}, {}, {}
+    # Nautilus lets a running trader be given strategies only where it has a controller; here a reload is that.
+    kernel.trader._has_controller = True
+    parts = Parts(kernel, data_clients, exec_clients, {}, {}, Router({}), executor, plan.config)
     for name, strategy_plan in plan.strategies.items():
-        strategy = strategy_plan.cls(config=strategy_plan.config)
-        strategy_id = StrategyId(f"{strategy_plan.cls.__name__}-{name}")
-        strategy.change_id(strategy_id)
-        strategy.change_order_id_tag(name)
-        guard = StrategyGuard(strategy, name, loop=loop, on_fault=on_fault)
-        guard.install()
-        give_portfolio(strategy, exec_clients[strategy_plan.spec.account].account_id)
-        kernel.trader.add_strategy(strategy)
-        strategy.register_executor(loop, executor)
-        strategies[name], guards[name] = strategy, guard
-        names[strategy_id.value] = name
-        accounts[strategy_id.value] = ClientId(exec_clients[strategy_plan.spec.account].id.value)
-    parts = Parts(kernel, data_clients, exec_clients, strategies, guards, Router(accounts), executor, names)
+        parts.add_strategy(plan, name, strategy_plan.cls(config=strategy_plan.config), on_fault)
     refuse_from_down(parts)
     return parts
 

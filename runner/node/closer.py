@@ -82,7 +82,9 @@ def cancel_orders(
 
     `sent` are client order ids that were asked for before, and aren't again; `spare` ones are left alone.
     """
-    strategy = parts.strategies[name]
+    strategy = parts.strategies.get(name)
+    if strategy is None:  # a reload has removed it meanwhile
+        return 0
     asked = 0
     for order in parts.kernel.cache.orders(strategy_id=strategy.id):
         key = order.client_order_id.value
@@ -138,7 +140,8 @@ class Closer:
 
     def working(self, name: str, spare: Collection[str] = frozenset()) -> list[str]:
         """Client order ids of what a strategy has working, except what the node itself sent."""
-        orders = self.parts.kernel.cache.orders(strategy_id=self.parts.strategies[name].id)
+        strategy = self.parts.strategies.get(name)
+        orders = self.parts.kernel.cache.orders(strategy_id=strategy.id) if strategy is not None else ()
         return [
             order.client_order_id.value
             for order in orders
@@ -298,8 +301,10 @@ class Closer:
         for owner in owners:
             if isinstance(owner, Owner):
                 rows = cache.positions_open(strategy_id=owner.strategy_id, account_id=owner.account_id)
+            elif (strategy := self.parts.strategies.get(owner)) is None:  # a reload has removed it meanwhile
+                rows = []
             else:
-                rows = cache.positions_open(strategy_id=self.parts.strategies[owner].id)
+                rows = cache.positions_open(strategy_id=strategy.id)
             found += [(owner, position) for position in rows]
         return found
 

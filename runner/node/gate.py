@@ -83,7 +83,9 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         cache=kernel.cache,
         clock=kernel.clock,
         limits=limits_book(config),
-        outage=lambda account, strategy: outage(config, parts.exec_clients, parts.data_clients, account, strategy),
+        outage=lambda account, strategy: outage(
+            parts.config, parts.exec_clients, parts.data_clients, account, strategy
+        ),
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
         legality=lambda order, instrument, params: illegal(order, instrument, params, first.venue_clock.now_ns()),
@@ -92,9 +94,8 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         account_name=account_name,
         strategy_name=lambda strategy_id: parts.names.get(strategy_id.value, strategy_id.value),
     )
-    watched = quoted(plan, gate.limits)
-    if watched:
-        kernel.trader.add_actor(QuoteWatch(watched))
+    parts.quotes = QuoteWatch(quoted(plan, gate.limits))
+    kernel.trader.add_actor(parts.quotes)
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
     for client in parts.exec_clients.values():
         client.set_gate_check(gate.approved)
@@ -106,11 +107,22 @@ class QuoteWatch(Actor):
 
     def __init__(self, instruments: Sequence[str]) -> None:
         super().__init__(ActorConfig(component_id=ComponentId("QuoteWatch")))
-        self._watched = [InstrumentId.from_str(each) for each in instruments]
+        self._watched = dict.fromkeys(InstrumentId.from_str(each) for each in instruments)
 
     def on_start(self) -> None:
         for instrument_id in self._watched:
             self.subscribe_quote_ticks(instrument_id)
+
+    def watch(self, instruments: Sequence[str]) -> None:
+        """Keep the quotes of these coming from now on, and no others'."""
+        wanted = dict.fromkeys(InstrumentId.from_str(each) for each in instruments)
+        before, self._watched = self._watched, wanted
+        for instrument_id in wanted:
+            if instrument_id not in before:
+                self.subscribe_quote_ticks(instrument_id)
+        for instrument_id in before:
+            if instrument_id not in wanted:
+                self.unsubscribe_quote_ticks(instrument_id)
 
 
 def quoted(plan: NodePlan, limits: LimitsBook) -> list[str]:

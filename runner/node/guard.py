@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import threading
 import traceback
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from typing import Any
 from nautilus_trader.common.component import Component, LiveClock
 
 from runner.config.secrets import redact
+from runner.node.subscriptions import Subscriptions
 
+log = logging.getLogger("runner.node")
 _PREFIXES = ("on_", "handle_", "_handle_", "_check_market_exit", "post_market_exit", "_expire_gtd_order")
 _ACTIONS = ("start", "stop", "resume", "reset", "degrade", "fault", "save", "load", "_finish_response")
 # The methods around these are guarded; a second guard would only cost time on every tick.
@@ -70,6 +73,10 @@ class GuardedClock(LiveClock):
         )
 
 
+def _nothing(event: Any) -> None:
+    """In the place of a handler that is gone."""
+
+
 class StrategyGuard:
     """Guards one strategy. Install it before the strategy is added to the trader.
 
@@ -91,6 +98,8 @@ class StrategyGuard:
         self._on_fault = on_fault
         self._thread = threading.get_ident()
         self._stopping = False
+        self._retired = False
+        self.subscriptions: Subscriptions | None = None
 
     @property
     def down(self) -> bool:
@@ -106,6 +115,7 @@ class StrategyGuard:
             method = getattr(strategy, name)
             if callable(method):
                 setattr(strategy, name, self._guarded(name, method))
+        self.subscriptions = Subscriptions(strategy)
         strategy.start = self._start(strategy.start)
         strategy.register = self._register(strategy.register)
 
@@ -129,11 +139,40 @@ class StrategyGuard:
             self._stopping = True
             Component.stop(self.strategy)
 
+    def fail(self, where: str, error: BaseException) -> None:
+        """Take the strategy down for something that went wrong around it."""
+        if self.fault is None:
+            self._failed(where, error)
+
+    def saved(self) -> dict[str, bytes]:
+        """What `on_save` gives. Raises what it raises, and the strategy runs on: for a look before it is replaced."""
+        # Past the guard, whose methods stand on the instance.
+        return dict(type(self.strategy).on_save(self.strategy))
+
+    def retire(self, msgbus: Any) -> None:
+        """The strategy is stopped and leaves the node: nothing of it is called any more, and nothing waits for it."""
+        if self.subscriptions is not None:
+            self.subscriptions.release(msgbus)
+        self._retired = True
+        # A thread or a task of its own may outlive it, and must not trade in the name of who takes its place.
+        for name in ("submit_order", "submit_order_list", "modify_order", "close_position", "close_all_positions"):
+            setattr(self.strategy, name, self._refused(name))
+        # The clock holds its handler where no collector looks: with it the strategy would live as long as the process.
+        if self.strategy.clock is not None:
+            self.strategy.clock.cancel_timers()
+            self.strategy.clock.register_default_handler(_nothing)
+
+    def _refused(self, what: str) -> Callable[..., None]:
+        def refused(*args: Any, **kwargs: Any) -> None:
+            log.warning("strategy %s has left the node, and its %s is not carried out", self.name, what)
+
+        return refused
+
     def _guarded(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         instead: Any = {} if name in ("save", "on_save") else None
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            if self.fault is not None:
+            if self.fault is not None or self._retired:
                 return instead
             try:
                 return call(*args, **kwargs)

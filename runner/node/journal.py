@@ -77,6 +77,7 @@ class JournalHook(BaseHook):
 
     def built(self, node: Node) -> None:
         assert node.parts is not None
+        node.keeper = self
         kernel = node.parts.kernel
         self._journal.start(kernel.cache)
         kernel.msgbus.subscribe("events.order.*", self._journal.on_order_event)
@@ -102,17 +103,17 @@ class JournalHook(BaseHook):
             node.gate.take_up()
         self._tell_orphans(node)
         for name, strategy in node.parts.strategies.items():
-            state = self._state(name)
+            state = await self.kept(name)
             if state is not None:
                 strategy.load(state)
 
-    def _state(self, name: str) -> dict[str, bytes] | None:
+    async def kept(self, name: str) -> dict[str, bytes] | None:
         """The newest of what is kept here and in Redis. Raises NodeError where Redis can't be asked."""
         own, own_ns = self._journal.load_state(name), self._journal.saved_ns(name)
         if self._shared is None:
             return own
         try:
-            found = self._shared.load(name)
+            found = await asyncio.to_thread(self._shared.load, name)
         except OSError as error:
             raise NodeError(ExitCode.CONNECT, str(error), SHARED_HINT) from error
         return own if found is None or found[0] <= own_ns else found[1]
@@ -146,11 +147,14 @@ class JournalHook(BaseHook):
         """Keep what a strategy's `on_save` gives. What fails is logged."""
         try:
             state = strategy.save()
-            if not state:
-                return
-            saved_ns = self._journal.save_state(name, state)
-            if self._shared is not None:
-                # In a thread: a server that does not answer must not stop the loop.
-                await asyncio.to_thread(self._shared.save, name, saved_ns, state)
+            if state:
+                await self.keep(name, state)
         except Exception as error:
             log.error("the state of strategy %s could not be saved: %s", name, error)  # noqa: TRY400
+
+    async def keep(self, name: str, state: dict[str, bytes]) -> None:
+        """Keep it here and in Redis. Raises JournalError, OSError."""
+        saved_ns = self._journal.save_state(name, state)
+        if self._shared is not None:
+            # In a thread: a server that does not answer must not stop the loop.
+            await asyncio.to_thread(self._shared.save, name, saved_ns, state)

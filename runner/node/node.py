@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.node.books import Agreement
 from runner.node.build import Adapter, NodePlan, Parts, build
@@ -22,6 +22,9 @@ from runner.node.stages import Interrupted, StageTimeout, bounded
 from runner.node.tally import Tally
 from runner.node.winddown import WindDown
 from runner.risk.state import Scope
+
+if TYPE_CHECKING:
+    from runner.node.reload.reloader import Reloader
 
 log = logging.getLogger("runner.node")
 
@@ -44,11 +47,24 @@ class Hook(Protocol):
     def faulted(self, node: Node, fault: Fault) -> None:
         """A strategy is down."""
 
+    def replanned(self, node: Node) -> None:
+        """A reload has put another plan in force; what it removes is gone, what it adds is not there yet."""
+
+    async def reloaded(self, node: Node) -> None:
+        """A reload is through: what it added runs, or has failed."""
+
     def stopping(self, node: Node) -> None:
         """The end has begun."""
 
     async def stopped(self, node: Node) -> None:
         """Orders are settled, the books are read; connections are still there."""
+
+
+class StateKeeper(Protocol):
+    """Where the saved state of strategies outlives the process."""
+
+    async def kept(self, name: str) -> dict[str, bytes] | None: ...
+    async def keep(self, name: str, state: dict[str, bytes]) -> None: ...
 
 
 class BaseHook:
@@ -59,6 +75,8 @@ class BaseHook:
     async def connected(self, node: Node) -> None: ...
     async def started(self, node: Node) -> None: ...
     def faulted(self, node: Node, fault: Fault) -> None: ...
+    def replanned(self, node: Node) -> None: ...
+    async def reloaded(self, node: Node) -> None: ...
     def stopping(self, node: Node) -> None: ...
     async def stopped(self, node: Node) -> None: ...
 
@@ -85,12 +103,16 @@ class Node:
         self.ready = False
         self.traded = False
         """Whether the strategies were started at all."""
+        self.reloader: Reloader | None = None
+        self.reloading = False
+        """Whether a reload stops and starts strategies at this moment."""
+        self.keeper: StateKeeper | None = None
+        self._kept: dict[str, dict[str, bytes]] = {}
         self._adapter = adapter
         self._hooks = hooks
         self._install_gate = install_gate
         self._stop = asyncio.Event()
         self._code = ExitCode.OK
-        self._down: dict[str, Fault] = {}
 
     def request_stop(self, code: ExitCode = ExitCode.OK, why: str = "") -> None:
         """Begin the end. The first reason counts; on the loop's thread only."""
@@ -100,6 +122,30 @@ class Node:
         if why:
             log.log(logging.INFO if code is ExitCode.OK else logging.ERROR, "%s", why)
         self._stop.set()
+
+    async def kept_state(self, name: str) -> dict[str, bytes] | None:
+        """What a strategy of this name saved last. Raises where it can't be read."""
+        return self._kept.get(name) if self.keeper is None else await self.keeper.kept(name)
+
+    async def keep_state(self, name: str, state: dict[str, bytes]) -> None:
+        """Keep it for the next one of this name. Raises where it can't be written."""
+        if not state:
+            return
+        self._kept[name] = state
+        if self.keeper is not None:
+            await self.keeper.keep(name, state)
+
+    def replan(self, plan: NodePlan) -> None:
+        """A reload puts another plan in force."""
+        assert self.parts is not None
+        self.plan, self.parts.config = plan, plan.config
+        for hook in self._hooks:
+            hook.replanned(self)
+
+    async def reloaded(self) -> None:
+        """A reload is through."""
+        for hook in self._hooks:
+            await hook.reloaded(self)
 
     async def run(self) -> ExitCode:
         try:
@@ -120,7 +166,7 @@ class Node:
 
     async def _live(self) -> None:
         times = self.plan.config.node
-        self.parts = build(self.plan, self._adapter, self._on_fault)
+        self.parts = build(self.plan, self._adapter, self.on_fault)
         kernel = self.parts.kernel
         kernel.msgbus.subscribe("commands.system.shutdown", self._on_engine_failure)
         kernel.msgbus.subscribe("events.order.*", self._on_order_event)
@@ -234,6 +280,8 @@ class Node:
                 hook.stopping(self)
             except Exception:
                 log.exception("%s failed while stopping", type(hook).__name__)
+        if self.reloader is not None:
+            await self._step("finish the reload", self.reloader.finish(), budget * 0.5)
         if started:
             await self._step("wind down the strategies", WindDown(self.plan, parts).run(budget * 0.5), budget * 0.55)
             await self._step("settle the books", self._close_books(budget * 0.25), budget * 0.3)
@@ -271,9 +319,8 @@ class Node:
             log.debug("dispose", exc_info=True)
         parts.executor.shutdown(wait=False, cancel_futures=True)
 
-    def _on_fault(self, fault: Fault) -> None:
+    def on_fault(self, fault: Fault) -> None:
         assert self.parts is not None
-        self._down[fault.strategy] = fault
         account = self.parts.account_of(fault.strategy, self.plan)
         log.error(
             "strategy %s is stopped, its orders on account %s are cancelled: %s in %s\n%s",
@@ -289,7 +336,7 @@ class Node:
         cancel_orders(self.parts, fault.strategy)
         for hook in self._hooks:
             hook.faulted(self, fault)
-        if len(self._down) == len(self.parts.guards):
+        if all(guard.down for guard in self.parts.guards.values()) and not self.reloading:
             # Not from inside the handler: the commands just given must leave first.
             asyncio.get_running_loop().call_soon(
                 self.request_stop, ExitCode.STRATEGY, "every strategy has failed, the node ends"

@@ -26,6 +26,10 @@ class Router:
     def __init__(self, accounts: Mapping[str, Any]) -> None:
         self._accounts = dict(accounts)
 
+    def assign(self, strategy_id: str, client_id: Any) -> None:
+        """Send a strategy's commands to this account from now on."""
+        self._accounts[strategy_id] = client_id
+
     def route(self, command: Any) -> Any:
         strategy_id = getattr(command, "strategy_id", None)
         if strategy_id is None:

@@ -28,12 +28,15 @@ from runner.node.simulation import Exchange, SimOptions
 
 if TYPE_CHECKING:
     from runner.node.node import Node
+    from runner.node.reload.hook import ReloadHook
 
 log = logging.getLogger("runner.node")
 _INSTRUMENT = re.compile(r"\b([A-Z][A-Z0-9./]*)\.ALPACA\b")
 _READY_TIMEOUT_S = 30.0
 # Beyond the file's stop_timeout: how long the end may take before the process is ended from a thread.
 _GRACE_S = 3.0
+# A terminal's descriptors are among the first: the standard ones, and what was made of them before anything else.
+_FDS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class RunOptions:
     live: bool = False
     json: bool = False
     report: Path | None = None
+    watch: bool = False
 
 
 def run(options: RunOptions, environ: dict[str, str] | None = None) -> int:
@@ -134,9 +138,16 @@ def _run(
 
     plans = resolve(loaded, speed_is_one=sim is None or sim.speed == "1")
     from runner.node.assemble import assemble
+    from runner.node.reload.prepare import Origin
 
     ready = exchange.wait_ready(_READY_TIMEOUT_S) if exchange is not None else None
     tap.strategies = {plan.cls.__name__ for plan in plans.values()}
+    origin = Origin(
+        tuple(path.absolute() for path in options.files),
+        env,
+        need_secrets=options.sim is None,
+        speed_is_one=sim is None or sim.speed == "1",
+    )
     code, summary = _on_loop(
         lambda: assemble(
             loaded.config,
@@ -147,6 +158,9 @@ def _run(
             live=options.live,
             bar=bar,
             report=options.report,
+            origin=origin,
+            watch=options.watch,
+            on_classes=tap.strategies.update,
         ),
         ending,
     )
@@ -181,7 +195,7 @@ def _on_loop(make: Callable[[], Any], ending: _Ending) -> tuple[int, dict[str, A
     async def main() -> tuple[int, dict[str, Any] | None]:
         assembled = make()
         node: Node = assembled.node
-        ending.attach(loop, node)
+        ending.attach(loop, node, assembled.reload)
         try:
             code = int(await node.run())
         finally:
@@ -204,7 +218,10 @@ def _loop_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 
 
 class _Ending:
-    """Signals: the first ends the node gracefully, the second at once; and the end has an end of its own."""
+    """Signals: the first ends the node gracefully, the second at once; and the end has an end of its own.
+
+    SIGHUP reloads, unless it says that the terminal is gone.
+    """
 
     def __init__(self, stop_timeout_s: float) -> None:
         self._limit_s = stop_timeout_s + _GRACE_S
@@ -213,10 +230,15 @@ class _Ending:
         self._signals = 0
         self._old: dict[int, Any] = {}
         self._timer: threading.Timer | None = None
+        self._reload: ReloadHook | None = None
+        self._terminal = False
+        self._ttys: list[int] = []
 
     def install(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            # A terminal that closes sends SIGHUP; under nohup that is ignored already, and stays so.
+            # Under nohup SIGHUP is ignored already, and stays so.
+            self._terminal = _has_terminal()
+            self._ttys = [fd for fd in range(_FDS) if os.isatty(fd)]
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 if signal.getsignal(number) == signal.SIG_IGN:
                     continue
@@ -228,12 +250,21 @@ class _Ending:
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
-    def attach(self, loop: asyncio.AbstractEventLoop, node: Node) -> None:
-        self._loop, self._node = loop, node
+    def attach(self, loop: asyncio.AbstractEventLoop, node: Node, reload: ReloadHook | None = None) -> None:
+        self._loop, self._node, self._reload = loop, node, reload
         if self._signals:
             node.request_stop(ExitCode.OK, "stopping")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and not (self._terminal and not _has_terminal()):
+            if self._loop is not None and self._reload is not None and not self._signals:
+                self._loop.call_soon_threadsafe(self._reload.request, "SIGHUP", "a signal")
+            return
+        if number == signal.SIGHUP:
+            # Whoever still writes there would fail, and the end must not.
+            nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            for fd in self._ttys:
+                os.dup2(nowhere, fd)
         self._signals += 1
         if self._signals > 1:
             os._exit(128 + number)
@@ -246,6 +277,15 @@ class _Ending:
             self._loop.call_soon_threadsafe(
                 self._node.request_stop, ExitCode.OK, f"{name}: stopping; a second one ends it at once"
             )
+
+
+def _has_terminal() -> bool:
+    """Whether this process still belongs to a terminal: one that is closed sends SIGHUP, too."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _give_up() -> None:

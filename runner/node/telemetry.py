@@ -38,6 +38,7 @@ class TelemetryHook(BaseHook):
         self._healthy = healthy
         self._task: asyncio.Task[None] | None = None
         self._node: Node | None = None
+        self._homes: dict[str, str] = {}
         self._sampler: Sampler | None = None
         self.metrics: Metrics | None = None
         self.server: MetricsServer | None = None
@@ -47,7 +48,7 @@ class TelemetryHook(BaseHook):
         parts, plan = node.parts, node.plan
         assert parts is not None
         self._node = node
-        homes = {name: str(each.spec.account) for name, each in plan.strategies.items()}
+        self._homes = homes = _homes(node)
         self.metrics = metrics = Metrics(homes, plan.config.accounts)
         accounts = {name: client.account_id for name, client in parts.exec_clients.items()}
         metrics.events.attach(
@@ -62,7 +63,7 @@ class TelemetryHook(BaseHook):
             cache=parts.kernel.cache,
             portfolio=parts.kernel.portfolio,
             accounts=accounts,
-            strategies={name: (parts.strategies[name].id, home) for name, home in homes.items()},
+            strategies=_ids(node),
             gate=node.gate,
             ready=self.ready,
         )
@@ -105,6 +106,25 @@ class TelemetryHook(BaseHook):
         assert self._sampler is not None
         self._task = asyncio.create_task(self._sampler.run(), name="metrics")
 
+    def replanned(self, node: Node) -> None:
+        metrics, homes = self.metrics, _homes(node)
+        assert metrics is not None
+        assert self._sampler is not None
+        for name in self._homes.keys() - homes.keys():
+            metrics.forget_strategy(name, self._homes[name])
+        for name, home in homes.items():
+            metrics.declare_strategy(name, home)
+        # The mapping is known to those who count events.
+        self._homes.clear()
+        self._homes.update(homes)
+        metrics.forget_limits()
+
+    async def reloaded(self, node: Node) -> None:
+        assert self._sampler is not None
+        self._sampler.strategies = _ids(node)
+        await self.started(node)
+        self._sampler.sample()
+
     async def started(self, node: Node) -> None:
         assert self.metrics is not None
         assert node.parts is not None
@@ -141,6 +161,16 @@ class TelemetryHook(BaseHook):
         if down:
             return False, f"no trade updates from {', '.join(down)}"
         return True, "trading"
+
+
+def _homes(node: Node) -> dict[str, str]:
+    """Each strategy's account, by the names of the file."""
+    return {name: str(each.spec.account) for name, each in node.plan.strategies.items()}
+
+
+def _ids(node: Node) -> dict[str, tuple[Any, str]]:
+    assert node.parts is not None
+    return {name: (node.parts.strategies[name].id, home) for name, home in _homes(node).items()}
 
 
 def _venue_now(client: Any) -> Callable[[], int] | None:

@@ -400,9 +400,18 @@ class RiskGate:
         return found
 
     def set_limits(self, limits: LimitsBook) -> None:
-        """Put other limits in force, for orders from now on; a file's state can only make a scope more severe."""
+        """Put other limits in force, for orders from now on. Reservations, counts, the day's figures and latches stay.
+
+        A `state` that is the same as before changes nothing (it may have been resumed); another one takes its place.
+        """
+        before = {scope: each.state for scope, each in self.judge.limits.scopes()}
+        after = {scope: each.state for scope, each in limits.scopes()}
         self.judge.limits = limits
-        self._put_in_force(limits)
+        self._put_in_force(limits, states=False)
+        for scope in dict.fromkeys([*before, *after]):
+            state = after.get(scope, "active")
+            if state != before.get(scope, "active"):
+                self.states.of_file(State(state), scope=scope, why=f"{scope.section}.state")
 
     def set_state(self, state: State | str, *, scope: Scope = NODE, why: str, by: By = "command") -> bool:
         """Make a scope reducing or halted until it is resumed. False where it already is that or more severe."""
@@ -416,13 +425,13 @@ class RiskGate:
             self._failed(f"counting the losses of {scope} anew", error)
         return self.states.resume(scope=scope, why=why)
 
-    def _put_in_force(self, limits: LimitsBook) -> None:
+    def _put_in_force(self, limits: LimitsBook, *, states: bool = True) -> None:
         self.losses.watch(limits)
         margin = any(each.headroom is not None for _, each in limits.scopes())
         if margin and not self.margin.enabled:
             self.margin.enabled = True
             self._follower.take_up()
-        for scope, each in limits.scopes():
+        for scope, each in limits.scopes() if states else ():
             self.states.set(State(each.state), scope=scope, why=f"{scope.section}.state", by="file")
 
 

@@ -95,15 +95,7 @@ class States:
             kind, _, name = key.removeprefix(_PREFIX).partition("/")
             if not key.startswith(_PREFIX):
                 continue
-            record = json.loads(text)
-            standing = Standing(
-                Scope(kind, name),  # type: ignore[arg-type]
-                State(record["state"]),
-                str(record["why"]),
-                int(record["since_ns"]),
-                record["by"],
-                tuple(record.get("causes", ())),
-            )
+            standing = _standing(Scope(kind, name), text)  # type: ignore[arg-type]
             if standing.state is not State.ACTIVE:
                 self._latched[standing.scope] = standing
                 self._calm = False
@@ -134,9 +126,29 @@ class States:
         before = self.get(scope)
         if state.severity > current.state.severity:
             self._put(layer, Standing(scope, state, why, self._now_ns(), by, causes), before)
+        elif current.by == "fault" and by != "fault" and state.severity == current.state.severity:
+            # It outlasts the fault, which ends with a new object in the strategy's place.
+            self._put(layer, Standing(scope, state, why, self._now_ns(), by, causes), before)
         elif state is not State.ACTIVE and causes != current.causes:
             self._put(layer, replace(current, causes=causes), before)
         return self.get(scope).state is not before.state
+
+    def of_file(self, state: State, *, scope: Scope, why: str) -> None:
+        """The file says another state of a scope than it did: that takes the place of what it said, milder or not.
+
+        What was latched besides stands.
+        """
+        self._put(self._of_file, Standing(scope, state, why, self._now_ns(), "file"), self.get(scope))
+
+    def clear_fault(self, *, scope: Scope, why: str) -> None:
+        """A strategy that had failed is replaced: what its fault made of the scope ends; anything else stands."""
+        latched = self._latched.get(scope)
+        if latched is None or latched.by != "fault":
+            return
+        # A fault's state is kept nowhere; what was latched before it is.
+        written = self._store.load().get(f"{_PREFIX}{scope.kind}/{scope.name}")
+        earlier = Standing(scope, State.ACTIVE, why, self._now_ns()) if written is None else _standing(scope, written)
+        self._put(self._latched, earlier, self.get(scope), keep=False)
 
     def lift(self, cause: str, *, scope: Scope, why: str) -> bool:
         """Make a scope active again where this breach alone made it reducing; False where anything else did too."""
@@ -167,10 +179,10 @@ class States:
         scopes = (NODE, Scope("account", account), Scope("strategy", strategy))
         return max((self.get(scope) for scope in scopes), key=lambda standing: standing.state.severity)
 
-    def _put(self, layer: dict[Scope, Standing], standing: Standing, before: Standing) -> None:
+    def _put(self, layer: dict[Scope, Standing], standing: Standing, before: Standing, *, keep: bool = True) -> None:
         layer[standing.scope] = standing
         self._calm = all(each.state is State.ACTIVE for each in (*self._latched.values(), *self._of_file.values()))
-        if standing.by not in ("file", "fault"):
+        if keep and standing.by not in ("file", "fault"):
             record = {
                 "state": standing.state,
                 "why": standing.why,
@@ -187,3 +199,15 @@ class States:
 
 
 _PREFIX = "state/"
+
+
+def _standing(scope: Scope, written: str) -> Standing:
+    record = json.loads(written)
+    return Standing(
+        scope,
+        State(record["state"]),
+        str(record["why"]),
+        int(record["since_ns"]),
+        record["by"],
+        tuple(record.get("causes", ())),
+    )

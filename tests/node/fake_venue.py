@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from nautilus_trader.common.providers import InstrumentProvider
@@ -63,6 +64,7 @@ class Behaviour:
     report: Any = None
     disconnect: Any = None
     snapshot: Any = None
+    look_up: Any = None
     fill_markets: bool = True
     connected: asyncio.Event = field(default_factory=asyncio.Event)
     cash: Decimal = Decimal(100000)
@@ -127,11 +129,18 @@ class FakeData(LiveMarketDataClient):
     async def _disconnect(self) -> None:
         await act(self.behaviour.disconnect)
 
+    async def look_up(self, instruments: Any, bars: Any, quotes: Any) -> list[str]:
+        await act(self.behaviour.look_up)
+        return self.behaviour.look_up if isinstance(self.behaviour.look_up, list) else []
+
     async def _subscribe_quote_ticks(self, command: Any) -> None: ...
     async def _unsubscribe_quote_ticks(self, command: Any) -> None: ...
 
     def stream_stats(self) -> dict[str, int]:
         return {"quotes": 3, "trades": 2, "bars": 1, "delivered": 6}
+
+    #: What only the real clients have: nothing is missing, and trade updates arrive.
+    gapped = False
 
     def send(self, tick: Any) -> None:
         self._handle_data(tick)
@@ -159,7 +168,12 @@ class FakeExec(LiveExecutionClient):
         self.sent: list[str] = []
         self.held: dict[str, Decimal] = {}
         self.cash = behaviour.cash
+        self.ready = True
+        self.venue_clock = SimpleNamespace(now_ns=self._clock.timestamp_ns)
         self._numbers = 0
+
+    def set_gate_check(self, check: Any) -> None:
+        """Every order is taken."""
 
     async def _connect(self) -> None:
         await act(self.behaviour.exec_connect)

@@ -1,9 +1,10 @@
-"""What a node does when it is told to: halt, resume, flatten, cancel. Each command ends in one line of the log."""
+"""What a node does when it is told to: halt, resume, flatten, cancel, reload. Each ends in one line of the log."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,22 +12,29 @@ import msgspec
 from runner.node.closer import Closing, Left
 from runner.node.node import Node
 from runner.node.orders import cancel, flatten, halt, strategies_of
+from runner.node.reload.report import Busy
 from runner.risk.state import NODE, Scope, State
 
 # Who told the node to do what, and what came of it.
 audit = logging.getLogger("runner.audit")
 
-Verb = Literal["halt", "resume", "flatten", "cancel"]
+Verb = Literal["halt", "resume", "flatten", "cancel", "plan", "reload"]
+_FILES: tuple[Verb, ...] = ("plan", "reload")
+_Path = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 _Name = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class Command(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The body of a command. Without account and strategy it is for the whole node; `cancel` is for `halt`."""
+    """The body of a command. Without account and strategy it is for the whole node; `cancel` is for `halt`.
+
+    `files` are for `plan` and `reload`: absolute paths, in place of those that the node runs by.
+    """
 
     why: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     account: _Name | None = None
     strategy: _Name | None = None
     cancel: bool = False
+    files: Annotated[tuple[_Path, ...], msgspec.Meta(max_length=16)] = ()
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0
 
     @property
@@ -52,6 +60,8 @@ def parse(body: bytes) -> Command:
         raise Refused(400, f"the command can't be read: {error}") from None
     if not command.why.isprintable():
         raise Refused(400, "`why` is one line of printable text")
+    if any("\0" in each or not each.isprintable() for each in command.files):
+        raise Refused(400, "`files` are paths of printable text")
     if command.account is not None and command.strategy is not None:
         raise Refused(400, "an account or a strategy, not both")
     return command
@@ -66,17 +76,38 @@ class Commands:
 
     async def do(self, verb: Verb, command: Command, who: str) -> dict[str, Any]:
         """What came of it. Raises Refused."""
-        what = f"{verb} {command.scope}"
+        what = f"{verb} {' '.join(command.files) or 'its files' if verb in _FILES else command.scope}"
         try:
-            answer = await self._do(verb, command, who)
+            if verb in _FILES:
+                answer = await self._files(verb, command)
+            else:
+                answer = await self._do(verb, command, who)
         except Refused as error:
             audit.warning("%s: %s (%s): refused: %s", who, what, command.why, error)
             raise
         except BaseException as error:
             audit.error("%s: %s (%s): failed: %s", who, what, command.why, type(error).__name__)
             raise
-        audit.warning("%s: %s (%s): %s", who, what, command.why, answer["outcome"])
+        result = f"{answer['result']}: " if answer.get("result") in ("failed", "refused", "incomplete") else ""
+        level = logging.INFO if verb == "plan" else logging.WARNING
+        audit.log(level, "%s: %s (%s): %s%s", who, what, command.why, result, answer["outcome"])
         return answer
+
+    async def _files(self, verb: Verb, command: Command) -> dict[str, Any]:
+        node = self._node
+        if node.reloader is None:
+            raise Refused(409, "this node was not started from files")
+        if node.stage != "trade":
+            raise Refused(409, f"the node does not trade, and can't be reloaded: its stage is `{node.stage}`")
+        if command.account is not None or command.strategy is not None:
+            raise Refused(400, f"{verb} is for the whole node")
+        if not all(each.startswith("/") for each in command.files):
+            raise Refused(400, "`files` are absolute paths")
+        files = [Path(each) for each in command.files]
+        try:
+            return await (node.reloader.plan(files) if verb == "plan" else node.reloader.reload(files))
+        except Busy:
+            raise Refused(409, "a reload is under way, try again when it is through") from None
 
     async def _do(self, verb: Verb, command: Command, who: str) -> dict[str, Any]:
         node, scope = self._node, command.scope
@@ -115,7 +146,9 @@ class Commands:
         node = self._node
         assert node.parts is not None
         if scope.kind == "strategy" and node.parts.guards[scope.name].down:
-            raise Refused(409, f"{scope} has failed and does not run; mend it and restart the node")
+            raise Refused(
+                409, f"{scope} has failed and does not run; mend it, then `runner reload` or restart the node"
+            )
         changed = node.gate.resume(scope=scope, why=why)
         rest = [
             {"kind": each.scope.kind, "name": each.scope.name, "state": str(each.state), "why": each.why}

@@ -165,6 +165,10 @@ class Server:
         except Refused as error:
             audit.warning("%s: %s: refused: %s", who, verb, error)
             raise
+        if command.files and not self._local:
+            # Whoever can name a file has the node import what it likes: that is for its own user.
+            audit.warning("%s: %s: refused: files named over the network", who, verb)
+            raise Refused(403, "files can be named over the Unix socket only; without them the node reads its own")
         return await self._commands.do(cast("Verb", verb), command, who)
 
 

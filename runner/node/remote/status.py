@@ -48,8 +48,23 @@ def status(node: Node, environment: str, started_ns: int) -> dict[str, Any]:
         else [],
         "orders": {"total": len(orders), "rows": orders[:MOST_ROWS]},
         "positions": {"total": len(positions), "rows": positions[:MOST_ROWS]},
+        "file": _file(node),
         "fills": node.tally.fills,
         "denied": sum(gate.denied.values()),
+    }
+
+
+def _file(node: Node) -> dict[str, Any] | None:
+    """Of what is in force: a fingerprint, and what came of the last reload."""
+    if node.reloader is None:
+        return None
+    last = node.reloader.last
+    return {
+        "files": [str(path) for path in node.reloader.origin.files],
+        "hash": node.reloader.hash,
+        "last_reload": None
+        if last is None
+        else {"result": last["result"], "outcome": last["outcome"], "at": _time(int(last["at"] * 1e9))},
     }
 
 

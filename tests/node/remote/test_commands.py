@@ -134,6 +134,6 @@ async def test_a_strategy_that_has_failed_is_not_brought_back_by_resuming() -> N
     async with Run(plan, Behaviour(), install_gate=_install) as run:
         run.adapter.data.send(quote())
         await run.until(lambda: run.node.parts.guards["a"].down)
-        with pytest.raises(Refused, match="restart the node"):
+        with pytest.raises(Refused, match="mend it"):
             await Commands(run.node).do("resume", Command(why="x", strategy="a"), WHO)
         assert run.node.gate.states.get(Scope("strategy", "a")).state is State.HALTED

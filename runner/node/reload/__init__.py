@@ -1,0 +1,1 @@
+"""A running node takes a changed file over: `prepare` is what may fail, `apply` what can't be taken back."""

@@ -1,0 +1,98 @@
+"""The second phase of a reload: from the first step on there is no way back, only forward.
+
+What goes wrong here ends in one strategy: it is taken down as by a fault of its own (its orders are cancelled, it is
+halted, its `runner_strategy_up` is 0), and the rest is carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from runner.node.build import Parts
+from runner.node.node import Node
+from runner.node.reload.prepare import Prepared
+from runner.node.winddown import WindDown
+from runner.risk.state import Scope
+
+log = logging.getLogger("runner.node")
+
+
+class LeftOver(RuntimeError):
+    """Orders or positions were to be gone before the strategy is replaced, and are not."""
+
+
+async def apply(node: Node, prepared: Prepared) -> list[str]:
+    """Carry it out; what went wrong, in words. Raises nothing but what cancels it."""
+    parts, steps, plan = node.parts, prepared.steps, prepared.plan
+    assert parts is not None
+    prepared.code.keep()
+    if node.gate is not None:
+        node.gate.set_limits(prepared.limits)
+    leaving = {name: steps.policies[name] for name in (*steps.change, *steps.remove)}
+    left: dict[str, str] = {}
+    if leaving:
+        # Untouched strategies trade on meanwhile: each wait is the loop's to turn.
+        left = await WindDown(node.plan, parts, leaving).run(plan.config.node.stop_timeout.total_seconds())
+    states = {name: await _last_state(node, name, prepared.states) for name in leaving}
+    # From here to the start of the new ones without a turn of the loop: what both subscribe to is never given back.
+    for name in leaving:
+        parts.remove_strategy(name)
+    problems = [f"strategy {name} is removed, but {left[name]}" for name in steps.remove if name in left]
+    node.replan(plan)
+    if parts.quotes is not None:
+        parts.quotes.watch(prepared.quotes)
+    for name in (*steps.change, *steps.add):
+        state = states.get(name) or prepared.states.get(name)
+        problems += _begin(node, parts, prepared, name, state, left.get(name), revived=name in steps.revived)
+    return problems
+
+
+async def _last_state(node: Node, name: str, before: Mapping[str, dict[str, bytes]]) -> dict[str, bytes]:
+    """What a strategy saves after it has stopped; where that fails, what it saved during the checks."""
+    assert node.parts is not None
+    guard = node.parts.guards[name]
+    if guard.down:
+        return before.get(name, {})
+    try:
+        state = guard.saved()
+        await node.keep_state(name, state)
+        return state
+    except Exception as error:
+        log.error(  # noqa: TRY400 (the strategy's own mistake)
+            "strategy %s saved nothing when it had stopped (%s); what it saved just before is taken", name, error
+        )
+        return before.get(name, {})
+
+
+def _begin(
+    node: Node,
+    parts: Parts,
+    prepared: Prepared,
+    name: str,
+    state: dict[str, bytes] | None,
+    left: str | None,
+    *,
+    revived: bool,
+) -> list[str]:
+    """Add and start one. What it raises is its fault."""
+    strategy = prepared.objects[name]
+    if revived and node.gate is not None:
+        node.gate.states.clear_fault(scope=Scope("strategy", name), why="it was replaced by a reload")
+    try:
+        parts.add_strategy(prepared.plan, name, strategy, node.on_fault)
+    except Exception as error:
+        parts.guards[name].fail("reload", error)
+    guard = parts.guards[name]
+    if guard.down:
+        pass
+    elif left is not None:
+        guard.fail("reload", LeftOver(f"it was to leave nothing behind, and {left}"))
+    else:
+        if state:
+            strategy.load(state)
+        if not guard.down:
+            strategy.start()
+    if guard.fault is not None:
+        return [f"strategy {name} is down: {guard.fault.error} in {guard.fault.where}"]
+    return []
