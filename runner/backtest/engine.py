@@ -23,7 +23,7 @@ from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.config import LoggingConfig, RiskEngineConfig
 from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.currencies import USD
-from nautilus_trader.model.enums import AccountType, LiquiditySide, OmsType
+from nautilus_trader.model.enums import AccountType, LiquiditySide, OmsType, TimeInForce
 from nautilus_trader.model.identifiers import AccountId, ClientId, ComponentId, StrategyId, Venue
 from nautilus_trader.model.instruments import CurrencyPair
 from nautilus_trader.model.objects import Money
@@ -41,6 +41,7 @@ from runner.node.tally import Tally
 from runner.risk.gate import RiskGate
 from runner.risk.limits import LimitsBook
 from runner.risk.state import Scope
+from runner.risk.trading_day import NEW_YORK
 
 log = logging.getLogger("runner.node")
 VENUE = Venue("ALPACA")
@@ -95,6 +96,33 @@ class _Opening(Actor):
         self._gate.begin(self._every, datetime.fromtimestamp(self.clock.timestamp_ns() / 1e9, UTC))
 
 
+class _Bell(Actor):
+    """Cancels DAY orders of stocks and options at 16:00 in New York: Nautilus's venue lets them work on."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(ActorConfig(component_id=ComponentId("ClosingBell")))
+        self._parts = parts
+
+    def on_start(self) -> None:
+        self._next()
+
+    def _next(self) -> None:
+        now = datetime.fromtimestamp(self.clock.timestamp_ns() // 1_000_000_000, UTC).astimezone(NEW_YORK)
+        close = now.replace(hour=16, minute=0, second=0, microsecond=0)
+        if close <= now:
+            close = (close + timedelta(days=1)).replace(hour=16)
+        self.clock.set_time_alert("close", close.astimezone(UTC), self._ring, override=True)
+
+    def _ring(self, _event: Any) -> None:
+        cache = self._parts.kernel.cache
+        for strategy in self._parts.strategies.values():
+            for order in cache.orders_open(strategy_id=strategy.id):
+                pair = isinstance(cache.instrument(order.instrument_id), CurrencyPair)
+                if order.time_in_force == TimeInForce.DAY and not pair and not order.is_pending_cancel:
+                    strategy.cancel_order(order)
+        self._next()
+
+
 class Backtest:
     """One backtest of one account. `run` plays it to the end; `close` lets Nautilus go of everything."""
 
@@ -132,6 +160,10 @@ class Backtest:
         self.gate = self._gate()
         kernel = self.engine.kernel
         feed.join(kernel.msgbus, kernel.data_engine.process)
+        # Everything that is subscribed to comes from the feed. Left to itself the engine would look in the catalog too,
+        # which is there for requests, and play what it finds a second time.
+        kernel.msgbus.deregister("BacktestEngine.execute", self.engine._handle_data_command)
+        kernel.msgbus.register("BacktestEngine.execute", lambda _command: None)
         kernel.msgbus.subscribe("events.order.*", self._on_order_event)
 
     # -- building ----------------------------------------------------------------------------------------------------
@@ -190,6 +222,7 @@ class Backtest:
         # Between two bars no price moves, so that looking at them more often than they come shows nothing new.
         ticks = any(each.moves and each.kind != "bars" for each in self.feed.played)
         kernel.trader.add_actor(_Opening(gate, _SECOND if ticks else _MINUTE))
+        kernel.trader.add_actor(_Bell(self.parts))
         if watched := quoted(self.plan, limits):
             kernel.trader.add_actor(QuoteWatch(watched))
         return gate
@@ -202,7 +235,8 @@ class Backtest:
         for rows in self.feed.days():
             self.engine.add_data(rows, client_id=ClientId(VENUE.value), sort=False)
             self.engine.sort_data()
-            self.engine.run(streaming=True)
+            # Strategies start just before the first row, so that it is not history to them as well.
+            self.engine.run(start=None if last_ns else rows[0].ts_init - 1, streaming=True)
             self.engine.clear_data()
             last_ns = rows[-1].ts_init
             on_progress(last_ns)

@@ -48,11 +48,11 @@ def needs(plans: Mapping[str, Any]) -> list[Need]:
     """What the strategies' parameters name, of what only history can bring."""
     found: dict[Need, None] = {}
     for name, plan in plans.items():
-        for text in plan.bar_types:
-            found[Need(name, str(BarType.from_str(text).instrument_id), source_of(text))] = None
-        for instrument in plan.instruments:
-            if not instrument.startswith("("):  # spreads are made of their legs
-                found.setdefault(Need(name, instrument), None)
+        named = [Need(name, str(BarType.from_str(text).instrument_id), source_of(text)) for text in plan.bar_types]
+        found |= dict.fromkeys(named)
+        others = set(plan.instruments) - {need.instrument for need in named}
+        # Spreads are made of their legs.
+        found |= {Need(name, each): None for each in plan.instruments if each in others and not each.startswith("(")}
     return list(found)
 
 

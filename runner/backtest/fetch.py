@@ -15,7 +15,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 
 from runner._engine import EngineError, HttpError
 from runner.alpaca.archive import Archive
-from runner.alpaca.bars import UnsupportedBarsError, bar_source
+from runner.alpaca.bars import bar_source
 from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.history import DELAY_NS
 from runner.alpaca.models import WireError
@@ -104,11 +104,10 @@ def wants_of(instruments: Iterable[str], bars: Sequence[str], *, quotes: bool, t
             text = f"{instrument}-{spec}-LAST-EXTERNAL"
             try:
                 bar_source(BarType.from_str(text))
-            except UnsupportedBarsError as error:
-                raise ValueError(str(error)) from error
             except ValueError as error:
                 raise ValueError(
-                    f"--bars {spec}: write a number and a unit, such as 1-MINUTE, 1-HOUR, 1-DAY"
+                    f"--bars {spec}: Alpaca has 1 to 59 minutes, 1 to 23 hours, a day and a week; write 5-MINUTE, "
+                    "1-HOUR, 1-DAY or 1-WEEK"
                 ) from error
             found[Want("bars", text)] = None
         if quotes:
@@ -149,7 +148,7 @@ async def fetch(
         except (EngineError, WireError, TimeoutError) as error:
             raise NodeError(
                 ExitCode.CONNECT,
-                f"{want.identifier}: {error or 'no answer in time'}",
+                f"{want.identifier}: {str(error) or 'no answer in time'}",
                 "what came before is kept: run it again to go on from there",
             ) from error
         except ValueError as error:

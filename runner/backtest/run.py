@@ -166,6 +166,7 @@ def _report(path: Path, recorder: Recorder, summary: dict[str, Any], name: str) 
         "Filled by "
         + ", ".join(f"{kind} of {instrument}" for instrument, kind in data["fills_by"].items())
         + f"; seed {summary['seed']}.",
+        *summary["notes"],
     ]
     try:
         write_report(path, recorder, summary, title=name, facts=facts)

@@ -1,0 +1,70 @@
+"""Strategies that files in these tests name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from nautilus_trader.model.data import BarType
+from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.trading.strategy import Strategy, StrategyConfig
+
+
+class StepsConfig(StrategyConfig, frozen=True):
+    """`steps`: what to do at each bar, such as `buy 10`, `sell 10`, `bid 5 99.00`, `raise`, or nothing."""
+
+    instrument_id: InstrumentId
+    bar_type: BarType
+    steps: str = ""
+    warm_up: bool = False
+    timer: bool = False
+
+
+class Steps(Strategy):
+    """Does one step a bar."""
+
+    def __init__(self, config: StepsConfig) -> None:
+        super().__init__(config)
+        self.todo = [step.strip() for step in config.steps.split(",")]
+        self.seen: list[Any] = []
+        self.asked: list[Any] = []
+        self.stops = 0
+
+    def on_start(self) -> None:
+        if self.config.warm_up:
+            self.request_bars(self.config.bar_type, start=self.clock.utc_now() - timedelta(days=2))
+        if self.config.timer:
+            self.clock.set_timer("bad", timedelta(minutes=5), callback=self.on_time)
+        self.subscribe_bars(self.config.bar_type)
+        self.subscribe_trade_ticks(self.config.instrument_id)
+
+    def on_time(self, _event: Any) -> None:
+        raise ValueError("a timer that fails")
+
+    def on_historical_data(self, data: Any) -> None:
+        self.asked.append((self.clock.timestamp_ns(), data.ts_init))
+
+    def on_trade_tick(self, tick: Any) -> None:
+        self.seen.append(tick)
+
+    def on_bar(self, _bar: Any) -> None:
+        step = self.todo.pop(0) if self.todo else ""
+        if step == "raise":
+            raise ValueError("a handler that fails")
+        if not step:
+            return
+        what, qty, *price = step.split()
+        instrument = self.cache.instrument(self.config.instrument_id)
+        side = OrderSide.SELL if what in ("sell", "ask") else OrderSide.BUY
+        size, day = instrument.make_qty(int(qty)), TimeInForce.DAY
+        if price:
+            order = self.order_factory.limit(
+                instrument.id, side, size, instrument.make_price(float(price[0])), time_in_force=day
+            )
+        else:
+            order = self.order_factory.market(instrument.id, side, size, time_in_force=day)
+        self.submit_order(order)
+
+    def on_stop(self) -> None:
+        self.stops += 1

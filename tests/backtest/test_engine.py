@@ -1,0 +1,126 @@
+"""The same strategies, gate and guard over history."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from nautilus_trader.model.enums import OrderStatus
+
+from runner.backtest.catalog import History
+from runner.backtest.engine import Terms
+from runner.backtest.recording import import_recording
+from runner.backtest.summary import summarize
+from runner.node.exit_codes import NodeError
+from tests.backtest.conftest import OPEN, Run, at_ns, write_recording
+
+D = Decimal
+
+
+def fills(recorder):
+    return [(fill.ts_ns, fill.strategy, fill.quantity, fill.price) for fill in recorder.fills]
+
+
+def test_a_market_order_pays_the_quotes_far_side_though_a_trade_came_after_it(run: Run) -> None:
+    backtest, recorder = run({"a": {"steps": "buy 10, sell 10"}})
+    quotes = {tick.ts_event: tick for tick in backtest.feed._history.read("quotes", "IBM.ALPACA", 0, 2**62)}
+    for at, _, qty, price in fills(recorder):
+        last = quotes[max(ts for ts in quotes if ts < at)]
+        assert price == (last.ask_price if qty > 0 else last.bid_price).as_decimal()
+    assert len(recorder.fills) == 2
+    # The trades still reach the strategy.
+    assert len(backtest.parts.strategies["a"].seen) == backtest.feed.counts["trades"] == 360
+
+
+def test_the_same_file_data_and_seed_give_the_same_fills_twice(run: Run) -> None:
+    slips = Terms(seed=3, slippage=D("0.5"))
+    strategies = {"a": {"steps": "buy 10, sell 10, " * 10}, "b": {"steps": ", buy 5, sell 5" * 10}}
+    first, second, other = (
+        fills(run(strategies, terms=terms)[1]) for terms in (slips, slips, Terms(seed=4, slippage=D("0.5")))
+    )
+    assert first == second
+    assert len(first) == 40
+    assert [fill[:3] for fill in first] == [fill[:3] for fill in other]
+    assert first != other, "the slips are the seed's"
+
+
+def test_limits_deny_as_in_a_node_and_the_reasons_are_counted(run: Run) -> None:
+    steps = "buy 10, buy 500, buy 200, sell 10"
+    backtest, recorder = run(
+        {"a": {"steps": steps, "limits": {"max_position_notional": 2_000}}}, risk={"max_order_notional": 30_000}
+    )
+    summary = summarize(backtest, recorder)
+    assert summary["denials"] == {"MAX_ORDER_NOTIONAL": 1, "MAX_POSITION_NOTIONAL": 1}
+    assert summary["strategies"]["a"]["denied"] == 2
+    assert summary["orders"]["filled"] == 2
+    assert backtest.gate.errors == 0
+
+
+def test_nobody_buys_more_than_the_account_can_pay_though_the_file_names_no_margin(run: Run) -> None:
+    backtest, _ = run({"a": {"steps": "buy 150, buy 60"}}, terms=Terms(cash=D(10_000)))
+    assert dict(backtest.tally.denials) == {"MARGIN_INSUFFICIENT": 1}
+
+
+@pytest.mark.parametrize("how", ["raise", "timer"])
+def test_a_fault_ends_its_strategy_and_no_other(run: Run, how: str) -> None:
+    bad = {"steps": "bid 5 90, raise, buy 10"} if how == "raise" else {"steps": "bid 5 90", "timer": True}
+    backtest, _ = run({"bad": bad, "good": {"steps": ", , , , , , , , buy 10, sell 10"}})
+    assert list(backtest.faults) == ["bad"]
+    assert backtest.tally.strategies["good"]["fills"] == 2
+    assert backtest.tally.strategies["bad"]["canceled"] == 1
+    assert backtest.parts.strategies["bad"].stops == 0
+
+
+@pytest.mark.parametrize(
+    ("on_stop", "position", "order"), [("keep", 10, "ACCEPTED"), ("cancel", 10, "CANCELED"), ("flatten", 0, "CANCELED")]
+)
+def test_at_the_end_orders_and_positions_are_what_the_file_says(run: Run, on_stop, position, order) -> None:
+    backtest, _ = run({"a": {"steps": "buy 10, bid 5 90", "on_stop": on_stop}})
+    cache = backtest.engine.kernel.cache
+    assert sum(each.signed_decimal_qty() for each in cache.positions_open()) == position
+    (limit,) = [each for each in cache.orders() if each.has_price]
+    assert limit.status == OrderStatus[order]
+
+
+def test_day_orders_end_with_the_core_session(run: Run, tmp_path: Path) -> None:
+    history = History(tmp_path / "late")
+    with history.writing():
+        import_recording(history, [write_recording(tmp_path / "r.jsonl", start=OPEN + timedelta(hours=6))])
+    backtest, _ = run({"a": {"steps": "bid 5 90", "on_stop": "keep"}}, data=history.folder)
+    (order,) = backtest.engine.kernel.cache.orders()
+    assert order.status == OrderStatus.CANCELED
+    assert order.ts_last == at_ns(OPEN.replace(hour=16, minute=0))
+
+
+def test_history_that_a_strategy_asks_for_ends_where_the_test_begins(run: Run) -> None:
+    start = at_ns(OPEN + timedelta(minutes=30))
+    backtest, _ = run({"a": {"warm_up": True}}, window={"start_ns": start})
+    asked = backtest.parts.strategies["a"].asked
+    assert len(asked) == 29
+    assert all(told <= now for now, told in asked)
+
+
+def test_latency_moves_an_order_to_a_later_quote(run: Run) -> None:
+    (now,) = fills(run({"a": {"steps": "buy 10"}})[1])
+    (later,) = fills(run({"a": {"steps": "buy 10"}}, terms=Terms(latency=timedelta(seconds=30)))[1])
+    assert later[0] - now[0] >= 30_000_000_000
+
+
+def test_fees_are_the_commands(run: Run) -> None:
+    backtest, recorder = run({"a": {"steps": "buy 10, sell 10"}}, terms=Terms(fee_per_share=D("0.01")))
+    assert recorder.fees == D("0.20")
+    bought, sold = (fill.price for fill in recorder.fills)
+    assert recorder.last.equity == 100_000 + (sold - bought) * 10 - D("0.20")
+    assert summarize(backtest, recorder)["statistics"]["PnL (USD)"]["Fees"] == "0.20"
+
+
+def test_one_account_at_a_time(run: Run) -> None:
+    strategies = {"a": {"steps": "buy 10"}, "b": {"steps": "buy 10", "account": "other"}}
+    with pytest.raises(NodeError, match="trades 2 accounts"):
+        run(strategies)
+    backtest, _ = run(strategies, account="other")
+    assert list(backtest.parts.strategies) == ["b"]
+    with pytest.raises(NodeError, match="no account third"):
+        run(strategies, account="third")
