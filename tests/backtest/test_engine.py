@@ -124,3 +124,9 @@ def test_one_account_at_a_time(run: Run) -> None:
     assert list(backtest.parts.strategies) == ["b"]
     with pytest.raises(NodeError, match="no account third"):
         run(strategies, account="third")
+
+
+def test_what_a_quote_does_not_hold_is_filled_a_tick_worse(run: Run) -> None:
+    (first, rest) = run({"a": {"steps": "buy 600"}})[1].fills
+    assert (first.quantity, rest.quantity) == (400, 200)
+    assert rest.price - first.price == D("0.01")
