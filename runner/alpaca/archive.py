@@ -8,8 +8,8 @@ from typing import Any
 
 from nautilus_trader.common.component import LiveClock
 
+from runner.alpaca.builders import nautilus_builders
 from runner.alpaca.config import AlpacaDataClientConfig
-from runner.alpaca.data import nautilus_builders
 from runner.alpaca.history import HistoryMixin
 from runner.alpaca.providers import AlpacaInstrumentProvider
 from runner.alpaca.rest import TradingRest

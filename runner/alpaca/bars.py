@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nautilus_trader.model.enums import BarAggregation, PriceType
 
@@ -17,7 +19,9 @@ _UNITS: dict[Any, tuple[str, int, range | tuple[int, ...]]] = {
     BarAggregation.HOUR: ("Hour", 60 * _MINUTE, range(1, 24)),
     BarAggregation.DAY: ("Day", _DAY, (1,)),
     BarAggregation.WEEK: ("Week", 7 * _DAY, (1,)),
+    BarAggregation.MONTH: ("Month", 31 * _DAY, (1, 2, 3, 4, 6, 12)),
 }
+_NEW_YORK = ZoneInfo("America/New_York")
 
 
 class UnsupportedBarsError(ValueError):
@@ -26,11 +30,26 @@ class UnsupportedBarsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BarSource:
-    """Where bars come from: `timeframe` for history, `channel` for the stream (None: no stream has them)."""
+    """Where bars come from: `timeframe` for history, `channel` for the stream (None: no stream has them).
+
+    `length_ns` is how long a bar is, at most for those that the calendar cuts (`days`, `months`).
+    """
 
     timeframe: str
     length_ns: int
     channel: str | None
+    days: int = 0
+    months: int = 0
+
+    def close_ns(self, start_ns: int, *, utc: bool) -> int:
+        """When the bar that starts then closes (UNIX ns). Days are New York's, of 23 to 25 hours, or UTC's."""
+        if not self.days and not self.months:
+            return start_ns + self.length_ns
+        seconds, rest = divmod(start_ns, NANOS)
+        start = datetime.fromtimestamp(seconds, UTC if utc else _NEW_YORK)
+        months = start.month - 1 + self.months
+        moved = start.replace(year=start.year + months // 12, month=months % 12 + 1, fold=0)
+        return int((moved + timedelta(days=self.days)).timestamp()) * NANOS + rest
 
 
 def bar_source(bar_type: Any) -> BarSource:
@@ -43,12 +62,16 @@ def bar_source(bar_type: Any) -> BarSource:
         raise UnsupportedBarsError(f"Alpaca makes bars of trades only; use LAST, or aggregate {bar_type} internally")
     if unit is None or spec.step not in unit[2]:
         raise UnsupportedBarsError(
-            f"Alpaca has no {spec} bars; it has 1 to 59 minutes, 1 to 23 hours, a day, a week. Others can be INTERNAL"
+            f"Alpaca has no {spec} bars; it has 1 to 59 minutes, 1 to 23 hours, a day, a week, and 1, 2, 3, 4, 6 or 12 "
+            "months. Others can be INTERNAL"
         )
     name, length_ns, _ = unit
     # The bar of a day is sent every minute while it grows: none of those is a bar that has closed.
     channel = "bars" if (spec.step, name) == (1, "Min") else None
-    return BarSource(f"{spec.step}{name}", spec.step * length_ns, channel)
+    days = length_ns // _DAY if name in ("Day", "Week") else 0
+    return BarSource(
+        f"{spec.step}{name}", spec.step * length_ns, channel, days, months=spec.step if name == "Month" else 0
+    )
 
 
 def stream_channel(bar_type: Any) -> str:

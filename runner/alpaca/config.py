@@ -19,19 +19,17 @@ from runner.config.hosts import (
     market_stream,
     orders_stream,
 )
+from runner.config.markets import Market
 
 KEY_VARIABLE = "ALPACA_API_KEY"
 SECRET_VARIABLE = "ALPACA_API_SECRET"  # noqa: S105 (the variable's name)
-
-
-Market = Literal["stocks", "crypto", "options"]
 
 
 class AlpacaDataFeed(StrEnum):
     """Feeds, by market.
 
     Stocks: iex is free, sip is paid, delayed_sip is 15 minutes late, test has FAKEPACA only. Crypto: locations, us is
-    Alpaca's own. Options: indicative is free, opra is paid.
+    Alpaca's own. Options: indicative is free, opra is paid. News have one.
     """
 
     IEX = "iex"
@@ -45,6 +43,7 @@ class AlpacaDataFeed(StrEnum):
     BS_1 = "bs-1"
     INDICATIVE = "indicative"
     OPRA = "opra"
+    NEWS = "news"
 
     @property
     def limited(self) -> tuple[str, ...]:
@@ -56,6 +55,8 @@ class AlpacaDataFeed(StrEnum):
         """What it is a feed of."""
         if self in (AlpacaDataFeed.INDICATIVE, AlpacaDataFeed.OPRA):
             return "options"
+        if self is AlpacaDataFeed.NEWS:
+            return "news"
         stocks = (AlpacaDataFeed.IEX, AlpacaDataFeed.SIP, AlpacaDataFeed.DELAYED_SIP, AlpacaDataFeed.TEST)
         return "stocks" if self in stocks else "crypto"
 
@@ -111,6 +112,8 @@ class AlpacaDataClientConfig(_Shared, LiveDataClientConfig, frozen=True):  # typ
     `silence_timeout_s` counts frames of any kind, answers to pings included. `codec` is for stocks and crypto; options
     stream as msgpack only. `max_symbols` bounds quotes plus trades, of options quotes alone (0: no bound), as plans do.
     `greeks_interval_s`: how often snapshots of options are asked for, in venue time (0: once, when subscribed to).
+    `adjustment` is what historical bars of stocks are adjusted for, unless a request says it. `updated_bars` streams a
+    minute's bar again, as a revision, when late or corrected trades have changed it.
     """
 
     api_key: str | None = None
@@ -125,6 +128,8 @@ class AlpacaDataClientConfig(_Shared, LiveDataClientConfig, frozen=True):  # typ
     serial: bool = False
     max_symbols: int = 0
     greeks_interval_s: float = 15.0
+    adjustment: str = "raw"
+    updated_bars: bool = False
     drain_limit: int = 512
     http_timeout_s: float = 10.0
     connect_timeout_s: float = 10.0

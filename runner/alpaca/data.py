@@ -12,18 +12,16 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from nautilus_trader.core.nautilus_pyo3 import FIXED_PRECISION
 from nautilus_trader.data.engine import DataEngine
 from nautilus_trader.live.data_client import LiveMarketDataClient
-from nautilus_trader.model.data import Bar, QuoteTick, TradeTick
-from nautilus_trader.model.enums import AggressorSide
-from nautilus_trader.model.identifiers import ClientId, TradeId
+from nautilus_trader.model.identifiers import ClientId
 
-from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient, Builders
+from runner._engine import AlpacaHttpClient, AlpacaWebSocketClient
 from runner.alpaca.bars import UnsupportedBarsError, bar_source, stream_channel
 from runner.alpaca.books import BookKeeper, status
+from runner.alpaca.builders import nautilus_builders
 from runner.alpaca.chains import ReplayedChains
-from runner.alpaca.config import AlpacaDataClientConfig, Market
+from runner.alpaca.config import AlpacaDataClientConfig
 from runner.alpaca.constants import ALPACA_VENUE
 from runner.alpaca.greeks import GreeksPoller
 from runner.alpaca.history import HistoryMixin
@@ -34,8 +32,9 @@ from runner.alpaca.refill import Refill
 from runner.alpaca.rest import TradingRest
 from runner.alpaca.shared import SharedHttp
 from runner.alpaca.stream import LoopStream
-from runner.alpaca.symbols import instrument_id, market_of, symbol_of
+from runner.alpaca.symbols import instrument_id, symbol_of
 from runner.alpaca.venue_clock import VenueClock
+from runner.config.markets import Market, market_of
 
 
 class SymbolLimitError(ValueError):
@@ -44,18 +43,6 @@ class SymbolLimitError(ValueError):
 
 class NoFeedError(ValueError):
     """An instrument of a market that the node has no feed of."""
-
-
-def nautilus_builders() -> Builders:
-    """Nautilus's constructors, for ticks of the stream and for rows of history."""
-    return Builders(
-        scale=FIXED_PRECISION,
-        quote=QuoteTick.from_raw,
-        trade=TradeTick.from_raw,
-        bar=Bar.from_raw,
-        trade_id=TradeId,
-        aggressors=(AggressorSide.NO_AGGRESSOR, AggressorSide.BUYER, AggressorSide.SELLER),
-    )
 
 
 class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):

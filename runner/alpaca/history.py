@@ -9,10 +9,12 @@ from nautilus_trader.model.data import DataType, OrderBookDeltas
 
 from runner.alpaca.bars import bar_source
 from runner.alpaca.books import snapshot
+from runner.alpaca.builders import calendar_builders
 from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.constants import NANOS
 from runner.alpaca.rest import rfc3339
 from runner.alpaca.symbols import symbol_of
+from runner.config.markets import adjustment
 
 #: Widest page of the market-data endpoints.
 PAGE = 10_000
@@ -124,23 +126,32 @@ class HistoryMixin:
         bar_type = request.bar_type
         spread = request.limit * bar_source(bar_type).length_ns * SPARSENESS if request.limit else 0
         start_ns, end_ns = self.window(request, max(spread, DEFAULT_WINDOW_NS))
-        bars = await self.history_bars(bar_type, start_ns, end_ns)
+        wanted = (request.params or {}).get("adjustment")
+        bars = await self.history_bars(bar_type, start_ns, end_ns, adjust=wanted)
         if request.limit:
             bars = bars[-request.limit :]
         self._handle_bars(bar_type, bars, request.id, request.start, request.end, request.params)  # type: ignore[attr-defined]
 
-    async def history_bars(self, bar_type: Any, start_ns: int, end_ns: int) -> list[Any]:
-        """Bars that begin and end within a window of venue time (UNIX ns). Raises as `history_trades` does."""
+    async def history_bars(self, bar_type: Any, start_ns: int, end_ns: int, *, adjust: str | None = "raw") -> list[Any]:
+        """Bars that begin and end within a window of venue time (UNIX ns). Raises as `history_trades` does.
+
+        `adjust` is what stocks' bars are adjusted for; None is what the configuration says. ValueError for others'.
+        """
         other = self._for(bar_type.instrument_id)  # type: ignore[attr-defined]
         if other is not self:
-            found: list[Any] = await other.history_bars(bar_type, start_ns, end_ns)
+            found: list[Any] = await other.history_bars(bar_type, start_ns, end_ns, adjust=adjust)
             return found
         source = bar_source(bar_type)
+        stocks = self.config.feed.market == "stocks"
+        adjusted = adjustment(self.config.adjustment if adjust is None else adjust)
+        if adjusted != "raw" and not stocks:
+            raise ValueError(f"only bars of stocks can be adjusted, not {bar_type}: leave adjustment out")
         instrument = await self._loaded(bar_type.instrument_id)
         symbol = symbol_of(bar_type.instrument_id)
         params = [*self._params(symbol, start_ns, end_ns), ("timeframe", source.timeframe)]
-        if self.config.feed.market == "stocks":
-            params.append(("adjustment", "raw"))
+        by_calendar = bool(source.days or source.months)
+        if stocks:
+            params.append(("adjustment", adjusted))
         async with asyncio.timeout(self.config.request_timeout_s):
             rows = await self.http.request_bars(
                 self._path("bars"),
@@ -149,8 +160,8 @@ class HistoryMixin:
                 bar_type,
                 instrument.price_precision,
                 instrument.size_precision,
-                source.length_ns,
-                self.builders,
+                0 if by_calendar else source.length_ns,
+                calendar_builders(source, utc=self.config.feed.market == "crypto") if by_calendar else self.builders,
             )
         # A bar is known when it closes: one that still grows is not history.
         return [bar for bar in rows if bar.ts_event <= end_ns]

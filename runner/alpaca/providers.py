@@ -19,6 +19,7 @@ from runner.alpaca import symbols
 from runner.alpaca.derived import contract, pair, spread
 from runner.alpaca.instruments import equity
 from runner.alpaca.models import Asset, LatestTrades, OptionContractPage, OptionContractRow, WireError, decode
+from runner.config.markets import is_spread, market_of
 
 #: Latest prices are asked for this many symbols at once: the address of a request must not grow without end.
 PRICE_CHUNK = 200
@@ -93,9 +94,9 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         by_market: dict[str, list[str]] = {"stocks": [], "crypto": [], "options": []}
         for instrument_id in instrument_ids:
             symbol = symbols.symbol_of(instrument_id)
-            if not symbols.is_spread(symbol):
-                by_market[symbols.market_of(symbol)].append(symbol)
-        spreads = [each for each in instrument_ids if symbols.is_spread(each.symbol.value)]
+            if not is_spread(symbol):
+                by_market[market_of(symbol)].append(symbol)
+        spreads = [each for each in instrument_ids if is_spread(each.symbol.value)]
         for each in spreads:
             by_market["options"] += [symbols.symbol_of(leg) for leg, _ in generic_spread_id_to_list(each)]
         wanted = [*by_market["stocks"], *by_market["crypto"]]

@@ -6,12 +6,10 @@ import re
 
 from nautilus_trader.model.identifiers import InstrumentId, Symbol
 
-from runner.alpaca.config import Market
 from runner.alpaca.constants import ALPACA, ALPACA_VENUE
 
 # Nautilus aborts the process on some strings; nothing else than this may reach its constructors.
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9./\-]{0,31}")
-_OPTION = re.compile(r"[A-Z][A-Z0-9]{0,5}\d{6}[CP]\d{8}")
 
 #: What pairs are quoted in, longest first.
 QUOTES = ("USDT", "USDC", "USDG", "USD", "BTC", "ETH")
@@ -47,18 +45,6 @@ def pair_symbol(symbol: str, asset_class: str = "") -> str:
         return known
     quote = next((quote for quote in QUOTES if symbol.endswith(quote) and len(symbol) > len(quote)), None)
     return symbol if quote is None else note_pair(f"{symbol.removesuffix(quote)}/{quote}")
-
-
-def market_of(symbol: str) -> Market:
-    """Which market a symbol is traded in, by its form; a spread of options by its first leg's."""
-    if "/" in symbol:
-        return "crypto"
-    return "options" if is_spread(symbol) or _OPTION.fullmatch(symbol) else "stocks"
-
-
-def is_spread(symbol: str) -> bool:
-    """Whether it is Nautilus's generic name of a spread, such as `(1)A___((1))B`."""
-    return symbol.startswith("(")
 
 
 def note_pair(symbol: str) -> str:

@@ -19,12 +19,13 @@ from runner._engine import EngineError, HttpError
 from runner.alpaca.archive import Archive
 from runner.alpaca.config import AlpacaDataClientConfig, AlpacaDataFeed, MissingKeysError
 from runner.alpaca.models import WireError
-from runner.alpaca.symbols import instrument_id, market_of
+from runner.alpaca.symbols import instrument_id
 from runner.backtest.catalog import History
 from runner.backtest.fetch import Fetched, Want, fetch, wanted_by, wants_of
 from runner.backtest.recording import import_recording
 from runner.backtest.window import FOREVER_NS
 from runner.config.load import Loaded, load
+from runner.config.markets import market_of
 from runner.config.models import FEEDS
 from runner.config.strategies import resolve
 from runner.node.build import Endpoint

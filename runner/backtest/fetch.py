@@ -19,10 +19,10 @@ from runner.alpaca.bars import bar_source
 from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.history import DELAY_NS
 from runner.alpaca.models import WireError
-from runner.alpaca.symbols import market_of
 from runner.backtest.catalog import History
 from runner.backtest.errors import DataError
 from runner.backtest.feed import moment, needs
+from runner.config.markets import market_of
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.risk.limits import LimitsBook
 

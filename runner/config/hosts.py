@@ -11,7 +11,7 @@ LIVE_TRADING_URL: Final = f"https://{LIVE_HOST}"
 DATA_URL: Final = "https://data.alpaca.markets"
 STREAM_URL: Final = "wss://stream.data.alpaca.markets"
 
-_STREAMS: Final = {"stocks": "v2", "crypto": "v1beta3/crypto", "options": "v1beta1"}
+_STREAMS: Final = {"stocks": "v2", "crypto": "v1beta3/crypto", "options": "v1beta1", "news": "v1beta1"}
 
 
 def as_ws(url: str) -> str:

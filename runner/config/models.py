@@ -27,6 +27,7 @@ from runner.config.fields import (
     without_nulls,
     wrong,
 )
+from runner.config.markets import Market, adjustment
 from runner.config.risk import RateLimit, RiskLimits, State
 from runner.config.secret_ref import SecretRef
 from runner.config.section import Section
@@ -40,6 +41,7 @@ FEEDS: dict[str, tuple[str, ...]] = {
     "stocks": ("iex", "sip", "delayed_sip", "test"),
     "crypto": ("us", "us-1", "us-2", "eu-1", "bs-1"),
     "options": ("indicative", "opra"),
+    "news": ("news",),
 }
 
 
@@ -51,11 +53,21 @@ class FeedConfig(Section):
     """Market data of one market."""
 
     source: Literal["alpaca"] = "alpaca"
-    market: Literal["stocks", "crypto", "options"]
+    market: Market
     feed: str = Field(
         "",
         description="stocks: iex (default, free), sip, delayed_sip, test; crypto: us (default), us-1, us-2, eu-1, "
-        "bs-1; options: indicative (default, free), opra.",
+        "bs-1; options: indicative (default, free), opra; news: news.",
+    )
+    adjustment: str = Field(
+        "raw",
+        description="What historical bars of stocks are adjusted for, unless a request says it: raw, split, dividend, "
+        "spin-off, all, or several with commas between them. Streamed bars are as they were traded.",
+    )
+    updated_bars: Flag = Field(
+        False,
+        description="Stream a minute's bar again, as a revision (`bar.is_revision`), when late or corrected trades "
+        "have changed it.",
     )
     max_symbols: int | None = Field(
         None,
@@ -93,6 +105,24 @@ class FeedConfig(Section):
         known = FEEDS.get(info.data.get("market", ""))
         if known is not None and value not in known:
             raise wrong(f"`{value}` is not possible, {instead(value, known, 'possible')}")
+        return value
+
+    @field_validator("adjustment")
+    @classmethod
+    def _known_adjustment(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            adjusted = adjustment(value)
+        except ValueError as error:
+            raise wrong(str(error).removeprefix("adjustment ")) from None
+        if adjusted != "raw" and info.data.get("market", "stocks") != "stocks":
+            raise wrong("only bars of stocks are adjusted, remove it")
+        return adjusted
+
+    @field_validator("updated_bars")
+    @classmethod
+    def _has_bars(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("market", "stocks") not in ("stocks", "crypto"):
+            raise wrong("Alpaca streams bars of stocks and crypto pairs only, remove it")
         return value
 
     @model_validator(mode="after")

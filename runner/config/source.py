@@ -17,7 +17,9 @@ _SECRET_KEY = re.compile(
     r"(?:^|[^A-Za-z0-9])keys?(?:$|[^A-Za-z0-9])|[a-z]Key|api_?key|secret|token|passw|passphrase|credential",
     re.IGNORECASE,
 )
-_HARMLESS = frozenset({"broker", "data_url", "feed", "limits", "market", "source", "stream_url", "url"})
+_HARMLESS = frozenset(
+    {"adjustment", "broker", "data_url", "feed", "limits", "market", "source", "stream_url", "updated_bars", "url"}
+)
 # Of a file that can't be parsed, by its text alone: a key and what follows it, a reference, a key left open.
 _SECRET_LINE = re.compile(r"(?:key|secret|token|passw|passphrase|credential)[\w-]*[^\w]*[:=?]\s*(?=\S)", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|\s+)#.*$")

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from runner.config.classes import ClassProblem, config_class, extend_path, import_strategy, search_folders
 from runner.config.document import MapNode, Mark, Node, Scalar, Step, entry_at, walk
 from runner.config.errors import ConfigError, ConfigErrors
 from runner.config.fields import CLASS_PATH
 from runner.config.load import Inspected, Loaded, inspect, sorted_errors
+from runner.config.markets import Market, market_of
 from runner.config.models import StrategyConfig
-from runner.config.params import build_struct
+from runner.config.params import VENUE, build_struct
 from runner.config.references import extra_folders, names, text_at
 from runner.config.secrets import MASK
 from runner.config.source import Source, under_secret
@@ -103,6 +104,7 @@ def _build(source: Source, files: Sequence[Path], *, speed_is_one: bool) -> tupl
             if not speed_is_one:
                 errors += _internal_bars(source, one)
     errors += _same_instrument(source, made)
+    errors += _markets(source, made)
     return made, errors
 
 
@@ -223,3 +225,23 @@ def _same_instrument(source: Source, made: Mapping[str, _Made]) -> Iterator[Conf
                 yield source.error("build", mark, path, message)
                 break
             others.append(name)
+
+
+def _markets(source: Source, made: Mapping[str, _Made]) -> Iterator[ConfigError]:
+    """An instrument is of a market; without a feed of that market it would get neither prices nor orders through."""
+    feeds = names(source, "feeds")
+    markets = {text_at(source, "feeds", feed, "market") for feed in feeds}
+    if not feeds or not markets <= set(get_args(Market)):
+        return  # the feeds' own mistakes come first
+    for name, one in made.items():
+        for instrument in one.instruments:
+            symbol, _, venue = instrument.rpartition(".")
+            market = market_of(symbol)
+            if venue != VENUE or market in markets:
+                continue
+            mark, path = _place(source, name, instrument)
+            message = (
+                f"{instrument} needs a feed of {market}, and there is none:"
+                f" add `{market}: {{source: alpaca, market: {market}}}` under feeds"
+            )
+            yield source.error("build", mark, path, message)

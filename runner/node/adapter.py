@@ -38,11 +38,14 @@ class AlpacaAdapter:
     ) -> Any:
         config = AlpacaDataClientConfig(
             feed=AlpacaDataFeed(feed.feed),
+            adjustment=feed.adjustment,
+            updated_bars=feed.updated_bars,
             max_symbols=PLANS.get(feed.feed, 0) if feed.max_symbols is None else feed.max_symbols,
             greeks_interval_s=feed.greeks_interval.total_seconds(),
             # A fast replay comes in slices that would never wait together in real time.
             conflate_above=feed.conflate_above if plan.real_time else _KEEP_ALL,
-            **self._common(endpoint, instruments, plan),
+            # News are of no instrument: what they name need not be loaded.
+            **self._common(endpoint, () if feed.market == "news" else instruments, plan),
         )
         client = AlpacaLiveDataClientFactory.create(
             asyncio.get_running_loop(), name, config, kernel.msgbus, kernel.cache, kernel.clock

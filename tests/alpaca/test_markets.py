@@ -14,7 +14,6 @@ from nautilus_trader.model.instruments import CurrencyPair, OptionContract, Opti
 
 from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.data import NoFeedError, SymbolLimitError
-from runner.alpaca.symbols import market_of
 from runner.exchange.market import Quote
 from tests.alpaca.conftest import TEN_O_CLOCK
 
@@ -22,15 +21,6 @@ BTC = InstrumentId.from_str("BTC/USD.ALPACA")
 MINUTES = BarType.from_str("BTC/USD.ALPACA-1-MINUTE-LAST-EXTERNAL")
 COINS: dict[str, Any] = {"symbols": ("IBM", "BAC", "BTC/USD"), "speed": 600.0, "start": time(11, 0)}
 OPTIONS: dict[str, Any] = {"symbols": ("IBM", "BAC"), "options": ("IBM",), "speed": 300.0, "start": time(11, 0)}
-
-
-@pytest.mark.parametrize(
-    ("symbol", "market"),
-    [("IBM", "stocks"), ("BRK.B", "stocks"), ("BTC/USD", "crypto"), ("IBM260116C00200000", "options"),
-     ("(1)IBM260116C00200000___((1))IBM260116C00210000", "options")],
-)  # fmt: skip
-def test_a_symbol_tells_its_market(symbol: str, market: str) -> None:
-    assert market_of(symbol) == market
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
