@@ -109,6 +109,9 @@ class Builders:
     trade(instrument_id, price_raw, price_prec, size_raw, size_prec, aggressor, trade_id(text), ts_event, ts_init)
     bar(bar_type, open_raw, high_raw, low_raw, close_raw, price_prec, volume_raw, size_prec, ts_event, ts_init)
 
+    revision(...): as bar, for bars of the channel updatedBars (default: `bar`)
+    band(instrument_id, upper_raw, lower_raw, price_prec, indicator, tape, ts_event, ts_init); without it bands are dropped
+
     Raw values are scaled by 10 ** `scale` whatever the precision. `aggressors` are (none, buyer, seller). A price keeps the
     wire's digits when they are more than the mapped precision. Times are UNIX nanoseconds.
     """
@@ -122,6 +125,8 @@ class Builders:
         bar: Callable[..., object],
         trade_id: Callable[[str], object],
         aggressors: tuple[object, object, object],
+        revision: Callable[..., object] | None = None,
+        band: Callable[..., object] | None = None,
     ) -> Self: ...
 
 @final

@@ -23,8 +23,10 @@ from runner.alpaca.builders import nautilus_builders
 from runner.alpaca.chains import ReplayedChains
 from runner.alpaca.config import AlpacaDataClientConfig
 from runner.alpaca.constants import ALPACA_VENUE
+from runner.alpaca.custom_data import CustomDataMixin
 from runner.alpaca.greeks import GreeksPoller
 from runner.alpaca.history import HistoryMixin
+from runner.alpaca.news import Newsstand
 from runner.alpaca.option_data import OptionDataMixin
 from runner.alpaca.preflight import look_up
 from runner.alpaca.providers import AlpacaInstrumentProvider
@@ -36,6 +38,9 @@ from runner.alpaca.symbols import instrument_id, symbol_of
 from runner.alpaca.venue_clock import VenueClock
 from runner.config.markets import Market, market_of
 
+#: The channel of bars that late or corrected trades have changed.
+REVISED = "updatedBars"
+
 
 class SymbolLimitError(ValueError):
     """More symbols of quotes and trades than the plan streams."""
@@ -45,8 +50,8 @@ class NoFeedError(ValueError):
     """An instrument of a market that the node has no feed of."""
 
 
-class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
-    """Quotes, trades and bars."""
+class AlpacaDataClient(CustomDataMixin, OptionDataMixin, HistoryMixin, LiveMarketDataClient):
+    """Quotes, trades, bars, books and what Nautilus has no type for, of one market."""
 
     def __init__(
         self,
@@ -93,7 +98,9 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
             "s": self._on_status,
             "c": self._on_amended,
             "x": self._on_amended,
+            "n": self._on_news,
         }
+        self.newsstand = Newsstand()
         self._by_market: dict[Market, AlpacaDataClient] = {config.feed.market: self}
 
     def join(self, others: Iterable[AlpacaDataClient]) -> None:
@@ -102,10 +109,12 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
 
     def _for(self, instrument_id: Any) -> AlpacaDataClient:
         """Whose stream and history an instrument is in. Raises NoFeedError."""
-        market = market_of(symbol_of(instrument_id))
+        return self._of_market(market_of(symbol_of(instrument_id)), instrument_id)
+
+    def _of_market(self, market: Market, what: Any) -> AlpacaDataClient:
         found = self._by_market.get(market)
         if found is None:
-            raise NoFeedError(f"{instrument_id} needs a feed of {market}, and there is none: add one under `feeds:`")
+            raise NoFeedError(f"{what} needs a feed of {market}, and there is none: add one under `feeds:`")
         return found
 
     # -- what others read -----------------------------------------------------------------------------
@@ -281,6 +290,8 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
             self._log.warning(text)
         elif state == "ready":
             self._log.info(text)
+            if self.config.feed.market == "news":
+                self.create_task(self.catch_up_on_news(), log_msg="catch up on news")
         else:
             self._log.debug(text)
 
@@ -423,6 +434,8 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
                 instrument.size_precision,
                 bar_source(bar_type).length_ns,
             )
+            if self.config.updated_bars:
+                self._revise(symbol, bar_type, instrument)
         self._bars[bar_type] = (channel, symbol)
         self._add(channel, symbol)
 
@@ -516,6 +529,16 @@ class AlpacaDataClient(OptionDataMixin, HistoryMixin, LiveMarketDataClient):
             self._remove(channel, symbol)
             if self._stream is not None:
                 self._stream.ws.unmap_bar(channel, symbol)
+            if self.config.updated_bars and self._stream is not None:
+                self._remove(REVISED, symbol)
+                self._stream.ws.unmap_bar(REVISED, symbol)
+
+    def _revise(self, symbol: str, bar_type: Any, instrument: Any) -> None:
+        """Have a minute's bar come again when it has changed, as a revision."""
+        assert self._stream is not None
+        digits = (instrument.price_precision, instrument.size_precision)
+        self._stream.ws.map_bar(REVISED, symbol, bar_type, *digits, bar_source(bar_type).length_ns)
+        self._add(REVISED, symbol)
 
     async def _subscribe_instrument(self, command: Any) -> None:
         """The instrument as it is now; Alpaca streams no changes of it."""

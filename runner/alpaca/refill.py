@@ -153,4 +153,6 @@ def _instrument_id(tick: Any) -> Any:
 
 
 def _name(tick: Any) -> tuple[Any, Any]:
-    return (tick.bar_type, tick.ts_event) if isinstance(tick, Bar) else (tick.instrument_id, tick.trade_id)
+    if isinstance(tick, Bar):  # a revision stands for no bar that was lost
+        return tick.bar_type, (tick.ts_event, tick.is_revision)
+    return tick.instrument_id, tick.trade_id

@@ -6,6 +6,7 @@ Source: Alpaca's market-data OpenAPI spec (`corporate_actions`), and its descrip
 from __future__ import annotations
 
 import json
+from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, datetime, time
@@ -59,7 +60,23 @@ class CorporateActions:
         """Raises ActionsError for what can't be read."""
         self._rows: list[tuple[str, dict[str, Any]]] = []
         if path is not None:
-            self._rows = sorted(_read(path), key=lambda row: (row[1]["process_date"], row[0], row[1]["id"]))
+            self._rows = sorted(_read(path), key=_order)
+
+    def add(self, kind: str, row: dict[str, Any]) -> None:
+        """One more action, with at least the members that its type needs."""
+        # The last of two that are alike is another one, a second dividend on a day for example.
+        name = f"{kind} {dumps(row)} {len(self._rows)}"
+        insort(self._rows, (kind, {"id": asset_id(name), "cusip": "", **row}), key=_order)
+
+    def played(self, kind: str, symbol: str, now_ns: int, **members: Any) -> None:
+        """An action that has just happened to the accounts: a cash_dividend with its `rate`, or a split."""
+        today = new_york(now_ns).date().isoformat()
+        days = dict.fromkeys(("ex_date", "record_date", "payable_date", "process_date"), today)
+        if kind == "cash_dividend":
+            members |= {"special": False, "foreign": False}
+        elif kind == "reverse_split":
+            members |= {"old_cusip": "", "new_cusip": ""}
+        self.add(kind, {"symbol": symbol, **members, **days})
 
     def of(self, kind: str, symbol: str) -> list[dict[str, Any]]:
         """The actions of one type on one symbol, in the order of their process dates."""
@@ -185,6 +202,11 @@ def _checked(path: Path, where: str, kind: str, given: Any) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, InvalidOperation) as error:
         raise ActionsError(f"{path}: {where}: {error!r} is missing or wrong") from error
     return row
+
+
+def _order(row: tuple[str, dict[str, Any]]) -> tuple[str, str, str]:
+    kind, members = row
+    return members["process_date"], kind, members["id"]
 
 
 def _csv(text: str | None) -> set[str]:

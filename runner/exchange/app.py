@@ -17,6 +17,7 @@ from starlette.types import Scope
 from runner.exchange.actions import CorporateActions
 from runner.exchange.broker import Broker
 from runner.exchange.broker.quota import Quota
+from runner.exchange.calendar import Calendar
 from runner.exchange.contract_rest import ContractRest
 from runner.exchange.contracts import read_contracts
 from runner.exchange.control import Control
@@ -27,6 +28,7 @@ from runner.exchange.errors import AlpacaError, alpaca_error_handler
 from runner.exchange.faults import FaultMiddleware, Faults, fault_routes
 from runner.exchange.feeds import FEEDS
 from runner.exchange.generator import SyntheticDay
+from runner.exchange.generator_actions import dividends
 from runner.exchange.history import History
 from runner.exchange.hub import Hub
 from runner.exchange.injection import Injection
@@ -85,6 +87,9 @@ def build(settings: Settings) -> Parts:
     """Make all parts; the replay stands at its start. Raises TapeError or ValueError for unusable data."""
     actions = CorporateActions(settings.corporate_actions)
     source, synthetic = source_of(settings)
+    if synthetic and settings.corporate_actions is None:
+        for row in dividends(source.scan().symbols, settings.day, settings.seed, Calendar()):
+            actions.add("cash_dividend", row)
     market, history, faults = Market(), History(), Faults(settings.seed)
     hub = Hub(settings, faults)
     player = Player(source, market, history, hub.publish)
@@ -107,6 +112,7 @@ def build(settings: Settings) -> Parts:
         leg_updates=settings.leg_updates,
         late_activities=settings.late_activities,
     )
+    broker.control.on_action = lambda kind, symbol, members: actions.played(kind, symbol, market.now_ns, **members)
     replay = Replay(settings, player, market, hub)
     traffic = Traffic()
     control = Control(replay, broker, traffic, synthetic=synthetic)

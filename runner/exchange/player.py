@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
+from runner.exchange.bands import PriceBands
 from runner.exchange.bars import MINUTE_NS, Bar, BarBuilder, bar_from_json
 from runner.exchange.books import OrderBook
 from runner.exchange.contracts import OptionContract
@@ -51,6 +52,7 @@ class Player:
         self._history = history
         self._publish = publish
         self._builder = BarBuilder(market.calendar, self.info.with_bars)
+        self._bands = PriceBands(market.calendar, self.info.with_bands)
         self._messages = source.messages()
         self._next = next(self._messages, None)
         self._minute_ns = self.info.start_ns - self.info.start_ns % MINUTE_NS + MINUTE_NS
@@ -143,7 +145,10 @@ class Player:
         elif kind == "s":
             _set_status(self._market, symbol, fields_of(raw))
         self._publish(message)
-        if kind == "b":
+        if kind == "t":
+            for band in self._bands.trade(symbol, trade.price, ts_ns, trade.raw.get("c") or ()):
+                self._publish(band)
+        elif kind == "b":
             self._days()
         elif kind in ("c", "x"):
             self._amend(symbol, fields_of(raw), corrected=kind == "c")

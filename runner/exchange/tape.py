@@ -20,7 +20,9 @@ MINUTE_NS: Final = 60 * NS
 DATA_KINDS: Final = frozenset("tqbudslcxion")
 _CONTROL: Final = frozenset({"success", "error", "subscription"})
 _STAMP_KEY: Final = b'"t":"'
-_NEWS_STAMP_KEY: Final = b'"created_at":"'
+# Of an article: when this version of it appeared, which the stream sends at that time.
+_NEWS_STAMP: Final = "updated_at"
+_NEWS_STAMP_KEY: Final = b'"updated_at":"'
 
 
 class TapeError(Exception):
@@ -39,6 +41,8 @@ class TapeInfo:
     """Symbols whose minute bars come with the data and are not built from trades."""
     with_days: frozenset[str] = frozenset()
     """Symbols whose daily bars come with the data."""
+    with_bands: frozenset[str] = frozenset()
+    """Symbols whose price bands come with the data and are not computed from trades."""
 
 
 class Tape:
@@ -97,6 +101,7 @@ class Tape:
             symbols=tuple(sorted({symbol for _, symbol in kinds if symbol})),
             with_bars=frozenset(symbol for kind, symbol in kinds if kind == "b"),
             with_days=frozenset(symbol for kind, symbol in kinds if kind == "d"),
+            with_bands=frozenset(symbol for kind, symbol in kinds if kind == "l"),
         )
 
     def messages(self) -> Iterator[Message]:
@@ -207,7 +212,7 @@ def _stamp_of(path: Path, number: int, raw: bytes, key: bytes) -> int:
 
 def _due(path: Path, fields: dict[str, Any]) -> int:
     try:
-        ts_ns = parse_ns(fields["created_at" if fields["T"] == "n" else "t"])
+        ts_ns = parse_ns(fields[_NEWS_STAMP if fields["T"] == "n" else "t"])
     except (KeyError, TypeError, ValueError) as error:
         raise TapeError(f"{path}: the first or last message has no usable time t: {error}") from error
     return ts_ns + MINUTE_NS if fields["T"] == "b" else ts_ns

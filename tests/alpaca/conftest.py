@@ -85,6 +85,9 @@ class Recorder(Strategy):
     def on_bar(self, bar: Any) -> None:
         self._note(bar)
 
+    def on_data(self, data: Any) -> None:
+        self._note(data)
+
     def on_historical_data(self, data: Any) -> None:
         self._note(data)
 

@@ -131,6 +131,8 @@ def builders() -> Builders:
         bar=kept("bar"),
         trade_id=lambda text: f"id:{text}",
         aggressors=("none", "buyer", "seller"),
+        revision=kept("revision"),
+        band=kept("band"),
     )
 
 

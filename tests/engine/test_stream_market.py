@@ -113,6 +113,32 @@ async def test_messagepack_says_the_same(stream_venue: Any, open_stream: Any) ->
     assert json.loads(status_text[1]) == {"T": "s", "S": "AMD", "sc": "H", "t": "2021-02-22T15:51:45.335689322Z"}
 
 
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+async def test_price_bands_and_revised_bars_are_exact(stream_venue: Any, open_stream: Any, codec: str) -> None:
+    def prepare(client: AlpacaWebSocketClient) -> None:
+        amd(client)
+        client.map_bar("updatedBars", "AMD", "AMD-1-MINUTE", 2, 0, 60_000_000_000)
+
+    packed = codec == "msgpack"
+    stream_venue.script = lambda socket: stream_venue.market(socket, pack=packed)
+    reader = open_stream(codec=codec, prepare=prepare)
+    await reader.state("ready")
+    stamp = msgpack.Timestamp(TS // 10**9, TS % 10**9) if packed else QUOTE["t"]
+    band = {"T": "l", "S": "AMD", "u": 92.125, "d": 83.3, "i": "B", "t": stamp, "z": "C"}
+    bare = {"T": "l", "S": "AMD", "u": 92, "d": 83, "t": stamp}
+    broken, other = {**band, "d": "low"}, {**band, "S": "IBM"}
+    messages = [band, bare, {**BAR, "T": "u"}, broken, other]
+    await stream_venue.sockets[0].send(msgpack.packb(messages) if packed else json.dumps(messages))
+    await reader.until(lambda: reader.messages and len(reader.ticks) == 3)
+    first, second, bar = reader.ticks
+    assert first[:-1] == ("band", "AMD.X", 92125 * UNIT // 1000, 833 * UNIT // 10, 3, "B", "C", TS)
+    assert second[:-1] == ("band", "AMD.X", 92 * UNIT, 83 * UNIT, 2, "", "", TS)
+    assert (bar[0], bar[1], bar[-2]) == ("revision", "AMD-1-MINUTE", 1_614_021_360_000_000_000)
+    assert reader.messages[0][0] == "l"
+    stats = reader.client.stats()
+    assert (stats["parse_errors"], stats["unmapped"], stats["bars"]) == (1, 1, 1)
+
+
 async def test_unmapped_symbols_and_unknown_types_are_counted_and_survive(stream_venue: Any, open_stream: Any) -> None:
     reader = open_stream(prepare=amd)
     await reader.state("ready")

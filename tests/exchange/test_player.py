@@ -75,6 +75,7 @@ def test_a_bar_comes_right_after_its_minute_and_before_anything_later(write: Wri
     kinds = [(message.kind, message.ts_ns) for message in played.sent]
     assert kinds == [
         ("t", at("13:30:30Z")),
+        ("l", at("13:30:30Z")),
         ("b", at("13:31:00Z")),
         ("d", at("13:31:00Z")),
         ("q", at("13:31:00Z")),

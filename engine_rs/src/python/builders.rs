@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::numbers::{Raws, call};
 use crate::sync::Relock;
-use crate::wire::{Bar, Dec, Quote, Tick, Trade, TradeId};
+use crate::wire::{Band, Bar, Dec, Quote, Tick, Trade, TradeId};
 
 /// The constructors that turn parsed ticks into the caller's objects; each is called with positional arguments.
 #[pyclass(frozen, module = "runner._engine")]
@@ -17,13 +17,16 @@ pub struct Builders {
     bar: Py<PyAny>,
     trade_id: Py<PyAny>,
     aggressors: [Py<PyAny>; 3],
+    revision: Option<Py<PyAny>>,
+    band: Option<Py<PyAny>>,
     raws: Mutex<Raws>,
 }
 
 #[pymethods]
 impl Builders {
     #[new]
-    #[pyo3(signature = (*, scale, quote, trade, bar, trade_id, aggressors))]
+    #[pyo3(signature = (*, scale, quote, trade, bar, trade_id, aggressors, revision=None, band=None))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         scale: i64,
@@ -32,6 +35,8 @@ impl Builders {
         bar: Py<PyAny>,
         trade_id: Py<PyAny>,
         aggressors: (Py<PyAny>, Py<PyAny>, Py<PyAny>),
+        revision: Option<Py<PyAny>>,
+        band: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let scale = u8::try_from(scale)
             .ok()
@@ -39,7 +44,7 @@ impl Builders {
             .ok_or_else(|| PyValueError::new_err(format!("scale must be between 0 and 18, not {scale}")))?;
         let (none, buyer, seller) = aggressors;
         let raws = Mutex::new(Raws::new(py, scale)?);
-        Ok(Self { quote, trade, bar, trade_id, aggressors: [none, buyer, seller], raws })
+        Ok(Self { quote, trade, bar, trade_id, aggressors: [none, buyer, seller], revision, band, raws })
     }
 }
 
@@ -88,7 +93,8 @@ impl Builders {
         match tick {
             Tick::Quote(quote) => self.quote(py, quote, target, ts_init),
             Tick::Trade(trade) => self.trade(py, trade, target, ts_init),
-            Tick::Bar(bar) => self.bar(py, bar, target, offset_ns, ts_init),
+            Tick::Bar(bar) => self.bar(py, bar, target, offset_ns, ts_init, false),
+            Tick::Band(band) => self.band(py, band, target, ts_init),
         }
     }
 
@@ -166,7 +172,41 @@ impl Builders {
         call(self.trade.bind(py), &args).map(Some)
     }
 
-    /// `offset_ns` moves the wire's start of the interval to its close.
+    /// None where the caller gave no constructor for bands.
+    pub fn band(
+        &self,
+        py: Python<'_>,
+        band: &Band,
+        target: &Target,
+        ts_init: Option<i64>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let Some(build) = &self.band else { return Ok(None) };
+        let mut raws = self.raws.relock();
+        let scale = raws.scale();
+        let Some([upper, lower]) = fit([band.upper, band.lower], scale) else { return Ok(None) };
+        let digits = raws.precision(py, target.price.max(upper.digits).max(lower.digits).min(scale));
+        let (upper, lower) = (raws.get(py, upper)?, raws.get(py, lower)?);
+        drop(raws);
+        let letter = |byte: u8| -> PyResult<Py<PyAny>> {
+            let text = if byte == 0 { String::new() } else { char::from(byte).to_string() };
+            Ok(text.into_pyobject(py)?.into_any().unbind())
+        };
+        let ts = time(py, band.ts)?;
+        let args = [
+            target.id.clone_ref(py),
+            upper,
+            lower,
+            digits,
+            letter(band.indicator)?,
+            letter(band.tape)?,
+            ts.clone_ref(py),
+            init(py, ts_init, ts)?,
+        ];
+        call(build.bind(py), &args).map(Some)
+    }
+
+    /// `offset_ns` moves the wire's start of the interval to its close. A revised bar is built as any other where the
+    /// caller gave no constructor for revisions.
     pub fn bar(
         &self,
         py: Python<'_>,
@@ -174,6 +214,7 @@ impl Builders {
         target: &Target,
         offset_ns: i64,
         ts_init: Option<i64>,
+        revised: bool,
     ) -> PyResult<Option<Py<PyAny>>> {
         let mut raws = self.raws.relock();
         let scale = raws.scale();
@@ -196,7 +237,8 @@ impl Builders {
             init(py, ts_init, ts)?,
         ];
         drop(raws);
-        call(self.bar.bind(py), &args).map(Some)
+        let build = self.revision.as_ref().filter(|_| revised).unwrap_or(&self.bar);
+        call(build.bind(py), &args).map(Some)
     }
 }
 

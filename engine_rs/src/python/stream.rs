@@ -22,7 +22,15 @@ const TAKEN_AT_ONCE: usize = 32;
 #[derive(Default)]
 struct Targets {
     ticks: Vec<Option<Target>>,
-    bars: Vec<Option<(Target, i64)>>,
+    bars: Vec<Option<BarTarget>>,
+}
+
+/// What bars of one symbol and channel are built for: the type, how far their close is from the wire's start, and
+/// whether they come in place of one that was built before.
+struct BarTarget {
+    target: Target,
+    offset_ns: i64,
+    revised: bool,
 }
 
 /// One stream connection that stays up: authenticates, subscribes, re-subscribes, backs off, watches for silence.
@@ -140,8 +148,11 @@ impl AlpacaWebSocketClient {
         close_offset_ns: i64,
     ) -> PyResult<()> {
         let target = Target::new(bar_type, price_precision, size_precision)?;
-        let number = self.stream.map_bar(bar_channel(channel)?, symbol) as usize;
-        put(&mut self.targets.relock().bars, number, Some((target, close_offset_ns)));
+        let channel = bar_channel(channel)?;
+        let number = self.stream.map_bar(channel, symbol) as usize;
+        let revised = channel == BarChannel::Updated;
+        let target = BarTarget { target, offset_ns: close_offset_ns, revised };
+        put(&mut self.targets.relock().bars, number, Some(target));
         Ok(())
     }
 
@@ -252,8 +263,12 @@ impl AlpacaWebSocketClient {
                 self.builders(py)?.get().trade(py, trade, &target, Some(*ts_init))?
             }
             Item::Bar { slot, bar, ts_init } => {
-                let Some((target, offset)) = self.bar_target(py, *slot) else { return Ok(()) };
-                self.builders(py)?.get().bar(py, bar, &target, offset, Some(*ts_init))?
+                let Some(found) = self.bar_target(py, *slot) else { return Ok(()) };
+                self.builders(py)?.get().bar(py, bar, &found.target, found.offset_ns, Some(*ts_init), found.revised)?
+            }
+            Item::Band { symbol, band, ts_init } => {
+                let Some(target) = self.target(py, *symbol) else { return Ok(()) };
+                self.builders(py)?.get().band(py, band, &target, Some(*ts_init))?
             }
         };
         match (built, sink) {
@@ -285,12 +300,12 @@ impl AlpacaWebSocketClient {
         found
     }
 
-    fn bar_target(&self, py: Python<'_>, number: u32) -> Option<(Target, i64)> {
+    fn bar_target(&self, py: Python<'_>, number: u32) -> Option<BarTarget> {
         let targets = self.targets.relock();
         let found = targets
             .bars
             .get(number as usize)
-            .and_then(|slot| slot.as_ref().map(|(target, offset)| (target.copy(py), *offset)));
+            .and_then(|slot| slot.as_ref().map(|found| BarTarget { target: found.target.copy(py), ..*found }));
         if found.is_none() {
             self.stream.count_unmapped();
         }

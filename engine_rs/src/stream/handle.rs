@@ -103,7 +103,9 @@ impl Shared {
     fn symbol(&self, item: &Item) -> Box<str> {
         let symbols = self.symbols.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         match item {
-            Item::Quote { symbol, .. } | Item::Trade { symbol, .. } => symbols.name(*symbol).into(),
+            Item::Quote { symbol, .. } | Item::Trade { symbol, .. } | Item::Band { symbol, .. } => {
+                symbols.name(*symbol).into()
+            }
             Item::Bar { slot, .. } => symbols.bar_name(*slot).into(),
             Item::Message { symbol, .. } => symbol.clone(),
             Item::State { .. } => "".into(),

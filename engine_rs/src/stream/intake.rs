@@ -43,6 +43,7 @@ impl Session<'_> {
                     Tick::Quote(_) => quotes += 1,
                     Tick::Trade(_) => trades += 1,
                     Tick::Bar(_) => bars += 1,
+                    Tick::Band(_) => other += 1,
                 }
                 match item(&symbols, message, ts_init) {
                     Some(item) => items.push(item),
@@ -125,6 +126,7 @@ fn item(symbols: &Symbols, message: Message<'_>, ts_init: i64) -> Option<Item> {
     Some(match message.tick? {
         Tick::Quote(quote) => Item::Quote { symbol: symbols.tick(message.symbol)?, quote, ts_init },
         Tick::Trade(trade) => Item::Trade { symbol: symbols.tick(message.symbol)?, trade, ts_init },
+        Tick::Band(band) => Item::Band { symbol: symbols.tick(message.symbol)?, band, ts_init },
         Tick::Bar(bar) => Item::Bar { slot: symbols.bar(BarChannel::of(message.kind)?, message.symbol)?, bar, ts_init },
     })
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashSet;
 
-use crate::wire::{Bar, Quote, Trade};
+use crate::wire::{Band, Bar, Quote, Trade};
 
 /// `ts_init` is when the frame came, in UNIX nanoseconds.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub enum Item {
     Quote { symbol: u32, quote: Quote, ts_init: i64 },
     Trade { symbol: u32, trade: Trade, ts_init: i64 },
     Bar { slot: u32, bar: Bar, ts_init: i64 },
+    Band { symbol: u32, band: Band, ts_init: i64 },
     Message { kind: Box<str>, symbol: Box<str>, json: Box<[u8]>, bounded: bool },
     State { state: &'static str, detail: String },
 }
@@ -69,7 +70,7 @@ impl Ring {
     pub fn push(&mut self, item: Item, name: impl FnOnce(&Item) -> Box<str>) {
         match item {
             Item::Quote { symbol, .. } => self.push_quote(symbol as usize, item),
-            Item::Trade { .. } | Item::Bar { .. } | Item::Message { bounded: true, .. } => {
+            Item::Trade { .. } | Item::Bar { .. } | Item::Band { .. } | Item::Message { bounded: true, .. } => {
                 if self.kept >= self.spill_above {
                     self.drop_item(name(&item));
                     return;
@@ -137,7 +138,10 @@ impl Ring {
         for _ in 0..limit {
             let Some(item) = self.items.pop_front() else { break };
             self.base += 1;
-            if matches!(item, Item::Trade { .. } | Item::Bar { .. } | Item::Message { bounded: true, .. }) {
+            if matches!(
+                item,
+                Item::Trade { .. } | Item::Bar { .. } | Item::Band { .. } | Item::Message { bounded: true, .. }
+            ) {
                 self.kept -= 1;
             }
             out.push_back(item);

@@ -123,6 +123,7 @@ mod tests {
     const FRAME: &str = r#"[{"T":"t","S":"AAPL","i":96921,"x":"D","p":126.55,"s":1,"t":"2021-02-22T15:51:44.208Z","c":["@","I"],"z":"C"},
  {"T":"q","S":"AMD","bx":"U","bp":87.660,"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335689322Z","c":["R"],"z":"C"},
  {"T":"b","S":"SPY","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49378,"n":461,"vw":389.062639,"t":"2021-02-22T19:15:00Z"},
+ {"T":"l","S":"IONM","u":3.24,"d":2.650,"i":"B","t":"2023-04-06T13:34:45.565004401Z","z":"C"},
  {"T":"zz","S":"X","new":{"a":[1,"]"]}},{"T":"t","S":"BTC\/USD","p":27000.5,"s":0.01,"t":"2023-08-01T12:00:00Z","i":77,"tks":"B"}]"#;
 
     type Seen = (String, String, Option<Tick>);
@@ -140,7 +141,7 @@ mod tests {
     fn every_message_of_a_frame_is_read() {
         let (seen, result) = collect(FRAME.as_bytes());
         assert_eq!(result, Ok(()));
-        assert_eq!(seen.len(), 5);
+        assert_eq!(seen.len(), 6);
         let Some(Tick::Trade(trade)) = &seen[0].2 else { panic!("no trade") };
         assert_eq!(trade.price, Dec { mantissa: 12_655, digits: 2 });
         assert_eq!(trade.id, TradeId::Number(96_921));
@@ -149,9 +150,12 @@ mod tests {
         assert_eq!(quote.ts, 1_614_009_105_335_689_322);
         let Some(Tick::Bar(bar)) = &seen[2].2 else { panic!("no bar") };
         assert_eq!(bar.close, Dec { mantissa: 38_912, digits: 2 });
-        assert_eq!((seen[3].0.as_str(), seen[3].2.is_none()), ("zz", true));
-        let Some(Tick::Trade(crypto)) = &seen[4].2 else { panic!("no trade") };
-        assert_eq!((seen[4].1.as_str(), crypto.aggressor), ("BTC/USD", 1));
+        let Some(Tick::Band(band)) = &seen[3].2 else { panic!("no band") };
+        assert_eq!((band.upper.raw(2), band.lower.raw(2)), (Some(324), Some(265)));
+        assert_eq!((band.indicator, band.tape, band.ts), (b'B', b'C', 1_680_788_085_565_004_401));
+        assert_eq!((seen[4].0.as_str(), seen[4].2.is_none()), ("zz", true));
+        let Some(Tick::Trade(crypto)) = &seen[5].2 else { panic!("no trade") };
+        assert_eq!((seen[5].1.as_str(), crypto.aggressor), ("BTC/USD", 1));
     }
 
     #[test]
@@ -165,6 +169,9 @@ mod tests {
         // A float has no trailing zeros.
         if let Some(Tick::Quote(quote)) = &mut from_json[1].2 {
             quote.bid = Dec { mantissa: 8766, digits: 2 };
+        }
+        if let Some(Tick::Band(band)) = &mut from_json[3].2 {
+            band.lower = Dec { mantissa: 265, digits: 2 };
         }
         assert_eq!(from_pack, from_json);
     }

@@ -12,4 +12,4 @@ pub mod time;
 
 pub use decimal::Dec;
 pub use frame::{Message, scan};
-pub use tick::{Bar, Quote, Tick, Trade, TradeId};
+pub use tick::{Band, Bar, Quote, Tick, Trade, TradeId};

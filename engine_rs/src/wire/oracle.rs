@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Dec, frame, history, msgpack, time};
+use super::{Dec, Tick, frame, history, msgpack, time};
 
 /// A frame of market data: every message that is visited is whole JSON by itself, and a frame that an independent
 /// parser takes for an array of objects is read to its end, none left out.
@@ -12,6 +12,10 @@ pub fn check_frame(bytes: &[u8]) {
     let mut unreadable = 0_usize;
     let done = frame::scan(bytes, |message| {
         seen += 1;
+        if let Some(Tick::Band(band)) = &message.tick {
+            assert!(band.ts >= 0 && band.upper.mantissa >= 0 && band.lower.mantissa >= 0, "no band of prices");
+            assert!(band.indicator.is_ascii() && band.tape.is_ascii(), "no letters");
+        }
         match message.json() {
             Some(json) => assert!(is_whole(&json), "a message is not JSON"),
             None => unreadable += 1,
@@ -113,7 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Payloads in the form that Alpaca documents, one of each kind; the fuzzer starts from them too.
-    const SEEDS: [&str; 9] = [
+    const SEEDS: [&str; 10] = [
         include_str!("../../fuzz/seeds/0"),
         include_str!("../../fuzz/seeds/1"),
         include_str!("../../fuzz/seeds/2"),
@@ -123,6 +127,7 @@ mod tests {
         include_str!("../../fuzz/seeds/6"),
         include_str!("../../fuzz/seeds/7"),
         include_str!("../../fuzz/seeds/8"),
+        include_str!("../../fuzz/seeds/9"),
     ];
 
     fn all(bytes: &[u8]) {

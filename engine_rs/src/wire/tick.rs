@@ -1,4 +1,4 @@
-//! Quotes, trades and bars, and how the fields of a message become one.
+//! Quotes, trades, bars and price bands, and how the fields of a message become one.
 
 use super::decimal::Dec;
 
@@ -41,11 +41,22 @@ pub struct Bar {
     pub ts: i64,
 }
 
+/// Between which prices a stock may trade (limit up, limit down). `indicator` and `tape` are letters, 0 where absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    pub upper: Dec,
+    pub lower: Dec,
+    pub indicator: u8,
+    pub tape: u8,
+    pub ts: i64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tick {
     Quote(Quote),
     Trade(Trade),
     Bar(Bar),
+    Band(Band),
 }
 
 impl Tick {
@@ -54,6 +65,7 @@ impl Tick {
             Self::Quote(quote) => quote.ts,
             Self::Trade(trade) => trade.ts,
             Self::Bar(bar) => bar.ts,
+            Self::Band(band) => band.ts,
         }
     }
 
@@ -65,6 +77,7 @@ impl Tick {
             Self::Quote(quote) => [&quote.bid, &quote.ask, &quote.bid_size, &quote.ask_size].into_iter().all(fits),
             Self::Trade(trade) => fits(&trade.price) && fits(&trade.size),
             Self::Bar(bar) => [&bar.open, &bar.high, &bar.low, &bar.close, &bar.volume].into_iter().all(fits),
+            Self::Band(band) => fits(&band.upper) && fits(&band.lower),
         }
     }
 }
@@ -84,7 +97,7 @@ pub struct Fields<V> {
     slots: [Option<V>; SLOTS],
 }
 
-const SLOTS: usize = 14;
+const SLOTS: usize = 17;
 const TIME: usize = 0;
 const PRICE: usize = 1;
 const SIZE: usize = 2;
@@ -99,6 +112,9 @@ const LOW: usize = 10;
 const CLOSE: usize = 11;
 const VOLUME: usize = 12;
 const TAKER: usize = 13;
+const UPPER: usize = 14;
+const LOWER: usize = 15;
+const TAPE: usize = 16;
 
 impl<V: Value> Fields<V> {
     pub fn new() -> Self {
@@ -122,6 +138,9 @@ impl<V: Value> Fields<V> {
             b"c" => CLOSE,
             b"v" => VOLUME,
             b"tks" => TAKER,
+            b"u" => UPPER,
+            b"d" => LOWER,
+            b"z" => TAPE,
             _ => return,
         };
         self.slots[slot] = Some(value);
@@ -187,6 +206,18 @@ impl<V: Value> Fields<V> {
         })
     }
 
+    pub fn band(&self) -> Option<Band> {
+        // In this message alone `i` is a letter.
+        let letter = |slot: usize| self.slots[slot].and_then(Value::letter).filter(u8::is_ascii_graphic).unwrap_or(0);
+        Some(Band {
+            upper: self.size(UPPER)?,
+            lower: self.size(LOWER)?,
+            indicator: letter(ID),
+            tape: letter(TAPE),
+            ts: self.ts()?,
+        })
+    }
+
     /// The tick that a message of this `T` is, if it is one and all of it could be read.
     #[inline]
     pub fn tick(&self, kind: &[u8]) -> Option<Tick> {
@@ -194,6 +225,7 @@ impl<V: Value> Fields<V> {
             b"q" => self.quote().map(Tick::Quote),
             b"t" => self.trade().map(Tick::Trade),
             b"b" | b"u" | b"d" => self.bar().map(Tick::Bar),
+            b"l" => self.band().map(Tick::Band),
             _ => None,
         }
     }
@@ -206,7 +238,7 @@ impl<V: Value> Default for Fields<V> {
 }
 
 pub fn is_tick(kind: &[u8]) -> bool {
-    matches!(kind, b"q" | b"t" | b"b" | b"u" | b"d")
+    matches!(kind, b"q" | b"t" | b"b" | b"u" | b"d" | b"l")
 }
 
 /// An id that downstream constructors take: printable ASCII, at most 36 characters.

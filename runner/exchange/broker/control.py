@@ -32,6 +32,8 @@ class BrokerControl:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._corporate = Corporate(desk.floor)
+        self.on_action: Callable[[str, str, dict[str, Any]], None] | None = None
+        """Told of each dividend and split that was carried out: its type at Alpaca, the symbol, its other members."""
         self._known: dict[str, Callable[[dict[str, Any]], int]] = {
             "assign": self._assign,
             "dividend": self._dividend,
@@ -78,11 +80,21 @@ class BrokerControl:
         return len(accounts)
 
     def _dividend(self, members: dict[str, Any]) -> int:
-        return self._corporate.dividend(self._desk.accounts.values(), _symbol(members), _positive(members, "rate"))
+        symbol, rate = _symbol(members), _positive(members, "rate")
+        reached = self._corporate.dividend(self._desk.accounts.values(), symbol, rate)
+        self._tell("cash_dividend", symbol, rate=rate)
+        return reached
 
     def _split(self, members: dict[str, Any]) -> int:
         new, old = _positive(members, "new_rate"), _positive(members, "old_rate")
-        return self._corporate.split(self._desk.accounts.values(), _symbol(members), new, old)
+        symbol = _symbol(members)
+        reached = self._corporate.split(self._desk.accounts.values(), symbol, new, old)
+        self._tell("forward_split" if new >= old else "reverse_split", symbol, new_rate=new, old_rate=old)
+        return reached
+
+    def _tell(self, kind: str, symbol: str, **members: Any) -> None:
+        if self.on_action is not None:
+            self.on_action(kind, symbol, members)
 
 
 def _symbol(members: dict[str, Any]) -> str:
