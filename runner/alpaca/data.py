@@ -228,7 +228,8 @@ class AlpacaDataClient(CustomDataMixin, OptionDataMixin, HistoryMixin, LiveMarke
         self._opened = True
         self.opened_ns = await self.clock_ns()
         self.venue_clock.set_from_clock(self.opened_ns)
-        await self.provider.initialize()
+        if self.config.feed.market != "news":  # which are of no instrument
+            await self.provider.initialize()
         self._start_stream()
         for instrument in self.provider.list_all():
             self._handle_data(instrument)
