@@ -64,6 +64,10 @@ class AlertSink:
             waiting.count += 1
             self._changed.notify()
 
+    def stats(self) -> dict[str, int]:
+        """Messages that were delivered, and that were given up."""
+        return {"sent": self.sent, "failed": self.failed}
+
     def close(self, timeout_s: float) -> bool:
         """Send what waits, for `timeout_s` at most. False where some could not be sent."""
         with self._changed:

@@ -84,6 +84,10 @@ class Store:
         """Why nothing can be written at the moment; None while all is well."""
         return self._problem
 
+    def stats(self) -> dict[str, int]:
+        """Counters, and whether it can be written now; may be asked from any thread."""
+        return {"writable": int(self._problem is None), "commits": self.commits, "dropped": self.dropped}
+
     def open(self) -> Store:
         """Raises JournalError: locked, damaged, of another version, not ours, or not to be written."""
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Source = Literal["stream", "http"]
+Source = Literal["stream", "http", "journal", "alerts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,17 @@ def _stream(name: str, kind: Kind, key: str, help_: str, **more: object) -> Decl
 
 def _http(name: str, kind: Kind, key: str, help_: str) -> Declaration:
     return Declaration(name, kind, help_, ("client",), source="http", key=key)
+
+
+def _journal(name: str, kind: Kind, key: str, help_: str) -> Declaration:
+    return Declaration(name, kind, help_, source="journal", key=key)
+
+
+def _alerts(outcome: str, key: str) -> Declaration:
+    help_ = "Messages for the webhook of alerts, by what became of them."
+    return Declaration(
+        "runner_alerts_total", "counter", help_, ("outcome",), source="alerts", key=key, extra=(("outcome", outcome),)
+    )
 
 
 def _messages(type_: str, key: str) -> Declaration:
@@ -260,4 +271,12 @@ DECLARATIONS: tuple[Declaration, ...] = (
     _http("runner_http_in_flight", "gauge", "in_flight", "Requests without a reply yet."),
     _http("runner_http_quota", "gauge", "rate_limit", "Requests that the broker allows a minute."),
     _http("runner_http_quota_remaining", "gauge", "rate_remaining", "Requests left of the quota."),
+    # What outlives the process; a simulated run has neither
+    _journal("runner_journal_writable", "gauge", "writable", "1 while the journal can be written; else orders wait."),
+    _journal("runner_journal_commits_total", "counter", "commits", "Times the journal was written."),
+    _journal(
+        "runner_journal_dropped_total", "counter", "dropped", "Events given up as the journal could not be written."
+    ),
+    _alerts("sent", "sent"),
+    _alerts("failed", "failed"),
 )

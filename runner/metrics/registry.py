@@ -10,6 +10,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -28,6 +29,7 @@ from runner.metrics.declarations import (
     RISK_STATES,
     STEPS,
     Declaration,
+    Source,
 )
 from runner.metrics.events import OrderEvents
 
@@ -160,6 +162,10 @@ class Metrics:
         """Read a REST client's counters at each scrape. `stats` may be called on any thread."""
         self._attached.https[name] = stats
 
+    def attach(self, source: Source, stats: Stats) -> None:
+        """Read the counters of the journal, or of the alerts, at each scrape. `stats` may be called on any thread."""
+        self._attached.others[source] = stats
+
     # -- orders ----------------------------------------------------------------------------------------------------
 
     def on_order_event(self, event: Any) -> None:
@@ -222,33 +228,51 @@ class Metrics:
             self.set_position(account, instrument, qty, value)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Statistics of one scrape, and the labels that say whose they are."""
+
+    labels: tuple[str, ...]
+    protocol: str
+    stats: Mapping[str, Any] | None
+    clock: Callable[[], int] = time.time_ns
+
+
 class _Attached:
     """Values that others count: read when somebody scrapes."""
 
     def __init__(self, errors: Counter) -> None:
         self.streams: dict[tuple[str, str], tuple[Stats, Callable[[], int]]] = {}
         self.https: dict[str, Stats] = {}
+        self.others: dict[str, Stats] = {}
         self._errors = errors
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        streams = [
-            ((name, protocol), protocol, self._read(stats), clock)
-            for (name, protocol), (stats, clock) in list(self.streams.items())
-        ]
-        https = [((name,), "", self._read(stats), time.time_ns) for name, stats in list(self.https.items())]
+        found: dict[str, list[_Found]] = {"stream": [], "http": []}
+        for (name, protocol), (stats, clock) in list(self.streams.items()):
+            found["stream"].append(_Found((name, protocol), protocol, self._read(stats), clock))
+        for name, stats in list(self.https.items()):
+            found["http"].append(_Found((name,), "", self._read(stats)))
+        for source, stats in list(self.others.items()):
+            found[source] = [_Found((), "", self._read(stats))]
         families: dict[str, Metric] = {}
         for declaration in DECLARATIONS:
             if declaration.source is None:
                 continue
             family = families.setdefault(declaration.name, _family(declaration))
-            for labels, protocol, stats, clock in streams if declaration.source == "stream" else https:
-                if stats is None or (declaration.only and declaration.only != protocol):
+            for each in found.get(declaration.source, ()):
+                if each.stats is None or (declaration.only and declaration.only != each.protocol):
                     continue
-                fixed = [value for _, value in declaration.extra]
-                family.add_metric([*labels, *fixed], _value(declaration, stats, clock))  # type: ignore[attr-defined]
+                try:
+                    value = _value(declaration, each.stats, each.clock)
+                except KeyError:  # it counts no such thing: a mistake of ours, and no reason to scrape nothing
+                    self._errors.inc()
+                    continue
+                fixed = [label for _, label in declaration.extra]
+                family.add_metric([*each.labels, *fixed], value)  # type: ignore[attr-defined]
         return iter(families.values())
 
     def _read(self, stats: Stats) -> Mapping[str, Any] | None:
@@ -260,7 +284,7 @@ class _Attached:
 
 
 def _value(declaration: Declaration, stats: Mapping[str, Any], clock: Callable[[], int]) -> float:
-    value = stats.get(declaration.key, 0)
+    value = stats[declaration.key]
     if declaration.key == "last_event_ns":
         return max((clock() - value) / 1e9, 0.0) if value else math.nan
     if declaration.key == "state":

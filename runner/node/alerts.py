@@ -49,6 +49,10 @@ class AlertsHook(BaseHook):
         self._sink.start()
         node.tally.listeners.append(self._order)
 
+    def stats(self) -> dict[str, int]:
+        """Messages since the start, by what became of them."""
+        return {"sent": 0, "failed": 0} if self._sink is None else self._sink.stats()
+
     async def started(self, node: Node) -> None:
         if self._sink is not None:
             self._task = asyncio.create_task(self._run(node), name="alerts")

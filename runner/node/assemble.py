@@ -95,12 +95,14 @@ def assemble(
         hooks.append(ReplayHook(exchange, ready, lockstep=sim.lockstep, bar=bar))
     else:
         accounts, feeds = real(config, live=live)
-        hooks.append(AlertsHook(config.alerts))
+        alerts = AlertsHook(config.alerts)
+        hooks.append(alerts)
         adapter = AlpacaAdapter()
         locks = lock_accounts(accounts)
         # A simulated venue ends with the node, so that nothing of it is there to be found again.
         journal = open_journal(config, lock_account(locks))
         hooks.insert(0, JournalHook(journal, open_shared(config)))
+        telemetry.sources |= {"journal": journal.store.stats, "alerts": alerts.stats}
     plan = NodePlan(
         config,
         plans,

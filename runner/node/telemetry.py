@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from runner.metrics.declarations import Source
 from runner.metrics.registry import Metrics
 from runner.metrics.sampler import Sampler
 from runner.metrics.server import ListenError, MetricsServer
@@ -40,6 +41,8 @@ class TelemetryHook(BaseHook):
         self._node: Node | None = None
         self._homes: dict[str, str] = {}
         self._sampler: Sampler | None = None
+        self.sources: dict[Source, Callable[[], Mapping[str, int]]] = {}
+        """Statistics of what lives beside the node, to be read at each scrape."""
         self.metrics: Metrics | None = None
         self.server: MetricsServer | None = None
 
@@ -71,6 +74,8 @@ class TelemetryHook(BaseHook):
             metrics.attach_stream(name, "market", client.stream_stats, _venue_now(client))
         for name, client in parts.exec_clients.items():
             metrics.attach_stream(name, "trading", client.stream_stats, _venue_now(client))
+        for source, stats in self.sources.items():
+            metrics.attach(source, stats)
         metrics.set_up(True)
         host, port = self._address
         if host is not None and port is not None:

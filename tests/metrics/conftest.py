@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,16 @@ _TIMEOUT_S = 300
 
 def stream_stats(**more: int) -> dict[str, int]:
     return {"quotes": 5, "trades": 4, "bars": 3, "other": 2, "frames": 14, "state": 3, **more}
+
+
+def counts(known: dict[str, int] | None = None) -> Callable[[], defaultdict[str, int]]:
+    """Statistics of which only some matter: the rest is 0."""
+    known = known if known is not None else {}
+
+    def read() -> defaultdict[str, int]:
+        return defaultdict(int, known)
+
+    return read
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from runner.metrics.declarations import DECLARATIONS, DENIAL_CODES, ORDER_STATES
 from runner.metrics.registry import Metrics
 from runner.risk.codes import Code
+from tests.metrics.conftest import counts
 
 
 def value(metrics: Metrics, name: str, /, **labels: str) -> float | None:
@@ -17,16 +18,20 @@ def value(metrics: Metrics, name: str, /, **labels: str) -> float | None:
 
 
 def test_every_declared_metric_is_in_a_scrape_and_nothing_else_but_the_process(metrics):
-    metrics.attach_stream("stocks", "market", dict)
-    metrics.attach_http("main", dict)
+    metrics.attach_stream("stocks", "market", counts())
+    metrics.attach_http("main", counts())
+    metrics.attach("journal", counts())
+    metrics.attach("alerts", counts())
     declared = {declaration.family for declaration in DECLARATIONS}
     assert {f.name for f in metrics.registry.collect() if not f.name.startswith("process_")} == declared
 
 
 def test_types_labels_and_help_are_as_declared(metrics):
-    metrics.attach_stream("stocks", "market", dict)
-    metrics.attach_stream("main", "trading", dict)
-    metrics.attach_http("main", dict)
+    metrics.attach_stream("stocks", "market", counts())
+    metrics.attach_stream("main", "trading", counts())
+    metrics.attach_http("main", counts())
+    metrics.attach("journal", counts())
+    metrics.attach("alerts", counts())
     metrics.set_position("main", "IBM.ALPACA", Decimal(1), Decimal(100))
     metrics.set_limit_used("max_order_qty", "node", "", Decimal("0.5"))
     metrics.loaded("0123456789ab")
@@ -68,7 +73,7 @@ def test_series_whose_labels_are_known_exist_at_zero_from_the_start(metrics):
 
 def test_a_streams_counters_are_read_at_each_scrape(metrics):
     stats = {"quotes": 5, "state": 3, "last_event_ns": 1_000_000_000, "backlog": 2}
-    metrics.attach_stream("stocks", "market", lambda: stats, venue_now_ns=lambda: 3_500_000_000)
+    metrics.attach_stream("stocks", "market", counts(stats), venue_now_ns=lambda: 3_500_000_000)
     where = {"stream": "stocks", "protocol": "market"}
     assert value(metrics, "runner_stream_messages_total", **where, type="quote") == 5
     assert value(metrics, "runner_stream_messages_total", **where, type="bar") == 0
@@ -81,15 +86,15 @@ def test_a_streams_counters_are_read_at_each_scrape(metrics):
 
 
 def test_before_the_first_event_its_age_is_not_a_number(metrics):
-    metrics.attach_stream("stocks", "market", dict)
+    metrics.attach_stream("stocks", "market", counts())
     age = value(metrics, "runner_stream_last_event_age_seconds", stream="stocks", protocol="market")
     assert age is not None
     assert math.isnan(age)
 
 
 def test_only_trade_updates_have_fills_to_infer(metrics):
-    metrics.attach_stream("stocks", "market", dict)
-    metrics.attach_stream("main", "trading", lambda: {"inferred_fills": 2})
+    metrics.attach_stream("stocks", "market", counts())
+    metrics.attach_stream("main", "trading", counts({"inferred_fills": 2}))
     assert value(metrics, "runner_fills_inferred_total", stream="main", protocol="trading") == 2
     assert value(metrics, "runner_fills_inferred_total", stream="stocks", protocol="market") is None
 
@@ -99,7 +104,7 @@ def test_statistics_that_can_not_be_read_are_counted_and_spoil_nothing_else(metr
         raise RuntimeError("closed")
 
     metrics.attach_stream("stocks", "market", broken)
-    metrics.attach_http("main", lambda: {"requests": 7})
+    metrics.attach_http("main", counts({"requests": 7}))
     assert value(metrics, "runner_http_requests_total", client="main") == 7
     list(metrics.registry.collect())
     assert (value(metrics, "runner_scrape_errors_total") or 0) >= 1
@@ -143,8 +148,8 @@ def test_a_step_that_is_not_declared_is_an_error_of_the_caller(metrics):
 
 
 def test_what_the_stream_lost_is_told_under_the_protocol_that_has_it(metrics):
-    metrics.attach_stream("stocks", "market", lambda: {"refills": 2, "refilled": 70, "amended": 4})
-    metrics.attach_stream("main", "trading", lambda: {"untold_ends": 1, "unknown_events": 3})
+    metrics.attach_stream("stocks", "market", counts({"refills": 2, "refilled": 70, "amended": 4}))
+    metrics.attach_stream("main", "trading", counts({"untold_ends": 1, "unknown_events": 3}))
     market, trading = {"stream": "stocks", "protocol": "market"}, {"stream": "main", "protocol": "trading"}
     assert value(metrics, "runner_refills_total", **market) == 2
     assert value(metrics, "runner_refilled_items_total", **market) == 70
@@ -153,3 +158,18 @@ def test_what_the_stream_lost_is_told_under_the_protocol_that_has_it(metrics):
     assert value(metrics, "runner_unknown_updates_total", **trading) == 3
     assert value(metrics, "runner_refills_total", **trading) is None
     assert value(metrics, "runner_untold_ends_total", **market) is None
+
+
+def test_statistics_without_a_declared_counter_are_a_mistake_that_shows(metrics):
+    metrics.attach_http("main", lambda: {"requests": 7})
+    assert value(metrics, "runner_http_requests_total", client="main") == 7
+    assert value(metrics, "runner_http_retries_total", client="main") is None
+    assert (value(metrics, "runner_scrape_errors_total") or 0) >= 1
+
+
+def test_the_journal_and_the_alerts_are_read_at_each_scrape(metrics):
+    metrics.attach("journal", lambda: {"writable": 0, "commits": 5, "dropped": 2})
+    metrics.attach("alerts", lambda: {"sent": 3, "failed": 1})
+    assert value(metrics, "runner_journal_writable") == 0
+    assert value(metrics, "runner_journal_dropped_total") == 2
+    assert value(metrics, "runner_alerts_total", outcome="failed") == 1
