@@ -232,6 +232,11 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "Lost trades and bars that REST brought back.",
         only="market",
     ),
+    # Greeks of options, which are asked for
+    _stream("runner_greeks_polls_total", "counter", "greeks_polls", "Polls of option greeks answered.", only="market"),
+    _stream(
+        "runner_greeks_failed_total", "counter", "greeks_failed", "Polls of option greeks that failed.", only="market"
+    ),
     _stream(
         "runner_amended_trades_total",
         "counter",
