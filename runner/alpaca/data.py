@@ -354,13 +354,22 @@ class AlpacaDataClient(CustomDataMixin, OptionDataMixin, HistoryMixin, LiveMarke
 
         Raises HttpError or Unavailable where it can't be asked.
         """
-        instrument = self.provider.find(instrument_id)
+        instrument = self.known(instrument_id)
         if instrument is None:
             await self.provider.load_async(instrument_id)
             instrument = self.provider.find(instrument_id)
             if instrument is not None:
                 self._handle_data(instrument)
         return instrument
+
+    def known(self, instrument_id: Any) -> Any:
+        """An instrument that is loaded already, be it by the client of another market; None where none did."""
+        found = self.provider.find(instrument_id)
+        if found is None:
+            found = self._cache.instrument(instrument_id)
+            if found is not None:
+                self.provider.add(found)
+        return found
 
     async def look_up(self, instruments: Sequence[str], bars: Sequence[str], quotes: Sequence[str]) -> list[str]:
         """See `preflight.look_up`."""

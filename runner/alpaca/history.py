@@ -167,7 +167,7 @@ class HistoryMixin:
         return [bar for bar in rows if bar.ts_event <= end_ns]
 
     async def _loaded(self, instrument_id: Any) -> Any:
-        instrument = self.provider.find(instrument_id)
+        instrument = self.known(instrument_id)  # type: ignore[attr-defined]
         if instrument is None:
             await self.provider.load_async(instrument_id)
             instrument = self.provider.find(instrument_id)

@@ -16,6 +16,7 @@ from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.data import NoFeedError, SymbolLimitError
 from runner.exchange.market import Quote
 from tests.alpaca.conftest import TEN_O_CLOCK
+from tests.alpaca.scripted import contract
 
 BTC = InstrumentId.from_str("BTC/USD.ALPACA")
 MINUTES = BarType.from_str("BTC/USD.ALPACA-1-MINUTE-LAST-EXTERNAL")
@@ -81,6 +82,42 @@ def test_contracts_are_loaded_by_what_is_asked_for(play: Any, running: Any) -> N
             loaded = [each for each in rig.data.provider.list_all() if isinstance(each, OptionContract)]
             puts = [each for each in rig.exchange.market._contracts.values() if each.type == "put"]
             assert len(loaded) == len(puts) > 0
+
+    play(scenario())
+
+
+def test_what_another_markets_client_has_loaded_is_not_asked_for_again(play: Any, running: Any) -> None:
+    """A strategy asks the first feed's client for a chain: thousands of look-ups one by one would follow."""
+
+    async def scenario() -> None:
+        async with running(data=True, data_config={"feed": AlpacaDataFeed.INDICATIVE}) as rig:
+            unknown = contract("IBM300119C00180000", "180")  # the venue does not have it
+            with pytest.raises(ValueError, match="Alpaca has no instrument IBM300119C00180000"):
+                await rig.data.stream_quotes(unknown.id)
+            rig.node.kernel.cache.add_instrument(unknown)
+            await rig.data.stream_quotes(unknown.id)
+            await rig.data.poll_greeks(unknown.id)
+            assert rig.data.provider.find(unknown.id) is not None
+
+    play(scenario())
+
+
+def test_what_is_beyond_the_plan_is_told_once_for_all(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        feed = {"feed": AlpacaDataFeed.INDICATIVE, "max_symbols": 2}
+        async with running(data=True, data_config=feed) as rig:
+            told: list[tuple[str, list[str]]] = []
+            tell = rig.data._tell_beyond_limit
+            rig.data._tell_beyond_limit = lambda error: (told.append((str(error), list(rig.data._beyond))), tell(error))
+            calls = [contract(f"IBM300119C00{strike}000", str(strike)) for strike in range(180, 190)]
+            for each in calls:
+                rig.node.kernel.cache.add_instrument(each)
+                rig.strategy.subscribe_quote_ticks(each.id)
+            await rig.until(lambda: told, "what is not subscribed")
+            assert rig.data._channels["quotes"] == {each.id.symbol.value for each in calls[:2]}
+            ((first, symbols),) = told
+            assert first.startswith("quotes of IBM300119C00182000 would be subscription number 3")
+            assert symbols == [each.id.symbol.value for each in calls[2:]]
 
     play(scenario())
 
