@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -128,23 +128,27 @@ class History:
     def spans(self) -> list[Span]:
         """Everything that there is, by instrument and kind; the whole span of each, gaps not told."""
         found = []
+        names = self._names()
         for kind, cls in KINDS.items():
             root = Path(self.catalog._make_path(cls))
             for folder in sorted(root.iterdir()) if root.is_dir() else ():
                 # A pair's folder lacks its slash.
                 intervals = self.catalog._get_directory_intervals(str(folder))
                 if intervals:
-                    name = self._names().get(folder.name, folder.name)
+                    name = names.get(folder.name, folder.name)
                     found.append(Span(kind, name, intervals[0][0], max(end for _, end in intervals)))
         return found
+
+    def contracts_of(self, underlyings: Collection[str]) -> list[str]:
+        """Ids of the option contracts of these symbols."""
+        found = self.catalog.query(OptionContract)
+        return sorted({each.id.value for each in found if each.underlying in underlyings})
 
     def _names(self) -> dict[str, str]:
         """Names of folders to identifiers, where they differ."""
         names: dict[str, str] = {}
-        for instrument in self.instruments():
-            value = instrument.id.value
-            if "/" in value:
-                names[value.replace("/", "")] = value
+        for pair in self.catalog.query(CurrencyPair):
+            names[pair.id.value.replace("/", "")] = pair.id.value
         root = Path(self.catalog._make_path(Bar))
         for folder in root.iterdir() if root.is_dir() else ():
             for short, whole in list(names.items()):

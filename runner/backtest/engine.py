@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from nautilus_trader.accounting.error import AccountError
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.backtest.models import FeeModel, FillModel, LatencyModel
 from nautilus_trader.common.actor import Actor
@@ -25,7 +26,7 @@ from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.enums import AccountType, LiquiditySide, OmsType, TimeInForce
 from nautilus_trader.model.identifiers import AccountId, ClientId, ComponentId, StrategyId, Venue
-from nautilus_trader.model.instruments import CurrencyPair
+from nautilus_trader.model.instruments import CurrencyPair, OptionSpread
 from nautilus_trader.model.objects import Money
 
 from runner.alpaca.fees import BASIS_POINT, TIERS
@@ -33,6 +34,7 @@ from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
 from runner.node.build import NodePlan, Parts, refuse_from_down
 from runner.node.closer import TRIES, Closer, cancel_orders
+from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.gate import QuoteWatch, illegal, limits_book, quoted, tell
 from runner.node.guard import Fault, StrategyGuard
 from runner.node.portfolio import give_portfolio
@@ -212,7 +214,9 @@ class Backtest:
             clock=kernel.clock,
             limits=limits,
             route=self.parts.router.route,
-            legality=lambda order, instrument, params: illegal(order, instrument, params, now_ns()),
+            legality=lambda order, instrument, params: (
+                several_legs(instrument, params) or illegal(order, instrument, params, now_ns())
+            ),
             on_denied=self._on_denied,
             on_state=tell,
             account_name=lambda _id: self.account,
@@ -236,7 +240,7 @@ class Backtest:
             self.engine.add_data(rows, client_id=ClientId(VENUE.value), sort=False)
             self.engine.sort_data()
             # Strategies start just before the first row, so that it is not history to them as well.
-            self.engine.run(start=None if last_ns else rows[0].ts_init - 1, streaming=True)
+            self._play(None if last_ns else rows[0].ts_init - 1)
             self.engine.clear_data()
             last_ns = rows[-1].ts_init
             on_progress(last_ns)
@@ -245,6 +249,15 @@ class Backtest:
         self._wind_down(last_ns)
         self.engine.end()
         self.gate.tick()
+
+    def _play(self, start_ns: int | None, end_ns: int | None = None) -> None:
+        try:
+            self.engine.run(start=start_ns, end=end_ns, streaming=True)
+        except (RuntimeError, ValueError, AccountError) as error:
+            # No strategy's fault, those are kept in their guards.
+            raise NodeError(
+                ExitCode.FAILED, f"Nautilus ended the backtest: {error}", "log.level: debug says more"
+            ) from error
 
     def _wind_down(self, now_ns: int) -> None:
         cache = self.engine.kernel.cache
@@ -273,11 +286,13 @@ class Backtest:
     def _settle(self, now_ns: int) -> None:
         """Let the venue carry out what it has been sent, with no time passing."""
         if now_ns:
-            self.engine.run(start=now_ns, end=now_ns, streaming=True)
+            self._play(now_ns, now_ns)
 
     def close(self) -> None:
         self.parts.executor.shutdown(wait=False)
         with contextlib.suppress(Exception):
+            if self.engine.kernel.trader.is_running:  # ended early
+                self.engine.end()
             self.engine.dispose()
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -300,6 +315,13 @@ class Backtest:
         why = f"{fault.error} in {fault.where}"
         self.gate.set_state("halted", scope=Scope("strategy", fault.strategy), why=why, by="fault")
         cancel_orders(self.parts, fault.strategy)
+
+
+def several_legs(instrument: Any, params: Mapping[str, Any] | None) -> str | None:
+    """Why an order of several legs is not taken here; None for others."""
+    if isinstance(instrument, OptionSpread) or (params or {}).get("order_class") == "mleg":
+        return "a backtest fills no orders of several legs; `runner FILE --sim --replay RECORDING` does"
+    return None
 
 
 def with_margin(limits: LimitsBook) -> LimitsBook:

@@ -65,8 +65,13 @@ def source_of(bar_type: str) -> str | None:
     return str(parsed) if parsed.is_externally_aggregated() else None
 
 
-def sources(history: History, plans: Mapping[str, Any], start_ns: int, end_ns: int) -> list[Source]:
-    """The series to play between two times. Raises DataError where a strategy would see nothing."""
+def sources(
+    history: History, plans: Mapping[str, Any], start_ns: int, end_ns: int, *, chains: bool = False
+) -> list[Source]:
+    """The series to play between two times; with `chains` those of option contracts of what is named, too.
+
+    Raises DataError where a strategy would see nothing.
+    """
     spans = history.spans()
     wanted = needs(plans)
     complaints = []
@@ -85,16 +90,19 @@ def sources(history: History, plans: Mapping[str, Any], start_ns: int, end_ns: i
         raise DataError("\n".join(filter(None, [what, *complaints])), hint)
     instruments = dict.fromkeys(need.instrument for need in wanted)
     bar_types = {need.bar_type for need in wanted if need.bar_type}
+    if chains:
+        underlyings = {instrument.removesuffix(".ALPACA") for instrument in instruments}
+        instruments |= dict.fromkeys(history.contracts_of(underlyings))
+    by_instrument: dict[str, list[Span]] = {}
+    for each in spans:
+        played = each.kind != "bars" or each.identifier in bar_types or not bar_types
+        if played and each.start_ns <= end_ns and start_ns <= each.end_ns:
+            by_instrument.setdefault(each.instrument, []).append(each)
     found = []
     for instrument in instruments:
-        there = [
-            each
-            for each in spans
-            if each.instrument == instrument
-            and each.start_ns <= end_ns
-            and start_ns <= each.end_ns
-            and (each.kind != "bars" or each.identifier in bar_types or not bar_types)
-        ]
+        there = by_instrument.get(instrument, [])
+        if not there:  # a contract that did not trade
+            continue
         finest = next(kind for kind in FINEST if any(each.kind == kind for each in there))
         found += [
             Source(each.kind, each.identifier, instrument, moves=each.kind == finest)

@@ -66,34 +66,46 @@ Told = Callable[[Want, int, int, int], None]
 """(series, ns done, ns in all, rows)"""
 
 
-def wanted_by(plans: Mapping[str, Any], limits: LimitsBook) -> dict[str, list[Want]]:
-    """What the strategies of a file need, by feed.
+def wanted_by(plans: Mapping[str, Any], limits: LimitsBook, markets: Mapping[str, str]) -> dict[str, list[Want]]:
+    """What the strategies of a file need, by feed; `markets` are the feeds' (stocks, crypto, options).
 
-    The bars that their parameters name; ticks for bars that are made of ticks, or where no bars are named; quotes where
-    a limit is held against quotes.
+    A series comes from the strategy's feed, or from another where that one is of another market: the bars that its
+    parameters name; ticks for bars that are made of ticks, or where no bars are named; quotes where a limit is held
+    against quotes. Raises ValueError where the file has no feed of a market.
     """
     found: dict[str, dict[Want, None]] = {}
     for name, plan in plans.items():
-        wants = found.setdefault(plan.spec.feed, {})
-        named = needs({name: plan})
-        with_bars = {need.instrument for need in named if need.bar_type is not None}
-        for need in named:
-            if need.bar_type is not None:
-                wants[Want("bars", need.bar_type)] = None
-        for text in plan.bar_types:
-            parsed = BarType.from_str(text)
-            inner = parsed.composite() if parsed.is_composite() else parsed
-            if inner.is_internally_aggregated():
-                kind = "trades" if inner.spec.price_type == PriceType.LAST else "quotes"
-                wants[Want(kind, str(inner.instrument_id))] = None
-                with_bars.add(str(inner.instrument_id))
-        quoted = limits.rules(plan.spec.account, name).quoted
-        for instrument in dict.fromkeys(need.instrument for need in named):
-            if instrument not in with_bars:
-                wants[Want("trades", instrument)] = None
-            if (instrument not in with_bars or quoted) and market_of(_symbol(instrument)) != "options":
-                wants[Want("quotes", instrument)] = None
-    return {feed: list(wants) for feed, wants in found.items() if wants}
+        for want in _wanted(name, plan, quoted=bool(limits.rules(plan.spec.account, name).quoted)):
+            market = market_of(_symbol(want.instrument))
+            feeds = [plan.spec.feed, *markets]
+            feed = next((feed for feed in feeds if markets.get(feed) == market), None)
+            if feed is None:
+                raise ValueError(f"strategy {name} names {want.instrument}, and the file has no feed of {market}")
+            found.setdefault(feed, {})[want] = None
+    return {feed: list(wants) for feed, wants in found.items()}
+
+
+def _wanted(name: str, plan: Any, *, quoted: bool) -> dict[Want, None]:
+    """Of one strategy; `quoted` where its orders are held against quotes."""
+    wants: dict[Want, None] = {}
+    named = needs({name: plan})
+    with_bars = {need.instrument for need in named if need.bar_type is not None}
+    for need in named:
+        if need.bar_type is not None:
+            wants[Want("bars", need.bar_type)] = None
+    for text in plan.bar_types:
+        parsed = BarType.from_str(text)
+        inner = parsed.composite() if parsed.is_composite() else parsed
+        if inner.is_internally_aggregated():
+            kind = "trades" if inner.spec.price_type == PriceType.LAST else "quotes"
+            wants[Want(kind, str(inner.instrument_id))] = None
+            with_bars.add(str(inner.instrument_id))
+    for instrument in dict.fromkeys(need.instrument for need in named):
+        if instrument not in with_bars:
+            wants[Want("trades", instrument)] = None
+        if (instrument not in with_bars or quoted) and market_of(_symbol(instrument)) != "options":
+            wants[Want("quotes", instrument)] = None
+    return wants
 
 
 def wants_of(instruments: Iterable[str], bars: Sequence[str], *, quotes: bool, trades: bool) -> list[Want]:

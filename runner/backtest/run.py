@@ -110,7 +110,8 @@ def prepare(
     account = account_of(config, options.account)
     own = plans_of(plans, account)
     history = History.open(options.data)
-    played = sources(history, own, options.start_ns, options.end_ns)
+    chains = any(feed.market == "options" for feed in config.feeds.values())
+    played = sources(history, own, options.start_ns, options.end_ns, chains=chains)
     feed = Feed(history, played, options.start_ns, options.end_ns)
     plan = NodePlan(config, own, {}, {})
     backtest = Backtest(
@@ -148,15 +149,16 @@ def plans_of(plans: Mapping[str, StrategyPlan], account: str) -> dict[str, Strat
 
 
 def _instruments(history: History, played: list[Source]) -> dict[str, Any]:
-    found = {each.instrument: history.instrument(each.instrument) for each in played}
-    if missing := [name for name, instrument in found.items() if instrument is None]:
+    # Whatever else is known may be looked up by a strategy: the chain of an option, for one.
+    found = {each.id.value: each for each in history.instruments()}
+    needed = dict.fromkeys(each.instrument for each in played)
+    if missing := [name for name in needed if name not in found]:
         raise NodeError(
             ExitCode.NO_DATA,
             f"{history.folder} has prices of {', '.join(missing)} and does not say what they are",
             "`runner fetch` writes both; a catalog of your own needs its instruments too",
         )
-    # Whatever else is known may be looked up by a strategy: the chain of an option, for one.
-    return {each.id.value: each for each in history.instruments()} | found
+    return found
 
 
 def _report(path: Path, recorder: Recorder, summary: dict[str, Any], name: str) -> None:

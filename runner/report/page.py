@@ -20,8 +20,8 @@ from runner.report.recorder import Fill, Recorder
 
 _NEW_YORK = ZoneInfo("America/New_York")
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+#: Instruments that get a chart, those with the most fills first.
 _SHOWN = 40
-"""Instruments that get a chart; those with the most fills."""
 _INK, _GOOD, _BAD, _LINE = "#2563a8", "#18794e", "#c0362c", "#e4e9ee"
 _CENT = Decimal("0.01")
 
@@ -154,8 +154,6 @@ def _charts(recorder: Recorder) -> Iterable[tuple[str, dict[str, Any]]]:
     order = sorted(recorder.prices, key=lambda symbol: -len(by_symbol.get(symbol, ())))
     for symbol in order[:_SHOWN]:
         prices, fills = recorder.prices[symbol].values, by_symbol.get(symbol, [])
-        if len(order) > _SHOWN and not fills:
-            continue
         traces = [_line([wall(at) for at, _ in prices], [float(price) for _, price in prices], symbol)]
         traces += [
             _marks([fill for fill in fills if fill.quantity > 0], "bought", "triangle-up", _GOOD),

@@ -20,6 +20,8 @@ from runner.risk.prices import Prices
 #: Every so often the books are valued (ns of venue time); with more points than `KEEP` every second one is dropped.
 STEP_NS = 1_000_000_000
 KEEP = 4_000
+#: Instruments whose prices are kept whether or not they are traded.
+MOST = 20
 _FIRST = 1_000  # before the strategies, which may trade at the same instant
 
 
@@ -82,6 +84,7 @@ class Recorder:
         self._prices = Prices(cache)
         self._ledger = Ledger(cache, self._prices)
         self._seen: dict[str, Any] = {}
+        self._traded: set[str] = set()
         self._due_ns = 0
         self._now_ns = 0
 
@@ -115,6 +118,9 @@ class Recorder:
 
     def _value(self, ts_ns: int) -> None:
         for symbol, instrument_id in self._seen.items():
+            # A whole chain of options is too much to draw: then it is what was traded.
+            if len(self._seen) > MOST and symbol not in self._traded:
+                continue
             price = self._prices.middle(instrument_id)
             if price is not None:
                 self.prices.setdefault(symbol, Series()).add((ts_ns, price))
@@ -142,6 +148,7 @@ class Recorder:
         if commission is not None and commission.currency == event.currency:
             self.fees += commission.as_decimal()
         qty: Decimal = event.last_qty.as_decimal()
+        self._traded.add(event.instrument_id.symbol.value)
         self.fills.append(
             Fill(
                 event.ts_event,

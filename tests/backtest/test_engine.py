@@ -7,10 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from nautilus_trader.model.data import QuoteTick
 from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.objects import Price, Quantity
 
 from runner.backtest.catalog import History
-from runner.backtest.engine import Terms
+from runner.backtest.engine import Terms, several_legs
+from runner.backtest.feed import Feed
 from runner.backtest.recording import import_recording
 from runner.backtest.summary import summarize
 from runner.node.exit_codes import NodeError
@@ -130,3 +134,48 @@ def test_what_a_quote_does_not_hold_is_filled_a_tick_worse(run: Run) -> None:
     (first, rest) = run({"a": {"steps": "buy 600"}})[1].fills
     assert (first.quantity, rest.quantity) == (400, 200)
     assert rest.price - first.price == D("0.01")
+
+
+CALL = "IBM260116C00100000"
+
+
+@pytest.fixture
+def chain(tmp_path: Path, recording: Path) -> Path:
+    """IBM, and a quote of a call on it each minute."""
+    lines = [
+        f'{{"T":"q","S":"{CALL}","bp":1.20,"bs":9,"ap":1.30,"as":9,"t":"2024-03-04T14:{minute}:05Z"}}\n'
+        for minute in range(30, 59)
+    ]
+    (tmp_path / "calls.jsonl").write_text("".join(lines))
+    history = History(tmp_path / "chain")
+    with history.writing():
+        import_recording(history, [recording, tmp_path / "calls.jsonl"])
+    return history.folder
+
+
+def test_contracts_of_what_is_named_are_there_in_a_file_with_options(run: Run, chain: Path) -> None:
+    stocks, _ = run({"a": {}}, data=chain)
+    assert stocks.feed.counts["quotes"] == 360
+    markets = {"stocks": {"market": "stocks"}, "options": {"market": "options"}}
+    both, recorder = run({"a": {}}, data=chain, feeds=markets)
+    assert both.feed.counts["quotes"] == 360 + 29
+    assert set(recorder.prices) == {"IBM", CALL}
+
+
+def test_a_contract_costs_a_hundred_times_its_price(run: Run, chain: Path) -> None:
+    steps = {"steps": "buy 2, sell 2", "instrument_id": f"{CALL}.ALPACA"}
+    _, recorder = run({"a": steps}, data=chain, feeds={"stocks": {"market": "options"}})
+    assert recorder.last.equity == 100_000 - 2 * 100 * D("0.10")
+
+
+def test_orders_of_several_legs_are_refused_with_what_does_them() -> None:
+    assert several_legs(None, None) is None
+    assert "--sim" in (several_legs(None, {"order_class": "mleg"}) or "")
+
+
+def test_what_nautilus_raises_ends_it_with_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, size = Price.from_str("1.0"), Quantity.from_int(1)
+    bad = QuoteTick(InstrumentId.from_str("IBM.ALPACA"), one, one, size, size, 1, 1)
+    monkeypatch.setattr(Feed, "days", lambda _self: iter([[bad]]))
+    with pytest.raises(NodeError, match=r"Nautilus ended the backtest: invalid .*precision"):
+        run({"a": {}})

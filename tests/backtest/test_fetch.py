@@ -143,7 +143,7 @@ def test_a_file_is_fetched_what_its_strategies_name() -> None:
     }
     assert BarType.from_str(five).is_composite()
     limits = LimitsBook(strategies={"collar": Limits(max_quote_age_ns=1)})
-    assert wanted_by(plans, limits) == {
+    assert wanted_by(plans, limits, {"stocks": "stocks"}) == {
         "stocks": [
             Want("bars", BARS),
             Want("trades", "BAC.ALPACA"),
@@ -153,6 +153,15 @@ def test_a_file_is_fetched_what_its_strategies_name() -> None:
             Want("quotes", "F.ALPACA"),
         ]
     }
+
+
+def test_the_stock_of_an_options_strategy_comes_from_the_feed_of_stocks() -> None:
+    plan = Plan((BARS,), ("IBM.ALPACA", "IBM260116C00225000.ALPACA"))
+    plan.spec.feed = "options"
+    wanted = wanted_by({"a": plan}, LimitsBook(), {"options": "options", "stocks": "stocks"})
+    assert wanted == {"stocks": [Want("bars", BARS)], "options": [Want("trades", "IBM260116C00225000.ALPACA")]}
+    with pytest.raises(ValueError, match="no feed of stocks"):
+        wanted_by({"a": plan}, LimitsBook(), {"options": "options"})
 
 
 def test_bars_that_alpaca_has_not_are_refused() -> None:
