@@ -146,6 +146,8 @@ class Parts:
     def remove_strategy(self, name: str) -> None:
         """Let go of a strategy that is stopped. Its orders and positions stay where they are, under its id."""
         strategy, guard = self.strategies.pop(name), self.guards.pop(name)
+        if not strategy.is_running:
+            strategy.dispose()  # its `on_dispose` may have something to close
         guard.retire(self.kernel.msgbus)
         self.left[strategy.id.value] = self.names.pop(strategy.id.value)
         if strategy.id in self.kernel.trader.strategy_ids():

@@ -114,6 +114,11 @@ class Node:
         self._stop = asyncio.Event()
         self._code = ExitCode.OK
 
+    @property
+    def ending(self) -> bool:
+        """Whether the end has begun."""
+        return self._stop.is_set()
+
     def request_stop(self, code: ExitCode = ExitCode.OK, why: str = "") -> None:
         """Begin the end. The first reason counts; on the loop's thread only."""
         if self._stop.is_set():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from runner.risk.latches import MemoryLatches
 from runner.risk.state import NODE, Scope, Standing, State, States
 
 MAIN, EMA = Scope("account", "main"), Scope("strategy", "ema")
@@ -55,3 +58,35 @@ def test_the_severest_of_node_account_and_strategy_holds():
 def test_a_scope_names_itself_and_its_place_in_the_file():
     assert [str(scope) for scope in (NODE, MAIN, EMA)] == ["the node", "account main", "strategy ema"]
     assert [scope.section for scope in (NODE, MAIN, EMA)] == ["risk", "accounts.main.limits", "strategies.ema.limits"]
+
+
+def test_what_the_file_says_is_replaced_by_what_it_says_now_and_latches_stand():
+    states = States(lambda: 1)
+    states.set(State.HALTED, scope=NODE, why="risk.state", by="file")
+    states.set(State.REDUCING, scope=NODE, why="a loss", by="breach")
+    states.of_file(State.ACTIVE, scope=NODE, why="risk.state")
+    assert states.get(NODE).state is State.REDUCING
+    states.of_file(State.HALTED, scope=NODE, why="risk.state")
+    assert states.get(NODE).state is State.HALTED
+
+
+@pytest.mark.parametrize("before", [None, State.REDUCING])
+def test_a_fault_that_is_cleared_leaves_what_was_latched_before_it(before):
+    store, scope = MemoryLatches(), Scope("strategy", "a")
+    states = States(lambda: 1, store=store)
+    if before is not None:
+        states.set(before, scope=scope, why="a loss", by="breach")
+    states.set(State.HALTED, scope=scope, why="boom", by="fault")
+    states.clear_fault(scope=scope, why="replaced")
+    assert states.get(scope).state is (before or State.ACTIVE)
+    states.clear_fault(scope=scope, why="replaced")
+    assert states.get(scope).state is (before or State.ACTIVE)
+
+
+def test_a_halt_by_command_outlasts_the_fault_that_came_first():
+    scope = Scope("strategy", "a")
+    states = States(lambda: 1)
+    states.set(State.HALTED, scope=scope, why="boom", by="fault")
+    assert states.set(State.HALTED, scope=scope, why="not this one", by="command") is False
+    states.clear_fault(scope=scope, why="replaced")
+    assert states.get(scope).why == "not this one"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from runner.node.build import Parts
 from runner.node.node import Node
-from runner.node.reload.prepare import Prepared
+from runner.node.reload.prepare import Prepared, held
 from runner.node.winddown import WindDown
 from runner.risk.state import Scope
 
@@ -30,22 +30,36 @@ async def apply(node: Node, prepared: Prepared) -> list[str]:
     if node.gate is not None:
         node.gate.set_limits(prepared.limits)
     leaving = {name: steps.policies[name] for name in (*steps.change, *steps.remove)}
-    left: dict[str, str] = {}
-    if leaving:
-        # Untouched strategies trade on meanwhile: each wait is the loop's to turn.
-        left = await WindDown(node.plan, parts, leaving).run(plan.config.node.stop_timeout.total_seconds())
+    left = await _wind_down(node, parts, prepared, leaving) if leaving else {}
     states = {name: await _last_state(node, name, prepared.states) for name in leaving}
+    if node.ending:
+        return ["the node ends, and nothing is started any more"]
     # From here to the start of the new ones without a turn of the loop: what both subscribe to is never given back.
     for name in leaving:
         parts.remove_strategy(name)
-    problems = [f"strategy {name} is removed, but {left[name]}" for name in steps.remove if name in left]
     node.replan(plan)
     if parts.quotes is not None:
         parts.quotes.watch(prepared.quotes)
+    problems = [f"strategy {name} is removed, but {left[name]}" for name in steps.remove if name in left]
     for name in (*steps.change, *steps.add):
         state = states.get(name) or prepared.states.get(name)
-        problems += _begin(node, parts, prepared, name, state, left.get(name), revived=name in steps.revived)
+        problems += _begin(node, parts, prepared, name, state, left.get(name))
     return problems
+
+
+async def _wind_down(node: Node, parts: Parts, prepared: Prepared, leaving: Mapping[str, str]) -> dict[str, str]:
+    """Stop those that leave, while the others trade on; what is left of each that was to be gone."""
+    old, new = node.plan, prepared.plan
+    try:
+        left = await WindDown(old, parts, leaving).run(new.config.node.stop_timeout.total_seconds())
+    except Exception as error:
+        log.exception("strategies could not be stopped in order")
+        left = dict.fromkeys(leaving, f"it could not be stopped in order: {type(error).__name__}: {error}")
+    for name in prepared.steps.change:
+        before = old.strategies[name].spec.account
+        if before != new.strategies[name].spec.account and (has := str(held(parts, name))):
+            left.setdefault(name, f"{has} came to be on account {before} meanwhile")
+    return left
 
 
 async def _last_state(node: Node, name: str, before: Mapping[str, dict[str, bytes]]) -> dict[str, bytes]:
@@ -72,12 +86,10 @@ def _begin(
     name: str,
     state: dict[str, bytes] | None,
     left: str | None,
-    *,
-    revived: bool,
 ) -> list[str]:
     """Add and start one. What it raises is its fault."""
     strategy = prepared.objects[name]
-    if revived and node.gate is not None:
+    if node.gate is not None:
         node.gate.states.clear_fault(scope=Scope("strategy", name), why="it was replaced by a reload")
     try:
         parts.add_strategy(prepared.plan, name, strategy, node.on_fault)

@@ -55,7 +55,12 @@ class Reloader:
         async with self._one():
             # A task of its own: whoever asked may go away, and then it still comes to its end.
             self._task = asyncio.create_task(self._reload(files), name="reload")
-            answer = await asyncio.shield(self._task)
+            try:
+                answer = await asyncio.shield(self._task)
+            except asyncio.CancelledError:
+                if not self._task.cancelled():  # it is whoever asked that goes
+                    raise
+                return self._answer("failed", "the node ends, and the reload is given up", None)
         result: Result = answer["result"]
         self.last = {"result": result, "outcome": answer["outcome"], "at": time.time()}
         for listener in self.listeners:
@@ -91,6 +96,9 @@ class Reloader:
         except CheckFailed as error:
             log.error("the reload is not done, everything stays as it was: %s", error.text())  # noqa: TRY400
             return self._answer("refused" if error.refused else "failed", str(error), None, error.problems)
+        except Exception as error:
+            log.exception("the reload is not done, everything stays as it was")
+            return self._answer("failed", f"a check itself failed: {type(error).__name__}", None)
         finally:
             self.seen = fingerprint
         try:
@@ -99,6 +107,9 @@ class Reloader:
                 return self._answer("unchanged", "nothing to do", prepared)
             self._applying = self._node.reloading = True
             problems = await apply(self._node, prepared)
+        except Exception as error:
+            log.exception("the reload was not carried out whole")
+            return self._answer("incomplete", "it broke off", None, [f"{type(error).__name__}: {error}"])
         finally:
             self._applying = self._node.reloading = False
             prepared.code.close()

@@ -67,8 +67,6 @@ HEAD = """\
 name: test
 environment: sim
 feeds: {stocks: {market: stocks}}
-accounts:
-  main: {broker: alpaca, key: {env: A_KEY}, secret: {env: A_SECRET}}
 node: {connect_timeout: 300ms, reconcile_timeout: 300ms, stop_timeout: 1s}
 log: {level: error}
 """
@@ -86,11 +84,15 @@ class Editable:
         self.metrics = Metrics()
         self.strategies = {name: {"on_stop": "keep"} for name in ("a", "b", "c")}
         self.more = ""
+        self.accounts = ("main",)
         self.write()
         self.run: Run
 
     def write(self) -> None:
-        lines = [HEAD, self.more, "strategies:"]
+        lines = [HEAD, self.more, "accounts:"]
+        for each in self.accounts:
+            lines += [f"  {each}: {{broker: alpaca, key: {{env: {each.upper()}_KEY}}, secret: {{env: A_SECRET}}}}"]
+        lines.append("strategies:")
         for name, keys in self.strategies.items():
             said = {"class": f"{self.module}:Subject", "account": "main", "feed": "stocks", "shared": "true"} | keys
             lines += [f"  {name}:", *(f"    {key}: {value}" for key, value in said.items())]
@@ -135,6 +137,6 @@ async def at(folder: Editable, behaviour: Behaviour) -> AsyncIterator[Editable]:
 def start(folder: Editable, behaviour: Behaviour, *, gate: bool = True, watch: bool = False) -> Run:
     loaded, plans = prepare((folder.path,), environ={}, need_secrets=False)
     endpoint = Endpoint("key", "secret")
-    plan = NodePlan(loaded.config, plans, {"main": endpoint}, {"stocks": endpoint})
+    plan = NodePlan(loaded.config, plans, dict.fromkeys(folder.accounts, endpoint), {"stocks": endpoint})
     hook = ReloadHook(Origin((folder.path,), {}, need_secrets=False), lambda: folder.metrics, watch=watch)
     return Run(plan, behaviour, hooks=(hook,), install_gate=install_gate if gate else None)

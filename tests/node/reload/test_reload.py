@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runner.node.remote.commands import Refused
+from runner.node.remote.commands import Command, Commands, Refused
 from runner.risk.state import NODE, Scope, State
 from tests.node.fake_venue import Behaviour, Run, quote
 from tests.node.reload.conftest import Editable, start
@@ -328,6 +328,76 @@ async def test_other_files_are_run_by_from_then_on(at: Editable, tmp_path: Path)
     assert (await at.reload())["result"] == "unchanged"
 
 
+async def test_what_a_removed_strategy_left_is_flattened_with_its_account(at: Editable) -> None:
+    run = at.run
+    run.strategy("a").market()
+    await run.until(lambda: run.exec.held.get("IBM") == 10)
+    at.remove("a")
+    await at.reload()
+    answer = await Commands(run.node).do("flatten", Command(why="a test", account="main", timeout_s=5), "a test")
+    assert run.exec.held["IBM"] == 0, answer
+
+
+async def test_a_strategy_moves_to_another_account_only_while_it_has_nothing(
+    behaviour: Behaviour, folder: Editable
+) -> None:
+    folder.accounts = ("main", "spare")
+    folder.write()
+    async with start(folder, behaviour) as folder.run:
+        run = folder.run
+        order = run.strategy("b").limit()
+        await run.until(lambda: order.is_open)
+        folder.edit("b", account="spare")
+        answer = await folder.reload()
+        assert answer["result"] == "failed"
+        assert "it has 1 working orders on account main" in answer["outcome"]
+        run.strategy("b").cancel_order(order)
+        await run.until(lambda: order.is_closed)
+        assert (await folder.reload())["result"] == "applied"
+        order = run.strategy("b").limit()
+        await run.until(lambda: order.is_open)
+        assert run.adapter.exec["ALPACA_SPARE"].sent == [order.client_order_id.value]
+        assert run.strategy("b").portfolio._account_id == run.adapter.exec["ALPACA_SPARE"].account_id
+
+
+async def test_a_fault_of_our_own_in_the_second_phase_is_told_and_the_node_lives(
+    at: Editable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("runner.node.reload.apply.WindDown.run", lambda self, timeout_s: 1 / 0)
+    at.edit("b", params="{period: 3}")
+    answer = await at.reload()
+    assert answer["result"] == "incomplete"
+    assert "could not be stopped in order" in answer["problems"][0]
+    assert at.run.node.parts.guards["b"].down
+    assert at.run.strategy("a").is_running
+    monkeypatch.setattr("runner.node.reload.reloader.apply", lambda node, prepared: 1 / 0)
+    at.edit("b", params="{period: 4}")
+    assert (await at.reload())["outcome"].startswith("it broke off")
+    assert at.sample("runner_config_reloads_total", result="incomplete") == 2
+    assert at.sample(OK) == 0
+
+
+async def test_an_end_while_strategies_are_stopped_starts_no_new_one(
+    behaviour: Behaviour, folder: Editable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(folder, behaviour) as folder.run:
+        run = folder.run
+        order = run.strategy("b").limit()
+        await run.until(lambda: order.is_open)
+        old = run.strategy("b")
+
+        async def deaf(command: Any) -> None: ...
+
+        monkeypatch.setattr(run.exec, "_cancel_order", deaf)
+        folder.edit("b", on_stop="cancel", params="{period: 3}")
+        task = asyncio.create_task(folder.reload())
+        await run.until(lambda: run.node.reloading, turns=10**6)
+        run.node.request_stop()
+        assert (await task)["result"] == "incomplete"
+        assert run.strategy("b") is old
+        assert await run.task == 0
+
+
 async def test_an_end_during_the_checks_gives_the_reload_up(behaviour: Behaviour, folder: Editable) -> None:
     async with start(folder, behaviour) as folder.run:
         behaviour.look_up = "hang"
@@ -335,8 +405,7 @@ async def test_an_end_during_the_checks_gives_the_reload_up(behaviour: Behaviour
         task = asyncio.create_task(folder.reload())
         await folder.run.until(lambda: folder.run.node.reloader._task is not None)
         assert await folder.run.end() == 0
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    assert (await task)["outcome"] == "the node ends, and the reload is given up"
 
 
 async def test_a_signal_during_a_reload_is_not_lost(at: Editable) -> None:
