@@ -66,9 +66,14 @@ class Fees:
             return Decimal(str(given))
         return TIERS[min(max(self.tier, 1), len(TIERS)) - 1][int(takes)] * BASIS_POINT
 
-    def explains(self, symbol: str, ours: Decimal, theirs: Decimal) -> bool:
-        """Whether a difference of positions is what fees were taken to be and are not."""
-        bought = sum((fill.qty for fill in self._client.fills if fill.symbol == symbol and fill.side == "buy"), ZERO)
+    def explains(self, symbol: str, ours: Decimal, theirs: Decimal, *, bought: Decimal | None = None) -> bool:
+        """Whether a difference of positions is what fees were taken to be and are not.
+
+        `bought` is what they were taken from (None: what was bought since connect).
+        """
+        if bought is None:
+            buys = (fill.qty for fill in self._client.fills if fill.symbol == symbol and fill.side == "buy")
+            bought = sum(buys, ZERO)
         return "/" in symbol and abs(ours - theirs) <= bought * MOST
 
 

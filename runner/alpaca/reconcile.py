@@ -183,16 +183,29 @@ class GapFill:
                 await self.apply(newer, asked_at)
 
     async def _replaced(self, order: Order) -> list[Order]:
-        """Orders of ours that this one replaced and whose end was not told yet, oldest first."""
+        """Orders of ours that this one replaced and whose end, or fills, were not told yet, oldest first.
+
+        One that shows more than is booked may repeat what the one before had filled: that must be booked first.
+        """
         chain: list[Order] = []
         found = self._client.find(order)
-        while found and order.replaces is not None and order.replaces not in found[1].replaced_ids:
+        if found and found[0].is_leg and not self._is_booked(order) and (head := found[0].group) is not None:
+            # Legs do not say what they replace; their head does.
+            found = (head.head, head.head.part) if head.head.part is not None else None
+            head_id = found[1].order_id if found else None
+            order = (await self._rest.order(head_id) if head_id else None) or order
+        while found and order.replaces is not None:
+            if order.replaces in found[1].replaced_ids and self._is_booked(order):
+                break
             older = await self._rest.order(order.replaces)
             if older is None or older.id in {row.id for row in chain}:
                 break
             chain.insert(0, older)
             order = older
         return chain
+
+    def _is_booked(self, order: Order) -> bool:
+        return bool(self._ledger.is_complete(order.id, order.filled_qty))
 
     async def refresh(self, order_id: str) -> Order | None:
         """Read one order and apply it; None where the venue has none. Raises what the reads raise."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 
+from runner.alpaca.adjust import Reason
 from runner.alpaca.groups import Group, leg_order
 from runner.alpaca.journal import OrderJournal, PastOrder
 from runner.alpaca.tracking import Part, Tracked
@@ -215,7 +216,7 @@ class Resume:
         await asyncio.gather(*(part.settled.wait() for part in parts))
 
     async def explain(self) -> None:
-        """Positions that changed by themselves meanwhile (expiry, assignment, a split) are told to Nautilus.
+        """Positions that changed by themselves meanwhile (expiry, assignment, a split, a fee) are told to Nautilus.
 
         Call it once Nautilus has heard of all fills. What no row explains is left to its reconciliation, which takes it
         for somebody else's. Raises what the reads raise.
@@ -224,13 +225,20 @@ class Resume:
             return
         client = self._client
         ours: dict[str, Decimal] = {}
+        bought: dict[str, Decimal] = {}
         for position in client._cache.positions_open(account_id=client.account_id):
             symbol = position.instrument_id.symbol.value
             ours[symbol] = ours.get(symbol, Decimal(0)) + Decimal(str(position.signed_decimal_qty()))
+            buys = (fill.last_qty.as_decimal() for fill in position.events if fill.order_side == OrderSide.BUY)
+            bought[symbol] = bought.get(symbol, Decimal(0)) + sum(buys, Decimal(0))
         held = client.crossings.positions
         both = {each: (ours.get(each, Decimal(0)), held.get(each, Decimal(0))) for each in sorted({*ours, *held})}
         changes = {symbol: theirs - mine for symbol, (mine, theirs) in both.items() if mine != theirs}
         reasons = await client.adjustments.reasons(changes, exact=True) if changes else {}
+        for symbol in changes.keys() & bought.keys():
+            # What a pair's fill paid shows in no activity of it: until a position was told, the tier's rate was taken.
+            if client.fees.explains(symbol, *both[symbol], bought=bought[symbol]):
+                reasons[symbol] = Reason("CFEE", f"{symbol}@{client.venue_clock.now_ns()}", None)
         for symbol, reason in reasons.items():
             client.adjustments.apply(symbol, *both[symbol], reason)
 

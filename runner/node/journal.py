@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from runner._engine import EngineError
 from runner.config.models import RunnerConfig
+from runner.config.secrets import redact
 from runner.journal import Journal, JournalError, SharedStates
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.lock import AccountLock
@@ -88,7 +90,14 @@ class JournalHook(BaseHook):
         for client in node.parts.exec_clients.values():
             await client.resume.settled()
             await self._heard(node)
-            await client.resume.explain()
+            try:
+                await client.resume.explain()
+            except (EngineError, ValueError) as error:
+                raise NodeError(
+                    ExitCode.RECONCILE,
+                    f"what became of positions while the node was down can't be read: {redact(str(error))}",
+                    "start it again once the venue answers; nothing was traded",
+                ) from error
         await self._heard(node)
 
     @staticmethod

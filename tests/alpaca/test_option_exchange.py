@@ -148,6 +148,35 @@ def test_a_spread_whose_reply_and_updates_were_lost_is_found_with_its_legs(
     play(scenario())
 
 
+def test_a_replaced_spread_repeats_units_whose_fills_were_not_told(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            desk = rig.exchange.broker.desk
+            object.__setattr__(desk._settings, "replace_carries_fills", True)
+            desk.book._portions.rate = 1.0
+            order = send(rig, OrderSide.BUY, 3, "3.00", VERTICAL)
+            await rig.status(order, ACCEPTED)
+            rig.faults.arm({"updates": {"drop": 1}})  # the fill of one or two of three
+            quotes(rig, "4.80")
+            await rig.until(lambda: rig.position(LOW) > 0, "a fill at the venue")
+            old = next(row for row in rig.account.orders.values() if row.several)
+            # What the old order had filled can't be read for a while; how the new one stands can.
+            rig.faults.arm({"next": [{"method": "GET", "path": f"/v2/orders/{old.id}", "delay_s": 0.3, "count": 1}]})
+            rig.strategy.modify_order(order, price=Price.from_str("2.00"))
+            await rig.until(lambda: old.replaced_by, "the replacement")
+            await rig.until(lambda: rig.client.find_id(old.replaced_by), "its id")
+            await rig.client.gaps.refresh(old.replaced_by)
+            for leg in rig.account.orders[old.replaced_by].legs:
+                await rig.client.gaps.refresh(leg.id)
+            await rig.client.settle()
+            assert rig.client.fills.inferred == 0
+            await rig.agree(*SYMBOLS)
+            assert order.filled_qty.as_decimal() == rig.position(LOW)
+
+    play(scenario())
+
+
 def test_updates_that_come_twice_and_out_of_order_change_nothing(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:

@@ -17,7 +17,7 @@ from runner.alpaca.resume import Resume
 from runner.alpaca.tracking import Tracker
 from runner.journal import Journal
 from tests.alpaca.conftest import IBM
-from tests.alpaca.scripted import Venue
+from tests.alpaca.scripted import Venue, pair
 from tests.alpaca.test_adjust import CALL as COVERED
 from tests.alpaca.test_adjust import SYMBOL, arrange, book
 from tests.alpaca.test_adjust import send as buy
@@ -184,5 +184,27 @@ def test_what_ended_while_the_node_was_down_is_told_at_its_restart(play: Any, ru
             assert [position.strategy_id for position in rig.node.kernel.cache.positions_open()] == [
                 rig.strategy.id
             ] * 2
+
+    play(scenario())
+
+
+def test_a_fee_that_was_another_than_it_was_taken_for_is_put_right_at_the_restart(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            coins = pair()
+            rig.node.kernel.cache.add_instrument(coins)
+            rig.exchange.market.add_symbols(["BTC/USD"])
+            rig.quote("BTC/USD", "30000", "30010")
+            order = rig.strategy.order_factory.market(coins.id, OrderSide.BUY, coins.make_qty(1))
+            rig.strategy.submit_order(order)
+            await rig.status(order, OrderStatus.FILLED)
+            held = Decimal("0.9975")  # a taker's
+            await rig.until(lambda: Decimal(str(rig.node.kernel.portfolio.net_position(coins.id))) == held)
+            rig.client.resume.is_restart = True
+            for theirs, after in (("0.9985", "0.9985"), ("1.2", "0.9985")):  # a maker's; and more than fees are
+                rig.client.crossings.positions = {"BTC/USD": Decimal(theirs)}
+                await rig.client.resume.explain()
+                net = rig.node.kernel.portfolio.net_position
+                await rig.until(lambda after=after, net=net: Decimal(str(net(coins.id))) == Decimal(after), after)
 
     play(scenario())

@@ -1,6 +1,8 @@
 """kill -9 at any moment: after the restart both accounts are as the broker has them, and nothing was sent twice.
 
-RUNNER_CHAOS_KILLS sets how often the node is killed (6), RUNNER_CHAOS_SEED seeds the moments (0).
+Two strategies send orders of every shape: single ones, brackets, OCO, OTO, trailing stops, pairs, spreads as one order
+and as a list of legs. RUNNER_CHAOS_KILLS sets how often the node is killed (4), RUNNER_CHAOS_SEEDS how many runs there
+are (2), RUNNER_CHAOS_SEED the first one's seed (0).
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = int(os.environ.get("RUNNER_CHAOS_KILLS", "6"))
+KILLS = int(os.environ.get("RUNNER_CHAOS_KILLS", "4"))
 SEED = int(os.environ.get("RUNNER_CHAOS_SEED", "0"))
+SEEDS = int(os.environ.get("RUNNER_CHAOS_SEEDS", "2"))
 START_S = 60.0
 #: Two accounts, on each of which a strategy trades the same instruments.
 KEYS = {"one": "PKKILLTEST0000000001", "two": "PKKILLTEST0000000002"}
@@ -32,15 +35,28 @@ KEYS = {"one": "PKKILLTEST0000000001", "two": "PKKILLTEST0000000002"}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + KILLS * 60)]
 
 
+def spread_of(exchange: ExchangeServer) -> str:
+    """A call spread on IBM that nothing ends today: both strikes beside the money."""
+    calls = [row for row in exchange.market.contracts() if row.underlying_symbol == "IBM" and row.type == "call"]
+    expiry = sorted({row.expiration_date for row in calls})[2]
+    strikes = sorted((row for row in calls if row.expiration_date == expiry), key=lambda row: row.strike)
+    low, high = strikes[len(strikes) // 2], strikes[len(strikes) // 2 + 1]
+    return f"(1){low.symbol}___((1)){high.symbol}.ALPACA"
+
+
 def write_file(folder: Path, exchange: ExchangeServer, redis: str = "") -> Path:
-    path = folder / "kill.yaml"
+    path, host = folder / "kill.yaml", f'data_url: "{exchange.url}", stream_url: "{exchange.ws_url}"'
+    ids = f'stocks: [IBM.ALPACA, BAC.ALPACA], pair: BTC/USD.ALPACA, spread: "{spread_of(exchange)}"'
+    params = f'{{{ids}, folder: "{folder}"}}'
     path.write_text(
         f"""
 name: kill
 environment: paper
 paths: ["{Path(__file__).parent}"]
 feeds:
-  stocks: {{market: stocks, data_url: "{exchange.url}", stream_url: "{exchange.ws_url}"}}
+  stocks: {{market: stocks, {host}}}
+  coins: {{market: crypto, {host}}}
+  options: {{market: options, {host}}}
 accounts:
   one: {{broker: alpaca, key: {{env: KEY_ONE}}, secret: {{env: TEST_SECRET}}, url: "{exchange.url}"}}
   two: {{broker: alpaca, key: {{env: KEY_TWO}}, secret: {{env: TEST_SECRET}}, url: "{exchange.url}"}}
@@ -49,13 +65,13 @@ strategies:
     class: frantic:Frantic
     account: one
     feed: stocks
-    params: {{instrument_ids: [IBM.ALPACA, BAC.ALPACA], folder: "{folder}"}}
+    params: {params}
     on_stop: keep
   two:
     class: frantic:Frantic
     account: two
     feed: stocks
-    params: {{instrument_ids: [IBM.ALPACA, BAC.ALPACA], folder: "{folder}"}}
+    params: {params}
     on_stop: keep
 state: {{dir: "{folder / "state"}"{redis}}}
 node: {{unknown_order_timeout: 500ms, stop_timeout: 10s}}
@@ -68,8 +84,8 @@ log: {{level: warning}}
 class Life:
     """One life of the node."""
 
-    def __init__(self, folder: Path, path: Path, number: int) -> None:
-        self.folder, self.path, self.number = folder, path, number
+    def __init__(self, folder: Path, path: Path, number: int, seed: int = 0) -> None:
+        self.folder, self.path, self.number, self.seed = folder, path, number, seed
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -79,7 +95,7 @@ class Life:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("ALPACA_", "RUNNER__"))}
         env |= {f"KEY_{name.upper()}": key for name, key in KEYS.items()}
         env |= {"TEST_SECRET": "s3cret-s3cret-s3cret", "XDG_RUNTIME_DIR": str(self.folder)}
-        env["FRANTIC_SEED"] = "quiet" if self.number == KILLS else f"{SEED}-{self.number}"
+        env["FRANTIC_SEED"] = "quiet" if self.number == KILLS else f"{self.seed}-{self.number}"
         with (self.folder / f"life-{self.number}.log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "runner.cli", "run", str(self.path), "--json",
@@ -107,6 +123,19 @@ class Life:
         return out
 
 
+def working_of(account: Any, believes: dict[str, Any]) -> dict[str, Decimal]:
+    """The broker's open orders as a strategy knows them: of several legs the whole, or each where it sent a list."""
+    working = {}
+    for order in account.orders.values():
+        if not order.open or order.client_order_id == "by-hand":
+            continue
+        is_list = order.several and order.id not in believes["open"]
+        is_leg = order.parent is not None and order.parent.several and order.parent.id in believes["open"]
+        if not is_list and not is_leg:
+            working[order.id] = order.filled_qty
+    return working
+
+
 def trouble(rng: random.Random) -> list[dict[str, Any]]:
     """So that it dies with requests under way, and with outcomes that it does not know."""
     orders = {"path": "/v2/orders"}
@@ -118,9 +147,13 @@ def trouble(rng: random.Random) -> list[dict[str, Any]]:
     ]
 
 
-async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(tmp_path: Path) -> None:
-    rng = random.Random(SEED)
-    settings = Settings(wait=True, symbols=("IBM", "BAC"), start=time(10, 0), seed=SEED, speed=20, activity=0.3)
+@pytest.mark.parametrize("seed", range(SEED, SEED + SEEDS))
+async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    symbols = ("IBM", "BAC", "BTC/USD")
+    settings = Settings(
+        wait=True, symbols=symbols, options=("IBM",), start=time(10, 0), seed=seed, speed=20, activity=0.3
+    )
     async with ExchangeServer(settings) as exchange:
         sent: Counter[str] = Counter()
         floor: Any = exchange.broker.desk.floor
@@ -132,8 +165,12 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
 
         floor.check_client_order_id = counted
         path = write_file(tmp_path, exchange)
+        by_hand = {"symbol": "BAC", "side": "buy", "qty": "1", "type": "limit", "limit_price": "1"}
+        by_hand |= {"time_in_force": "gtc", "client_order_id": "by-hand"}
+        desk = exchange.broker.desk
+        desk.submit(desk.account(KEYS["two"]), by_hand)
         for number in range(KILLS):
-            life = Life(tmp_path, path, number)
+            life = Life(tmp_path, path, number, seed)
             await life.start()
             if number and rng.random() < 0.25:
                 await asyncio.sleep(rng.uniform(1.0, 4.0))  # perhaps in the middle of taking its orders up
@@ -143,7 +180,7 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
                 await asyncio.sleep(rng.uniform(0.0, 1.5))
             await life.kill()
             exchange.broker.faults.arm({"reset": True})
-        life = Life(tmp_path, path, KILLS)
+        life = Life(tmp_path, path, KILLS, seed)
         await life.start()
         await life.until_trading()
         exchange.pause()
@@ -155,7 +192,7 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         accounts = {name: exchange.broker.desk.account(key) for name, key in KEYS.items()}
 
     for number in range(KILLS + 1):
-        print(f"life {number}\n{Life(tmp_path, path, number).log}")
+        print(f"life {number}\n{Life(tmp_path, path, number, seed).log}")
     assert max(sent.values()) == 1, [name for name, count in sent.items() if count > 1]
     assert summary["books_agree"] is True, summary["books"]
     assert set(summary["books"]) == set(KEYS)
@@ -166,8 +203,8 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         assert {symbol: Decimal(qty) for symbol, qty in believes["portfolio"].items() if Decimal(qty)} == held
         assert believes["others"] == []
         assert believes["inflight"] == []
-        working = {order.id: order.filled_qty for order in account.orders.values() if order.open}
-        assert {order_id: Decimal(qty) for order_id, qty in believes["open"].items()} == working
+        assert believes["elsewhere"] == ["by-hand"]  # of two, known to the whole node
+        assert {order_id: Decimal(qty) for order_id, qty in believes["open"].items()} == working_of(account, believes)
         mine = {order.client_order_id for order in account.orders.values() if order.client_order_id.startswith("O-")}
         assert {client_order_id.split("-")[4] for client_order_id in mine} == {name}
         assert sum(order.filled_qty > 0 for order in account.orders.values()) > KILLS

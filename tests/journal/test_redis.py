@@ -25,7 +25,10 @@ from tests.journal.test_kill import KILLS, Life, write_file
 
 pytestmark = pytest.mark.slow
 PASSWORD = "a-password-of-redis-1"
-DAY: dict[str, Any] = {"wait": True, "symbols": ("IBM", "BAC"), "start": time(10, 0), "speed": 20, "activity": 0.3}
+DAY: dict[str, Any] = {
+    "wait": True, "symbols": ("IBM", "BAC", "BTC/USD"), "options": ("IBM",), "start": time(10, 0), "speed": 20,
+    "activity": 0.3,
+}  # fmt: skip
 
 
 class Server:
