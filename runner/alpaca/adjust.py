@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import combinations
+from itertools import combinations, count
 from typing import TYPE_CHECKING, Any
 
 from nautilus_trader.model.enums import LiquiditySide, OrderSide, OrderType
@@ -91,6 +91,7 @@ class Adjustments:
         self._client = client
         self._used: set[str] = set()
         self._due_ns = 0
+        self._untold = count(1)
         #: How often a position was brought to the broker's.
         self.count = 0
         #: Symbols whose change no row has told yet, and when (UNIX ns) the row can be expected.
@@ -114,8 +115,12 @@ class Adjustments:
         if untold:
             self._due_ns = await self._client.rest.next_open_ns()
         for symbol, (kind, price) in untold.items():
-            found[symbol] = Reason(kind, f"{symbol}@{now_ns}", price)
+            found[symbol] = self.made_up(kind, symbol, price)
         return found
+
+    def made_up(self, kind: str, symbol: str, price: Decimal | None) -> Reason:
+        """A reason that no row tells: its id is never used twice, also where the venue's clock stands still."""
+        return Reason(kind, f"{symbol}@{self._client.now_ns()}.{next(self._untold)}", price)
 
     def apply(self, symbol: str, ours: Decimal, theirs: Decimal, reason: Reason) -> None:
         """The broker has `theirs` where fills made `ours`: Nautilus's positions follow."""

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from runner._engine import EngineError
-from runner.alpaca.adjust import Reason
 from runner.alpaca.constants import NANOS
 from runner.alpaca.models import Activity, Order, Position, WireError
 from runner.alpaca.tracking import ZERO
@@ -149,7 +148,8 @@ class GapFill:
             now_ns = self._client.venue_clock.now_ns()
             if self._client.fees.explains(symbol, ours, theirs):
                 self._ledger.correct_fee(symbol, ours - theirs, now_ns)
-                self._client.adjustments.apply(symbol, ours, theirs, Reason("CFEE", f"{symbol}@{now_ns}", None))
+                adjustments = self._client.adjustments
+                adjustments.apply(symbol, ours, theirs, adjustments.made_up("CFEE", symbol, None))
                 continue
             if symbol in reasons:
                 self._client.crossings.positions[symbol] = theirs

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 
-from runner.alpaca.adjust import Reason
 from runner.alpaca.groups import Group, leg_order
 from runner.alpaca.journal import OrderJournal, PastOrder
 from runner.alpaca.tracking import Part, Tracked
@@ -238,7 +237,7 @@ class Resume:
         for symbol in changes.keys() & bought.keys():
             # What a pair's fill paid shows in no activity of it: until a position was told, the tier's rate was taken.
             if client.fees.explains(symbol, *both[symbol], bought=bought[symbol]):
-                reasons[symbol] = Reason("CFEE", f"{symbol}@{client.venue_clock.now_ns()}", None)
+                reasons[symbol] = client.adjustments.made_up("CFEE", symbol, None)
         for symbol, reason in reasons.items():
             client.adjustments.apply(symbol, *both[symbol], reason)
 

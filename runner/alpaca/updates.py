@@ -245,6 +245,16 @@ class Updates:
             if one.cancel_requested and not one.closed:
                 one.cancel_requested = False
                 self._emit.cancel_rejected(one, reason, ts_ns)
+                self._without_what_waited(one, ts_ns)
+
+    def _without_what_waited(self, tracked: Tracked, ts_ns: int) -> None:
+        """Shares that waited for a close were given up with the cancel: the order is of those that work on."""
+        part, qty = tracked.part, sum((part.qty for part in tracked.parts), Decimal(0))
+        if part is None or part.order_id is None or tracked.held > 0 or not 0 < qty < tracked.qty:
+            return
+        instrument = self._client.instrument(tracked.instrument_id)
+        tracked.qty, tracked.quantity = qty, exact_quantity(qty, instrument.size_precision if instrument else 0)
+        self._emit.updated(tracked, part.order_id, ts_ns)
 
     def learn(self, order: Order) -> None:
         """An order was read: if it is one of ours whose reply was lost, its id is kept, and its fills find it."""

@@ -77,6 +77,24 @@ def test_canceling_a_crossing_order_ends_both_halves(play: Any, running: Any) ->
     play(scenario())
 
 
+def test_a_crossing_order_that_can_not_be_canceled_is_of_what_works(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("sell", 25), OrderStatus.FILLED)
+            order = rig.limit("buy", 35, "170.00")  # 25 close, 10 wait
+            await rig.status(order, OrderStatus.ACCEPTED)
+            rig.faults.arm({"next": [{"method": "DELETE", "path": "/v2/orders", "count": 1, "status": 422}]})
+            rig.strategy.cancel_order(order)
+            await rig.until(lambda: "CancelRejected" in rig.strategy.names(order))
+            await rig.until(lambda: order.quantity == 25, "what works")
+            assert order.status == OrderStatus.ACCEPTED
+            rig.quote("IBM", "169.98", "170.00")
+            await rig.status(order, OrderStatus.FILLED)
+            await rig.agree()
+
+    play(scenario())
+
+
 def test_canceling_what_waits_sends_nothing(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:

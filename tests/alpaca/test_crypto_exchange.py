@@ -104,3 +104,18 @@ def test_a_part_that_is_left_is_canceled(play: Any, running: Any) -> None:
             await agree(rig)
 
     play(scenario())
+
+
+def test_two_corrections_at_one_moment_of_the_venue_both_reach_nautilus(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            await rig.status(order_of(rig, OrderSide.BUY, "1"), FILLED)
+            rig.client.venue_clock.now_ns = lambda: 1  # A replay's stands still between messages.
+            for fee in ("0.0004", "0.0003"):
+                rig.account.positions["BTC/USD"].qty -= Decimal(fee)
+                await rig.client.gaps.run()
+            await rig.until(lambda: net(rig) == rig.position("BTC/USD"), "both corrections")
+            assert rig.client.stream_stats()["position_differences"] == 0
+
+    play(scenario())
