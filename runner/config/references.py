@@ -30,7 +30,14 @@ def names(source: Source, section: str) -> list[str]:
 
 
 def check_references(source: Source) -> list[ConfigError]:
-    return [*_twins(source), *_strategies(source), *_feeds(source), *_accounts(source), *_paths(source)]
+    return [
+        *_twins(source),
+        *_strategies(source),
+        *_feeds(source),
+        *_accounts(source),
+        *_paths(source),
+        *_tests(source),
+    ]
 
 
 def _error(source: Source, path: tuple[Step, ...], message: str, **how: Any) -> ConfigError:
@@ -118,3 +125,13 @@ def _host(url: str | None) -> str | None:
         return urlsplit(url).hostname if url else None
     except ValueError:
         return None
+
+
+def _tests(source: Source) -> Iterator[ConfigError]:
+    entry = entry_at(source.root, ("tests",))
+    known = names(source, "strategies")
+    for index in range(len(entry.value.items) if entry is not None and isinstance(entry.value, ListNode) else 0):
+        wanted = text_at(source, "tests", index, "strategy")
+        if wanted is not None and wanted not in known:
+            message = f"there is no strategy `{wanted}`, {instead(wanted, known, 'strategies')}"
+            yield _error(source, ("tests", index, "strategy"), message)

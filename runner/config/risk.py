@@ -54,6 +54,13 @@ def _headroom(value: Any) -> Any:
     return fraction
 
 
+def _loss(value: Any) -> Any:
+    portion = _portion(value)
+    if portion.fraction is not None and portion.fraction > 1:
+        raise wrong(f"`{value}` is more than there is to lose, write at most 100%")
+    return portion
+
+
 def _portion(value: Any) -> Any:
     if isinstance(value, Portion):
         return value
@@ -80,18 +87,17 @@ Percent = Annotated[
 Headroom = Annotated[
     Decimal, BeforeValidator(_headroom), PlainSerializer(_as_percent, return_type=str), WithJsonSchema(_PERCENT_SCHEMA)
 ]
+_PORTION_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "string", "pattern": r"^[\d_]+(\.\d+)?( ?%)?$", "examples": ["1_000", "2%"]},
+    ]
+}
 MoneyOrPercent = Annotated[
-    Portion,
-    BeforeValidator(_portion),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^[\d_]+(\.\d+)?( ?%)?$", "examples": ["1_000", "2%"]},
-            ]
-        }
-    ),
+    Portion, BeforeValidator(_portion), PlainSerializer(str, return_type=str), WithJsonSchema(_PORTION_SCHEMA)
+]
+Loss = Annotated[
+    Portion, BeforeValidator(_loss), PlainSerializer(str, return_type=str), WithJsonSchema(_PORTION_SCHEMA)
 ]
 
 
@@ -100,6 +106,13 @@ class RateLimit(Section):
 
     count: int = Field(gt=0)
     per: Duration
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise wrong(f"`{value}` does not say in how long, write it like {{count: 60, per: 1m}}")
+        return value
 
 
 class PriceCollar(Section):
@@ -117,6 +130,8 @@ class PriceCollar(Section):
 
 def _collar(value: Any) -> Any:
     if isinstance(value, str):
+        if not _PERCENT.fullmatch(value.strip()) and not _MONEY.fullmatch(value.strip()):
+            raise wrong(f"`{value}` is neither a percentage nor an amount, write one such as 2% or 0.50")
         return {"percent" if value.strip().endswith("%") else "absolute": value}
     return value
 
@@ -140,7 +155,10 @@ class Universe(Section):
         for symbol in value or ():
             if not _SYMBOL.fullmatch(symbol):
                 raise wrong(f"`{symbol}` is no symbol, write one such as IBM, BTC/USD or AAPL*")
-        return value
+            # It would match nothing, and so forbid nothing.
+            if symbol.upper().endswith(".ALPACA"):
+                raise wrong(f"`{symbol}` is an instrument's id, write the symbol alone: {symbol[:-7]}")
+        return None if value is None else [symbol.upper() for symbol in value]
 
     @field_validator("allow", "sessions")
     @classmethod
@@ -169,12 +187,12 @@ class RiskLimits(Section):
         description="Largest sum of all positions' absolute values with their working orders: in USD, or in % of the "
         "equity.",
     )
-    max_daily_loss: MoneyOrPercent | None = Field(
+    max_daily_loss: Loss | None = Field(
         None,
         description="A larger loss of the trading day makes this level reducing: in USD, or in % of the equity before "
         "it was lost.",
     )
-    max_drawdown: MoneyOrPercent | None = Field(
+    max_drawdown: Loss | None = Field(
         None, description="The same for what was lost since the best point so far, over any number of days."
     )
     daily_loss_rearms: Literal["manual", "next_day"] = Field(

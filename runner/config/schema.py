@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -16,7 +16,7 @@ from runner.config.document import MapNode, Step, entry_at, plain
 from runner.config.errors import ConfigError, instead
 from runner.config.fields import duration_text
 from runner.config.introspect import PLANNED, annotation_at, known_keys, model_at
-from runner.config.models import RunnerConfig
+from runner.config.models import AccountConfig, RunnerConfig, StrategyConfig
 from runner.config.source import Source, under_secret
 
 _layers: ContextVar[tuple[MapNode, ...]] = ContextVar("layers")
@@ -88,7 +88,17 @@ def _unknown(path: tuple[Step, ...]) -> str:
         return "not enforced by this version, remove it"
     if under_secret(path[:-1]):
         return "unknown key, a secret is written {env: NAME} or {file: PATH}"
+    if model in _LIMITED:
+        home = _LIMITED[model]
+        if key in {"risk", "limits"}:
+            return f"unknown key, limits stand under `{home}:` here"
+        if key in known_keys(("risk",)):
+            return f"unknown key, limits stand under `{home}:`, write it there"
     return f"unknown key, {instead(key, known_keys(path[:-1]))}"
+
+
+#: Where a section's limits stand.
+_LIMITED: dict[type[BaseModel], str] = {RunnerConfig: "risk", AccountConfig: "limits", StrategyConfig: "limits"}
 
 
 def _missing(path: tuple[Step, ...]) -> str:
@@ -118,7 +128,7 @@ def _sentence(source: Source, path: tuple[Step, ...], kind: str, context: dict[s
     if kind in {"int_parsing", "int_type", "int_from_float"}:
         return f"{shown} is not a whole number"
     if kind in {"decimal_parsing", "decimal_type", "finite_number", "is_instance_of"}:
-        return f"{shown} is not a number"
+        return f"{shown} is not a number, write digits, such as 1_000 or 0.5"
     if kind in {"greater_than", "greater_than_equal"}:
         least = context.get("gt", context.get("ge"))
         return f"{shown} is too small, write more than {least}" if "gt" in context else f"write at least {least}"

@@ -140,7 +140,6 @@ def test_a_test_that_is_written_wrong_is_a_mistake_of_the_file(tmp_path, tests, 
 @pytest.mark.parametrize(
     ("tests", "says"),
     [
-        (f"[{{strategy: other, {BUY}, expect: allowed}}]", "there is no strategy `other`"),
         ("[{order: {symbol: 'a b', side: buy, qty: 1}, expect: allowed}]", "is no Alpaca symbol"),
         (f"[{{account: {{positions: {{IBM: 1}}}}, {BUY}, expect: allowed}}]", "give it a price or a quote"),
         (f"[{{{BUY}, expect: NO_SUCH_CODE}}]", "there is no code NO_SUCH_CODE"),

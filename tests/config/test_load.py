@@ -136,7 +136,7 @@ def test_a_mistake_in_a_variable_names_it(base: Path) -> None:
         "RUNNER__NAME name: empty, give it a value, or null to remove what the file says",
         "RUNNER__RISK__MAX_ORDERS risk.max_orders: not a YAML mapping or list, check its brackets and commas",
         "RUNNER__RISK__MAX_ORDER_QTTY risk.max_order_qtty: unknown key, did you mean max_order_qty?",
-        "RUNNER__RISK__MAX_ORDER_QTY risk.max_order_qty: `x` is not a number",
+        "RUNNER__RISK__MAX_ORDER_QTY risk.max_order_qty: `x` is not a number, write digits, such as 1_000 or 0.5",
     ]
 
 

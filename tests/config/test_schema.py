@@ -10,6 +10,7 @@ import yaml
 
 from runner.config.errors import suggestion
 from runner.config.introspect import PLANNED, fields_of
+from runner.config.risk import Universe
 from runner.config.schema import json_schema, json_schema_text
 from runner.config.strategies import prepare
 
@@ -60,3 +61,9 @@ def test_no_key_is_both_known_and_planned() -> None:
 def test_a_suggestion_forgives_case_and_hyphens() -> None:
     assert suggestion("Max-Order-Qty", ["max_orders", "max_order_qty"]) == "max_order_qty"
     assert suggestion("zzz", ["max_orders"]) is None
+
+
+def test_symbols_of_the_universe_have_no_case() -> None:
+    """Alpaca's are upper case: a `deny: [gme]` that matches nothing would forbid nothing."""
+    universe = Universe.model_validate({"allow": ["aapl*"], "deny": ["gme", "btc/usd"]})
+    assert (universe.allow, universe.deny) == (["AAPL*"], ["GME", "BTC/USD"])
