@@ -54,5 +54,9 @@ class Archive(HistoryMixin):
         """Quotes of a window of venue time (UNIX ns, both ends included). Options have none: ValueError."""
         return await self._tick_rows("quotes", instrument_id, start_ns, end_ns)
 
+    def known(self, instrument_id: Any) -> Any:
+        """An instrument that is loaded already; None where it is not."""
+        return self.provider.find(instrument_id)
+
     def _for(self, _instrument_id: Any) -> Archive:
         return self

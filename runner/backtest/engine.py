@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from nautilus_trader.accounting.error import AccountError
@@ -24,7 +25,7 @@ from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.config import LoggingConfig, RiskEngineConfig
 from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.currencies import USD
-from nautilus_trader.model.enums import AccountType, LiquiditySide, OmsType, TimeInForce
+from nautilus_trader.model.enums import AccountType, LiquiditySide, OmsType
 from nautilus_trader.model.identifiers import AccountId, ClientId, ComponentId, StrategyId, Venue
 from nautilus_trader.model.instruments import CurrencyPair, OptionSpread
 from nautilus_trader.model.objects import Money
@@ -32,6 +33,7 @@ from nautilus_trader.model.objects import Money
 from runner.alpaca.fees import BASIS_POINT, TIERS
 from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
+from runner.backtest.session import CoreSession
 from runner.node.build import NodePlan, Parts, refuse_from_down
 from runner.node.closer import TRIES, Closer, cancel_orders
 from runner.node.exit_codes import ExitCode, NodeError
@@ -43,7 +45,6 @@ from runner.node.tally import Tally
 from runner.risk.gate import RiskGate
 from runner.risk.limits import LimitsBook
 from runner.risk.state import Scope
-from runner.risk.trading_day import NEW_YORK
 
 log = logging.getLogger("runner.node")
 VENUE = Venue("ALPACA")
@@ -98,33 +99,6 @@ class _Opening(Actor):
         self._gate.begin(self._every, datetime.fromtimestamp(self.clock.timestamp_ns() / 1e9, UTC))
 
 
-class _Bell(Actor):
-    """Cancels DAY orders of stocks and options at 16:00 in New York: Nautilus's venue lets them work on."""
-
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(ActorConfig(component_id=ComponentId("ClosingBell")))
-        self._parts = parts
-
-    def on_start(self) -> None:
-        self._next()
-
-    def _next(self) -> None:
-        now = datetime.fromtimestamp(self.clock.timestamp_ns() // 1_000_000_000, UTC).astimezone(NEW_YORK)
-        close = now.replace(hour=16, minute=0, second=0, microsecond=0)
-        if close <= now:
-            close = (close + timedelta(days=1)).replace(hour=16)
-        self.clock.set_time_alert("close", close.astimezone(UTC), self._ring, override=True)
-
-    def _ring(self, _event: Any) -> None:
-        cache = self._parts.kernel.cache
-        for strategy in self._parts.strategies.values():
-            for order in cache.orders_open(strategy_id=strategy.id):
-                pair = isinstance(cache.instrument(order.instrument_id), CurrencyPair)
-                if order.time_in_force == TimeInForce.DAY and not pair and not order.is_pending_cancel:
-                    strategy.cancel_order(order)
-        self._next()
-
-
 class Backtest:
     """One backtest of one account. `run` plays it to the end; `close` lets Nautilus go of everything."""
 
@@ -147,6 +121,7 @@ class Backtest:
         self.denials: dict[tuple[str, str], int] = {}
         """Orders denied, by (strategy, code)."""
         self.faults: dict[str, Fault] = {}
+        self._now_ns = 0
         self.engine = BacktestEngine(
             BacktestEngineConfig(
                 trader_id=plan.trader_id,
@@ -222,11 +197,12 @@ class Backtest:
             account_name=lambda _id: self.account,
             strategy_name=lambda strategy_id: self.parts.names.get(strategy_id.value, strategy_id.value),
         )
-        gate.install(kernel.exec_engine, lambda command: ExecutionEngine.execute(kernel.exec_engine, command))
+        self.session = CoreSession(kernel, partial(ExecutionEngine.execute, kernel.exec_engine))
+        kernel.trader.add_actor(self.session)
+        gate.install(kernel.exec_engine, self.session.execute)
         # Between two bars no price moves, so that looking at them more often than they come shows nothing new.
         ticks = any(each.moves and each.kind != "bars" for each in self.feed.played)
         kernel.trader.add_actor(_Opening(gate, _SECOND if ticks else _MINUTE))
-        kernel.trader.add_actor(_Bell(self.parts))
         if watched := quoted(self.plan, limits):
             kernel.trader.add_actor(QuoteWatch(watched))
         return gate
@@ -246,7 +222,9 @@ class Backtest:
             on_progress(last_ns)
             if len(self.faults) == len(self.parts.guards):
                 break
-        self._wind_down(last_ns)
+        if last_ns:
+            self._now_ns = last_ns
+            self._wind_down()
         self.engine.end()
         self.gate.tick()
 
@@ -259,34 +237,36 @@ class Backtest:
                 ExitCode.FAILED, f"Nautilus ended the backtest: {error}", "log.level: debug says more"
             ) from error
 
-    def _wind_down(self, now_ns: int) -> None:
+    def _wind_down(self) -> None:
+        self.session.over = True
         cache = self.engine.kernel.cache
         before = {order.client_order_id.value for order in cache.orders()}
         for strategy in self.parts.strategies.values():
             if strategy.is_running:
                 strategy.stop()
-        self._settle(now_ns)
+        self._settle()
         # What on_stop itself sent is there to finish the job, so it isn't cancelled at once.
         last = {order.client_order_id.value for order in cache.orders()} - before
         with Closer(self.parts) as closer:
             for name, plan in self.plan.strategies.items():
                 if plan.spec.on_stop == "keep":
                     continue
+                self.session.take_back_all(self.parts.strategies[name].id)
                 cancel_orders(self.parts, name, spare=last)
-                self._settle(now_ns)
+                self._settle()
                 cancel_orders(self.parts, name)
-                self._settle(now_ns)
+                self._settle()
                 if plan.spec.on_stop == "flatten":
                     for _ in range(TRIES):
                         done = closer.step([name], shorts_first=True) and closer.step([name], shorts_first=False)
-                        self._settle(now_ns)
+                        self._settle()
                         if done:
                             break
 
-    def _settle(self, now_ns: int) -> None:
-        """Let the venue carry out what it has been sent, with no time passing."""
-        if now_ns:
-            self._play(now_ns, now_ns)
+    def _settle(self) -> None:
+        """Let the venue carry out what it has been sent, with no time passing but the latency."""
+        self._now_ns += self.terms.latency // timedelta(microseconds=1) * 1_000
+        self._play(self._now_ns, self._now_ns)
 
     def close(self) -> None:
         self.parts.executor.shutdown(wait=False)
@@ -314,6 +294,7 @@ class Backtest:
         )
         why = f"{fault.error} in {fault.where}"
         self.gate.set_state("halted", scope=Scope("strategy", fault.strategy), why=why, by="fault")
+        self.session.take_back_all(self.parts.strategies[fault.strategy].id)
         cancel_orders(self.parts, fault.strategy)
 
 

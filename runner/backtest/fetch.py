@@ -118,8 +118,8 @@ def wants_of(instruments: Iterable[str], bars: Sequence[str], *, quotes: bool, t
                 bar_source(BarType.from_str(text))
             except ValueError as error:
                 raise ValueError(
-                    f"--bars {spec}: Alpaca has 1 to 59 minutes, 1 to 23 hours, a day and a week; write 5-MINUTE, "
-                    "1-HOUR, 1-DAY or 1-WEEK"
+                    f"--bars {spec}: Alpaca has 1 to 59 minutes, 1 to 23 hours, a day, a week, and 1, 2, 3, 4, 6 or 12 "
+                    "months; write 5-MINUTE, 1-HOUR, 1-DAY"
                 ) from error
             found[Want("bars", text)] = None
         if quotes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -18,9 +17,7 @@ from runner.node.summary import denied_by, money, plain, price, shown
 from runner.node.tally import STATES
 from runner.report.recorder import Recorder
 from runner.report.statistics import statistics
-from runner.risk.trading_day import NEW_YORK
 
-_SATURDAY = 5
 _COLUMNS = ("submitted", "filled", "canceled", "denied", "fills")
 
 
@@ -66,20 +63,15 @@ def summarize(backtest: Backtest, recorder: Recorder) -> dict[str, Any]:
 def _notes(backtest: Backtest, recorder: Recorder) -> list[str]:
     """Where this is not what the broker would have done."""
     notes = []
-    late = sum("/" not in fill.symbol and not _core(fill.ts_ns) for fill in recorder.fills)
+    late = sum("/" not in fill.symbol and not backtest.session.is_core(fill.ts_ns) for fill in recorder.fills)
     if late:
         notes.append(
-            f"{late} of {len(recorder.fills)} fills lie outside the core session (09:30 to 16:00), where Alpaca lets "
-            "orders wait for the open; `universe: {sessions: [core]}` under risk denies them"
+            f"{late} of {len(recorder.fills)} fills lie outside the core session, of orders that were good for longer "
+            "or asked for extended hours"
         )
     if any(kind == "bars" for kind in {each.kind for each in backtest.feed.played if each.moves}):
         notes.append("orders were filled by bars, without a spread: `runner fetch --quotes` makes fills more like real")
     return notes
-
-
-def _core(ts_ns: int) -> bool:
-    at = datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).astimezone(NEW_YORK)
-    return at.weekday() < _SATURDAY and time(9, 30) <= at.time() <= time(16)
 
 
 def _account(kernel: Any, recorder: Recorder) -> dict[str, str | None]:

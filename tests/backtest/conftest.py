@@ -88,7 +88,9 @@ def file_of(folder: Path, strategies: dict[str, dict[str, Any]], **more: Any) ->
     made = {}
     for name, given in strategies.items():
         params = {"instrument_id": "IBM.ALPACA", "bar_type": BARS} | {
-            key: given[key] for key in ("steps", "warm_up", "timer", "instrument_id", "bar_type") if key in given
+            key: given[key]
+            for key in ("steps", "warm_up", "timer", "extended", "instrument_id", "bar_type")
+            if key in given
         }
         made[name] = {
             "class": "tests.backtest.strategies:Steps",

@@ -19,6 +19,7 @@ class StepsConfig(StrategyConfig, frozen=True):
     steps: str = ""
     warm_up: bool = False
     timer: bool = False
+    extended: bool = False
 
 
 class Steps(Strategy):
@@ -52,7 +53,10 @@ class Steps(Strategy):
         step = self.todo.pop(0) if self.todo else ""
         if step == "raise":
             raise ValueError("a handler that fails")
-        if not step:
+        if step == "cancel":
+            for order in self.cache.orders(strategy_id=self.id):
+                self.cancel_order(order)
+        if not step or step == "cancel":
             return
         what, qty, *price = step.split()
         instrument = self.cache.instrument(self.config.instrument_id)
@@ -64,7 +68,7 @@ class Steps(Strategy):
             )
         else:
             order = self.order_factory.market(instrument.id, side, size, time_in_force=day)
-        self.submit_order(order)
+        self.submit_order(order, params={"extended_hours": True} if self.config.extended else None)
 
     def on_stop(self) -> None:
         self.stops += 1

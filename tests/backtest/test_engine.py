@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -80,22 +80,53 @@ def test_a_fault_ends_its_strategy_and_no_other(run: Run, how: str) -> None:
 @pytest.mark.parametrize(
     ("on_stop", "position", "order"), [("keep", 10, "ACCEPTED"), ("cancel", 10, "CANCELED"), ("flatten", 0, "CANCELED")]
 )
-def test_at_the_end_orders_and_positions_are_what_the_file_says(run: Run, on_stop, position, order) -> None:
-    backtest, _ = run({"a": {"steps": "buy 10, bid 5 90", "on_stop": on_stop}})
+@pytest.mark.parametrize("latency", [timedelta(), timedelta(seconds=1)])
+def test_at_the_end_orders_and_positions_are_what_the_file_says(run: Run, on_stop, position, order, latency) -> None:
+    backtest, _ = run({"a": {"steps": "buy 10, bid 5 90", "on_stop": on_stop}}, terms=Terms(latency=latency))
     cache = backtest.engine.kernel.cache
     assert sum(each.signed_decimal_qty() for each in cache.positions_open()) == position
     (limit,) = [each for each in cache.orders() if each.has_price]
     assert limit.status == OrderStatus[order]
 
 
-def test_day_orders_end_with_the_core_session(run: Run, tmp_path: Path) -> None:
-    history = History(tmp_path / "late")
+def at(tmp_path: Path, start: datetime) -> Path:
+    """A catalog whose hour of data begins then."""
+    history = History(tmp_path / "other")
     with history.writing():
-        import_recording(history, [write_recording(tmp_path / "r.jsonl", start=OPEN + timedelta(hours=6))])
-    backtest, _ = run({"a": {"steps": "bid 5 90", "on_stop": "keep"}}, data=history.folder)
+        import_recording(history, [write_recording(tmp_path / "r.jsonl", start=start)])
+    return history.folder
+
+
+def test_day_orders_end_with_the_core_session(run: Run, tmp_path: Path) -> None:
+    late = at(tmp_path, OPEN + timedelta(hours=6))
+    backtest, _ = run({"a": {"steps": "bid 5 90", "on_stop": "keep"}}, data=late)
     (order,) = backtest.engine.kernel.cache.orders()
     assert order.status == OrderStatus.CANCELED
     assert order.ts_last == at_ns(OPEN.replace(hour=16, minute=0))
+
+
+def test_orders_before_the_open_wait_for_it(run: Run, tmp_path: Path) -> None:
+    early = at(tmp_path, OPEN - timedelta(minutes=30))
+    backtest, recorder = run({"a": {"steps": "buy 10, bid 5 150, sell 3, cancel"}}, data=early)
+    assert recorder.fills == []
+    assert backtest.tally.orders()["canceled"] == 3
+    backtest, recorder = run({"a": {"steps": "buy 10, bid 5 150"}}, data=early)
+    assert [(fill.quantity, fill.ts_ns) for fill in recorder.fills] == [(10, at_ns(OPEN)), (5, at_ns(OPEN))]
+    assert backtest.tally.orders()["filled"] == 2
+
+
+def test_on_a_holiday_nothing_is_filled_and_what_waits_is_taken_back_at_the_end(run: Run, tmp_path: Path) -> None:
+    good_friday = at(tmp_path, OPEN.replace(month=3, day=29))
+    backtest, recorder = run({"a": {"steps": "buy 10"}}, data=good_friday)
+    assert recorder.fills == []
+    assert backtest.tally.orders()["canceled"] == 1
+
+
+def test_with_extended_hours_they_don_t_wait(run: Run, tmp_path: Path) -> None:
+    early = at(tmp_path, OPEN - timedelta(minutes=30))
+    backtest, recorder = run({"a": {"steps": "bid 5 150", "extended": True}}, data=early)
+    assert [fill.ts_ns for fill in recorder.fills] == [at_ns(OPEN - timedelta(minutes=29))]
+    assert "1 of 1 fills" in summarize(backtest, recorder)["notes"][0]
 
 
 def test_history_that_a_strategy_asks_for_ends_where_the_test_begins(run: Run) -> None:
@@ -137,6 +168,7 @@ def test_what_a_quote_does_not_hold_is_filled_a_tick_worse(run: Run) -> None:
 
 
 CALL = "IBM260116C00100000"
+BOTH = {"stocks": {"market": "stocks"}, "options": {"market": "options"}}
 
 
 @pytest.fixture
@@ -156,15 +188,14 @@ def chain(tmp_path: Path, recording: Path) -> Path:
 def test_contracts_of_what_is_named_are_there_in_a_file_with_options(run: Run, chain: Path) -> None:
     stocks, _ = run({"a": {}}, data=chain)
     assert stocks.feed.counts["quotes"] == 360
-    markets = {"stocks": {"market": "stocks"}, "options": {"market": "options"}}
-    both, recorder = run({"a": {}}, data=chain, feeds=markets)
+    both, recorder = run({"a": {}}, data=chain, feeds=BOTH)
     assert both.feed.counts["quotes"] == 360 + 29
     assert set(recorder.prices) == {"IBM", CALL}
 
 
 def test_a_contract_costs_a_hundred_times_its_price(run: Run, chain: Path) -> None:
     steps = {"steps": "buy 2, sell 2", "instrument_id": f"{CALL}.ALPACA"}
-    _, recorder = run({"a": steps}, data=chain, feeds={"stocks": {"market": "options"}})
+    _, recorder = run({"a": steps}, data=chain, feeds=BOTH)
     assert recorder.last.equity == 100_000 - 2 * 100 * D("0.10")
 
 
@@ -175,7 +206,7 @@ def test_orders_of_several_legs_are_refused_with_what_does_them() -> None:
 
 def test_what_nautilus_raises_ends_it_with_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     one, size = Price.from_str("1.0"), Quantity.from_int(1)
-    bad = QuoteTick(InstrumentId.from_str("IBM.ALPACA"), one, one, size, size, 1, 1)
+    bad = QuoteTick(InstrumentId.from_str("IBM.ALPACA"), one, one, size, size, at_ns(OPEN), at_ns(OPEN))
     monkeypatch.setattr(Feed, "days", lambda _self: iter([[bad]]))
     with pytest.raises(NodeError, match=r"Nautilus ended the backtest: invalid .*precision"):
         run({"a": {}})

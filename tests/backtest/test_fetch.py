@@ -165,6 +165,6 @@ def test_the_stock_of_an_options_strategy_comes_from_the_feed_of_stocks() -> Non
 
 
 def test_bars_that_alpaca_has_not_are_refused() -> None:
-    for spec in ("90-MINUTE", "1-MONTH", "1MIN", "MINUTE"):
+    for spec in ("90-MINUTE", "5-MONTH", "1MIN", "MINUTE"):
         with pytest.raises(ValueError, match=f"--bars {spec}: Alpaca has 1 to 59 minutes"):
             wants_of(["IBM.ALPACA"], [spec], quotes=False, trades=False)

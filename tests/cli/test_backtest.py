@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.backtest.conftest import file_of, recording, write_recording  # noqa: F401 (fixtures)
+from tests.backtest.conftest import OPEN, file_of, recording, write_recording  # noqa: F401 (fixtures)
 from tests.node.process import ROOT, running
 
 
@@ -70,8 +71,16 @@ def test_what_is_wrong_is_said_with_its_code(words: tuple[Any, ...], code: int, 
 
 @pytest.mark.slow
 def test_a_simulated_run_of_the_same_recording_fills_the_same_orders(tmp_path: Path) -> None:
-    day = write_recording(tmp_path / "r.jsonl")
-    file = file_of(tmp_path, {"a": {"steps": "buy 10, , , sell 10, , sell 5, , , buy 5, buy 7", "on_stop": "keep"}})
+    day = write_recording(tmp_path / "r.jsonl", start=OPEN - timedelta(minutes=20))
+    file = file_of(
+        tmp_path,
+        {
+            "a": {
+                "steps": ", , buy 3" + ", " * 18 + "sell 3, , buy 10, , , sell 10, , sell 5, , , buy 5, buy 7",
+                "on_stop": "keep",
+            }
+        },
+    )
     data, page = tmp_path / "data", tmp_path / "sim.html"
     assert runner("fetch", "--recording", day, "--data", data).returncode == 0
     got = runner("backtest", file, "--data", data, "--latency", "1s")
@@ -82,7 +91,7 @@ def test_a_simulated_run_of_the_same_recording_fills_the_same_orders(tmp_path: P
         code, summary, err = node.summary()
     assert code == 0, err
     theirs = re.findall(r"\d\d:\d\d:\d\d a \w+ \d+ IBM at [\d.]+", err)
-    assert len(ours) == 5
+    assert len(ours) == 7
     assert ours == theirs
     assert summary["denials"] == {}
     assert "Simulated run from" in page.read_text()
