@@ -148,3 +148,28 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path: Path, document: str, w
     path.write_text(document)
     with pytest.raises(ActionsError, match=f"bad.json: .*{what}"):
         CorporateActions(path)
+
+
+async def test_stocks_of_a_made_up_day_have_paid_a_dividend_and_announced_one(
+    settings: Config, keys: dict[str, str], actions: Path
+) -> None:
+    path, year = "/v1/corporate-actions", {"start": "2025-06-01", "end": "2026-12-31"}
+    day = {"timeframe": "1Day", "start": "2026-01-12"}
+    made = settings(symbols=("IBM", "BAC", "BTC/USD"))
+    whole, again, raw, adjusted = await ask(
+        made,
+        keys,
+        (path, year, 200),
+        (path, year, 200),
+        ("/v2/stocks/IBM/bars", day, 200),
+        ("/v2/stocks/IBM/bars", {**day, "adjustment": "all"}, 200),
+    )
+    assert whole == again
+    rows = whole["corporate_actions"]["cash_dividends"]
+    today = made.day.isoformat()
+    assert sorted((row["symbol"], row["ex_date"] < today) for row in rows) == [
+        ("BAC", False), ("BAC", True), ("IBM", False), ("IBM", True),
+    ]  # fmt: skip
+    assert raw == adjusted, "none is effective on the day itself"
+    (own,) = await ask(settings(corporate_actions=actions), keys, (path, year, 200))
+    assert own["corporate_actions"] == {}, "a file says all that there is"

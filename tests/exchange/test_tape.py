@@ -94,3 +94,13 @@ def test_a_real_day_plays_in_order_and_whole(shared: Path | None, write: Write, 
         count += 1
     assert count == info.total
     assert last == info.end_ns
+
+
+def test_an_article_is_sent_when_it_was_updated(write: Write, quote: Make) -> None:
+    article = (
+        '{"T":"n","id":1,"created_at":"2013-10-07T13:00:00Z","updated_at":"2013-10-07T14:00:30Z","symbols":["IBM"]}'
+    )
+    path = write("news.jsonl", quote("IBM", "14:00:00Z"), article, quote("IBM", "14:01:00Z"))
+    sent = list(Tape([path]).messages())
+    assert [message.kind for message in sent] == ["q", "n", "q"]
+    assert sent[1].ts_ns - sent[0].ts_ns == 30 * 10**9

@@ -50,6 +50,13 @@ ACTIONS = {
     ],
 }
 
+#: What is ordered on the day itself, and stands among the corporate actions then.
+PLAYED: list[dict[str, dict[str, Any]]] = [
+    {"dividend": {"symbol": "IBM", "rate": "0.955"}},
+    {"split": {"symbol": "BAC", "new_rate": 3, "old_rate": 2}},
+    {"split": {"symbol": "BAC", "new_rate": 1, "old_rate": 10}},
+]
+
 # (path in the spec, path to ask for, parameters); {call}, {call_id} are filled in.
 CALLS: list[tuple[str, str, dict[str, str]]] = [
     ("/v2/assets", "/v2/assets", {"asset_class": "crypto"}),
@@ -153,6 +160,8 @@ async def ask_all(settings: Settings) -> list[httpx.Response]:
         traded = [c for c in market.contracts() if c.type == "call" and market.last_trade(c.symbol)]
         call = min(traded, key=lambda contract: abs(contract.strike - quote.bid))
         names = {"call": call.symbol, "call_id": call.id}
+        for event in PLAYED:
+            assert (await client.post("/control/broker", json=event)).status_code == 200
         replies = []
         for _, path, params in CALLS:
             filled = {name: value.format(**names) for name, value in params.items()}
@@ -212,6 +221,20 @@ def test_a_reply_is_what_the_specs_promise(replies: list[httpx.Response], shared
         assert [what for what in found if what[:2] not in DEVIATIONS] == []
         named = [where for where in DEVIATIONS if where[0] == path]
         assert {what[:2] for what in found} >= set(named), "a deviation that has gone must leave the list"
+
+
+def test_what_was_played_is_listed(replies: list[httpx.Response]) -> None:
+    (body,) = (
+        reply.json() for (path, *_), reply in zip(CALLS, replies, strict=True) if path == "/v1/corporate-actions"
+    )
+    found = body["corporate_actions"]
+    for kind, symbol, members in (
+        ("cash_dividends", "IBM", {"rate": 0.955}),
+        ("forward_splits", "BAC", {"new_rate": 3, "old_rate": 2}),
+        ("reverse_splits", "BAC", {"new_rate": 1, "old_rate": 10}),
+    ):
+        wanted = {"symbol": symbol, "ex_date": DAY.isoformat(), "process_date": DAY.isoformat(), **members}
+        assert any(row.items() >= wanted.items() for row in found[kind]), found[kind]
 
 
 def test_every_path_of_options_crypto_news_and_actions_is_served(shared: Path | None) -> None:
