@@ -47,3 +47,62 @@ def test_the_options_file_buys_and_sells_spreads_and_is_out_before_the_close(tmp
     assert summary["books_agree"] is True, summary["books"]
     # Each order of two legs fills as two.
     assert summary["fills"] == len(node.fills()) == 2 * summary["orders"]["filled"]
+
+
+READER = """
+from pathlib import Path
+
+from nautilus_trader.model.identifiers import ClientId, InstrumentId
+from nautilus_trader.trading.strategy import Strategy, StrategyConfig
+
+from runner.alpaca.custom import AlpacaCorporateAction, AlpacaNews, AlpacaPriceBand
+
+ALPACA = ClientId("ALPACA")
+
+
+class ReaderConfig(StrategyConfig, frozen=True):
+    instrument_id: InstrumentId
+
+
+class Reader(Strategy):
+    def __init__(self, config: ReaderConfig):
+        super().__init__(config)
+
+    def on_start(self):
+        self.subscribe_data(AlpacaNews.of(self.config.instrument_id), client_id=ALPACA)
+        self.subscribe_data(AlpacaPriceBand.of(self.config.instrument_id), client_id=ALPACA)
+        wanted = AlpacaCorporateAction.of(self.config.instrument_id)
+        self.request_data(wanted, ALPACA, start=self.clock.utc_now(), params={"start": "2025-06-01"})
+
+    def on_data(self, data):
+        self.say(data)
+
+    def on_historical_data(self, data):
+        self.say(data)
+
+    def say(self, data):
+        with Path(__file__).with_name("seen.txt").open("a") as file:
+            print(type(data).__name__, data.ts_event, file=file)
+"""
+
+
+def test_a_strategy_hears_news_and_bands_and_asks_for_corporate_actions_the_same_each_time(tmp_path: Path) -> None:
+    config = yaml.safe_load((ROOT / "configs" / "paper.yaml").read_text())
+    config["feeds"] = {"news": {"market": "news"}, "stocks": {"market": "stocks", "feed": "sip"}}
+    params = {"instrument_id": "IBM.ALPACA"}
+    config["strategies"] = {"reader": {"class": "reader:Reader", "account": "main", "feed": "stocks", "params": params}}
+    (tmp_path / "reader.py").write_text(READER)
+    (tmp_path / "file.yaml").write_text(yaml.safe_dump(config))
+    seen = tmp_path / "seen.txt"
+    command = ("--sim", "--speed", "max", "--start", "15:30", "--json")
+    heard = []
+    for _ in range(2):
+        with running(tmp_path / "file.yaml", *command, XDG_RUNTIME_DIR=str(tmp_path)) as node:
+            code, _, err = node.summary()
+        assert code == 0, err
+        heard.append(seen.read_text().splitlines())
+        seen.unlink()
+    assert heard[0] == heard[1]
+    kinds = [line.split()[0] for line in heard[0]]
+    assert set(kinds) == {"AlpacaNews", "AlpacaPriceBand", "AlpacaCorporateAction"}
+    assert kinds[0] == "AlpacaCorporateAction"
