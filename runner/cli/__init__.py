@@ -24,6 +24,7 @@ COMMANDS = {
     "strategies": "List what a file can name, with parameters, defaults and texts; of one class, YAML to paste.",
     "init": "Write a new folder to begin with: a file to run, its tests, a strategy; nothing is overwritten.",
     "doctor": "Look at this machine, a file and what its keys open: each finding with its remedy.",
+    "record": "Write a live feed to files that the simulated exchange replays.",
     "schema": "Print the JSON Schema of the file, for editors.",
     "exchange": "Serve the simulated Alpaca on a port of this machine.",
 }

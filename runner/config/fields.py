@@ -54,6 +54,14 @@ def _duration(value: Any) -> timedelta:
     return length
 
 
+def parse_duration(text: str) -> timedelta:
+    """A length of time as a file has it. Raises ValueError with the sentence that says what is wrong."""
+    try:
+        return _duration(text)
+    except PydanticCustomError as error:
+        raise ValueError(str(error)) from None
+
+
 def duration_text(length: timedelta) -> str:
     """The shortest text that reads back as `length`."""
     total = length // timedelta(microseconds=1)

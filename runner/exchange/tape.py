@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import heapq
 import logging
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ log = logging.getLogger(__name__)
 
 MINUTE_NS: Final = 60 * NS
 DATA_KINDS: Final = frozenset("tqbudslcxion")
-_CONTROL: Final = frozenset({"success", "error", "subscription"})
+#: What a recording may hold besides data; `gap` marks where some is missing.
+_CONTROL: Final = frozenset({"success", "error", "subscription", "gap"})
+_GAP: Final = b'{"T":"gap"'
 _STAMP_KEY: Final = b'"t":"'
 # Of an article: when this version of it appeared, which the stream sends at that time.
 _NEWS_STAMP: Final = "updated_at"
@@ -72,11 +75,13 @@ class Tape:
         for path in self._paths:
             first: bytes | None = None
             last = b""
+            gaps = 0
             for number, line in _lines(path):
                 found = head(line)
                 if found is None:
                     message = _parse(path, number, line)
                     if message is None:
+                        gaps += line.startswith(_GAP)
                         continue
                     found = message[0], message[1]
                 if found[0] not in DATA_KINDS or not self._wants(found[1]):
@@ -85,6 +90,8 @@ class Tape:
                 total += 1
                 first = first or line
                 last = line
+            if gaps:
+                log.warning("%s has %d gap%s, which the recorder marked", path, gaps, "" if gaps == 1 else "s")
             if first is not None:
                 begins, ends = (loads(line) for line in (first, last))
                 begin_ns = _due(path, begins)
@@ -168,13 +175,17 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    number = 0
     try:
         with _open(path) as file:
             for number, line in enumerate(file, 1):
                 text = line.strip()
                 if text:
                     yield number, text
-    except (OSError, EOFError) as error:
+    except EOFError:
+        # Whoever wrote it was ended in the middle: what is there is good, save a line that was cut off.
+        log.warning("%s ends in the middle, after line %d: what was cut off is missing", path, number)
+    except (OSError, zlib.error) as error:
         raise TapeError(f"{path}: {error}") from error
 
 
