@@ -188,6 +188,11 @@ class AlpacaDataClient(SubscriptionsMixin, CustomDataMixin, OptionDataMixin, His
         return before
 
     @property
+    def trouble(self) -> str:
+        """Why the stream is not there, in the venue's words; empty where it is, or nothing is known."""
+        return self._stream.trouble if self._stream is not None else ""
+
+    @property
     def subscriptions_confirmed(self) -> bool:
         """Whether the venue has acknowledged everything that was subscribed to, and no subscription is under way."""
         if any(not task.done() and task.get_name().startswith("subscribe") for task in self._tasks):

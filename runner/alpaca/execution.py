@@ -133,6 +133,11 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         return self._ready.is_set()
 
     @property
+    def trouble(self) -> str:
+        """Why the stream is not there, in the venue's words; empty where it is, or nothing is known."""
+        return self._stream.trouble if self._stream is not None else ""
+
+    @property
     def stream_epoch(self) -> int:
         """How often the stream has begun to listen."""
         return self._stream.epoch if self._stream else 0

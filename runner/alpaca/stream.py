@@ -46,6 +46,8 @@ class LoopStream:
         self._fd: int | None = None
         self._settled = asyncio.Event()
         self._last_state: tuple[str, str] = ("connecting", "")
+        #: Why it is not ready, in the venue's words where it gave any; empty once it is.
+        self.trouble = ""
 
     def start(self) -> None:
         """Connect, and read from now on."""
@@ -94,6 +96,9 @@ class LoopStream:
             self._last_state = (state, detail)
         if state == "ready":
             self.epoch += 1
+            self.trouble = ""
+        elif state in ("disconnected", "refused") and detail:
+            self.trouble = detail
         if state in ("ready", "refused"):
             self._settled.set()
         self._on_state(state, detail)

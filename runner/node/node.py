@@ -227,6 +227,9 @@ class Node:
             await bounded(every(), timeout_s, stop=self._stop)
         except StageTimeout:
             late = [n for (n, c, _) in named if not c.is_connected]
+            for name, client, endpoint in named:
+                if not client.is_connected and (trouble := getattr(client, "trouble", "")):
+                    raise explain_connect(ConnectionError(trouble), name, endpoint) from None
             raise NodeError(
                 ExitCode.CONNECT,
                 f"not connected within {timeout_s:g} s: {', '.join(late)}",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import urllib.request
+from datetime import time
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
+from runner.exchange.server import ExchangeServer
+from runner.exchange.settings import Settings
 from runner.node.exit_codes import ExitCode
 from tests.node.process import config, running
 
@@ -177,6 +182,30 @@ def test_a_refused_connection_says_so_once_and_ends_with_69(tmp_path: Path) -> N
     assert "can't be reached" in err
     assert err.count("error:") == 1
     assert "s3cret" not in err
+
+
+async def test_another_program_with_the_same_key_is_named_as_such(tmp_path: Path) -> None:
+    key = "PK" + "A" * 18
+    async with (
+        ExchangeServer(Settings(symbols=("IBM",), start=time(10, 0))) as exchange,
+        connect(f"{exchange.ws_url}/v2/iex", proxy=None) as other,
+    ):
+        await other.send(json.dumps({"action": "auth", "key": key, "secret": "another one's"}))
+        path = config(tmp_path, TWO, url=exchange.url, text="node: {connect_timeout: 3s}")
+        host = f'{{market: stocks, data_url: "{exchange.url}", stream_url: "{exchange.ws_url}"}}'
+        path.write_text(path.read_text().replace("{market: stocks}", host))
+
+        def run() -> tuple[int, str]:
+            keys = {"TEST_KEY": key, "TEST_SECRET": "s3cret-s3cret", "XDG_RUNTIME_DIR": str(tmp_path)}
+            with running(path, **keys) as node:
+                code, _, err = node.end()
+            return code, err
+
+        code, err = await asyncio.to_thread(run)
+    assert code == ExitCode.CONNECT, err
+    assert "feed stocks: Alpaca allows no further connection" in err
+    assert "another program uses these keys" in err
+    assert err.count("error:") == 1
 
 
 @pytest.mark.parametrize(
