@@ -7,6 +7,7 @@ is merely unknown, and lose its late fill; the adapter alone settles orders. Its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from nautilus_trader.config import (
     MessageBusConfig,
     TradingNodeConfig,
 )
+from nautilus_trader.core.fsm import InvalidStateTrigger
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import SubmitOrder, SubmitOrderList
 from nautilus_trader.model.data import Bar, OrderBookDeltas, QuoteTick, TradeTick
@@ -146,8 +148,9 @@ class Parts:
     def remove_strategy(self, name: str) -> None:
         """Let go of a strategy that is stopped. Its orders and positions stay where they are, under its id."""
         strategy, guard = self.strategies.pop(name), self.guards.pop(name)
-        if not strategy.is_running:
-            strategy.dispose()  # its `on_dispose` may have something to close
+        if not strategy.is_running and not strategy.is_disposed:
+            with contextlib.suppress(InvalidStateTrigger):
+                strategy.dispose()  # its `on_dispose` may have something to close
         guard.retire(self.kernel.msgbus)
         self.left[strategy.id.value] = self.names.pop(strategy.id.value)
         if strategy.id in self.kernel.trader.strategy_ids():

@@ -50,13 +50,6 @@ class GateHook(BaseHook):
         if node.plan.real_time:
             self._task = asyncio.create_task(self._run(node.gate), name="risk-gate")
 
-    async def reloaded(self, node: Node) -> None:
-        """What a reload has replaced is let go of, though it was frozen with the rest of the start."""
-        if self._frozen:
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()
-
     async def stopped(self, node: Node) -> None:
         if self._frozen:
             gc.unfreeze()

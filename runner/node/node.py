@@ -145,12 +145,18 @@ class Node:
         assert self.parts is not None
         self.plan, self.parts.config = plan, plan.config
         for hook in self._hooks:
-            hook.replanned(self)
+            try:
+                hook.replanned(self)
+            except Exception:  # the strategies must still be started
+                log.exception("%s could not follow the reload", type(hook).__name__)
 
     async def reloaded(self) -> None:
         """A reload is through."""
         for hook in self._hooks:
-            await hook.reloaded(self)
+            try:
+                await hook.reloaded(self)
+            except Exception:
+                log.exception("%s could not follow the reload", type(hook).__name__)
 
     async def run(self) -> ExitCode:
         try:

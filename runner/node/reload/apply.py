@@ -70,13 +70,16 @@ async def _last_state(node: Node, name: str, before: Mapping[str, dict[str, byte
         return before.get(name, {})
     try:
         state = guard.saved()
-        await node.keep_state(name, state)
-        return state
     except Exception as error:
         log.error(  # noqa: TRY400 (the strategy's own mistake)
             "strategy %s saved nothing when it had stopped (%s); what it saved just before is taken", name, error
         )
-        return before.get(name, {})
+        state = before.get(name, {})
+    try:
+        await node.keep_state(name, state)
+    except Exception as error:
+        log.error("the state of strategy %s is handed over, but could not be kept: %s", name, error)  # noqa: TRY400
+    return state
 
 
 def _begin(

@@ -25,6 +25,7 @@ from runner.config.strategies import prepare as load_and_resolve
 from runner.node.build import NodePlan, Parts, StrategyPlan
 from runner.node.gate import limits_book, quoted
 from runner.node.node import Node
+from runner.node.portfolio import give_portfolio
 from runner.node.reload.report import CheckFailed, Held, Steps
 from runner.node.stages import StageTimeout, bounded
 from runner.risk.limits import LimitsBook
@@ -260,6 +261,7 @@ def _made(parts: Parts, plan: NodePlan, name: str, state: dict[str, bytes] | Non
             trial.change_id(parts.strategy_id(plan, name))
             trial.change_order_id_tag(name)
             kernel = parts.kernel
+            give_portfolio(trial, parts.exec_clients[plan.strategies[name].spec.account].account_id)
             trial.register(
                 trader_id=kernel.trader.id,
                 portfolio=kernel.portfolio,
