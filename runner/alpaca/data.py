@@ -77,6 +77,7 @@ class AlpacaDataClient(SubscriptionsMixin, CustomDataMixin, OptionDataMixin, His
         self._bars: dict[Any, tuple[str, str]] = {}
         self._traded: dict[str, Any] = {}
         self._beyond: list[str] = []
+        self._unsettled = False
         #: The venue's time when this client connected.
         self.opened_ns = 0
         self.refill = Refill(self)
@@ -202,6 +203,13 @@ class AlpacaDataClient(SubscriptionsMixin, CustomDataMixin, OptionDataMixin, His
         confirmed = self._stream.ws.subscriptions()
         return all(symbols <= set(confirmed.get(channel, ())) for channel, symbols in self._channels.items())
 
+    @property
+    def settling(self) -> bool:
+        """Whether the venue has yet to acknowledge something that was subscribed to; not where it has refused it."""
+        if self._unsettled and self.subscriptions_confirmed:
+            self._unsettled = False
+        return self._unsettled
+
     def use_engine(self, data_engine: Any) -> None:
         """Hand ticks straight to this data engine, past its queue, if the configuration's `direct` says so."""
         ReplayedChains.install(data_engine, self)
@@ -302,6 +310,7 @@ class AlpacaDataClient(SubscriptionsMixin, CustomDataMixin, OptionDataMixin, His
             return
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
         if kind == "error":
+            self._unsettled = False
             self._log.error(f"Market data: the venue said {text}")
         else:
             self._log.debug(f"Market data: {kind} {text}")
@@ -374,6 +383,7 @@ class AlpacaDataClient(SubscriptionsMixin, CustomDataMixin, OptionDataMixin, His
 
     def _add(self, channel: str, symbol: str) -> None:
         self._channels.setdefault(channel, set()).add(symbol)
+        self._unsettled = True
         if self._stream is not None:
             self._stream.ws.subscribe(channel, [symbol])
 

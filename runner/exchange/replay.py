@@ -52,6 +52,7 @@ class Replay:
         self._running = asyncio.Event()
         self._running.set()
         self._moving = asyncio.Lock()
+        self._asked = False
         self._anchor: tuple[float, int] | None = None
         self._skip()
         self.skipped = player.done
@@ -127,7 +128,15 @@ class Replay:
         return self._paced()
 
     async def _step(self, stepper: Stepper) -> None:
-        """One step: the next slices of venue time, up to the first in which something was sent to somebody."""
+        """One step: the next slices of venue time, up to the first in which something was sent to somebody.
+
+        Before the first one the client is asked whether it is idle: what it asks for and subscribes to when it starts
+        belongs to the day's beginning, however long it takes.
+        """
+        if not self._asked:
+            self._asked = True
+            await stepper.step()
+            return
         step_ns = self.settings.step_ns
         before = stepper.messages_sent
         for _ in range(self.settings.slice_messages):

@@ -60,6 +60,8 @@ class NodeGauge:
             any(qsize() for qsize in self._queues)
             or any(not task.done() for client in self._clients for task in client._tasks)
             or any(http.stats()["in_flight"] for http in self._http)
+            # What streams before the venue knows of a subscription would be lost to it, more or less as chance will.
+            or any(client.settling for client in self._data)
         )
 
 

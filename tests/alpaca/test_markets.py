@@ -171,6 +171,23 @@ def test_of_options_only_quotes_count(play: Any, running: Any) -> None:
     play(scenario())
 
 
+def test_it_is_known_when_the_venue_has_taken_what_was_subscribed_to(play: Any, running: Any) -> None:
+    """In lock-step time waits for it; but not for what the venue refuses."""
+
+    async def scenario() -> None:
+        async with running(data=True, settings=COINS | {"activity": 0.01, "symbol_limit": 1}) as rig:
+            ibm, bac = (InstrumentId.from_str(f"{symbol}.ALPACA") for symbol in ("IBM", "BAC"))
+            assert not rig.data.settling
+            await rig.data.stream_quotes(ibm)
+            assert rig.data.settling
+            await rig.until(lambda: not rig.data.settling, "the acknowledgment")
+            await rig.data.stream_quotes(bac)
+            await rig.until(lambda: not rig.data.settling, "the refusal")
+            assert not rig.data.subscriptions_confirmed
+
+    play(scenario())
+
+
 def test_increments_are_the_assets_own(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running(data=True, settings=COINS, data_config={"feed": AlpacaDataFeed.US}) as rig:

@@ -32,6 +32,14 @@ async def say(control: ClientConnection, **message: Any) -> None:
     await control.send(json.dumps(message))
 
 
+async def begin(ex: ExchangeServer, control: ClientConnection) -> None:
+    """Start in lock-step: the first step is offered before time moves, for what the client has to do at its start."""
+    await say(control, type="start")
+    message = await recv(control, "step")
+    assert (message["step"], message["data"], message["venue_ns"]) == (1, 0, ex.parts.replay.start_ns)
+    await say(control, type="idle", step=1, trading=0, requests=0)
+
+
 @pytest.fixture
 def three_seconds(write: Callable[..., Path], quote: Any) -> Path:
     """Quotes in three different seconds, two of them in the last."""
@@ -84,7 +92,7 @@ async def test_a_subscription_does_not_start_a_replay_in_lock_step(
         await data.subscribe(quotes=["BAC"])
         await data.subscribe(quotes=["IBM"])
         assert not ex.parts.replay.started  # the client may have more to subscribe to
-        await say(control, type="start")
+        await begin(ex, control)
         assert (await recv(control, "step"))["data"] == 1
 
 
@@ -100,9 +108,9 @@ async def test_lock_step_moves_on_only_when_the_client_is_idle(
         await say(control, type="lockstep")
         await data.login()
         await data.subscribe(quotes=["IBM"])
-        await say(control, type="start")
+        await begin(ex, control)
         seen = []
-        for step, total in ((1, 1), (2, 2), (3, 4)):
+        for step, total in ((2, 1), (3, 2), (4, 4)):
             message = await recv(control, "step")
             seen.append(message["venue_ns"])
             assert (message["step"], message["data"], message["trading"]) == (step, total, 0)
@@ -153,7 +161,7 @@ async def test_requests_of_others_do_not_stop_the_client_for_ever(
         await data.subscribe(quotes=["IBM"])
         await say(control, type="start")
         offers: list[int] = []
-        while offers[-1:] != [3]:
+        while offers[-1:] != [4]:
             message = await recv(control, "step")
             offers.append(message["step"])
             await say(control, type="idle", step=message["step"], trading=0, requests=0)
@@ -190,9 +198,27 @@ async def test_slices_that_say_nothing_to_the_client_are_no_steps(
         await say(control, type="lockstep")
         await data.login()
         await data.subscribe(quotes=["IBM"])
-        await say(control, type="start")
+        await begin(ex, control)
         message = await recv(control, "step")
-        assert (message["step"], message["data"]) == (1, 1)
+        assert (message["step"], message["data"]) == (2, 1)
+
+
+async def test_what_a_client_subscribes_to_at_its_start_it_gets_from_the_first_message_on(
+    settings: Config, three_seconds: Path, client: Client
+) -> None:
+    async with (
+        ExchangeServer(settings(replay=(three_seconds,))) as ex,
+        connect(ex.ws_url + "/control") as control,
+        client(ex.ws_url + "/v2/iex") as data,
+    ):
+        await recv(control, "hello")
+        await say(control, type="lockstep")
+        await data.login()
+        await say(control, type="start")
+        await recv(control, "step")
+        await data.subscribe(quotes=["IBM"])  # it had to ask for something before
+        await say(control, type="idle", step=1, trading=0, requests=0)
+        assert (await recv(control, "step"))["data"] == 1
 
 
 async def test_what_is_no_json_object_ends_the_connection(settings: Config) -> None:
