@@ -16,6 +16,9 @@ __all__ = [
     "AlpacaWebSocketClient",
     "Builders",
     "EngineError",
+    "ExposureBook",
+    "ExposureBounds",
+    "ExposureBreach",
     "HttpError",
     "LoopWatchdog",
     "MarginAccount",
@@ -353,6 +356,133 @@ def order_unit_value(buys: bool, limit: int | None, ask: int | None) -> int | No
 
 def nano_product(a: int, b: int) -> int:
     """`a * b / 10**9`, rounded up in size: nano-shares times nano-dollars are nano-dollars."""
+
+@final
+class ExposureBounds:
+    """What binds the orders of one strategy on one account. Values in 10^-18 USD; a level is node, account or strategy."""
+
+    def __new__(
+        cls,
+        *,
+        position_of_account: int | None = None,
+        position_of_strategy: int | None = None,
+        gross: Sequence[tuple[str, int]] = ...,
+        open_orders: Sequence[tuple[str, int]] = ...,
+    ) -> Self: ...
+
+@final
+class ExposureBreach:
+    """The first bound that candidates would exceed, with the numbers that led to it."""
+
+    @property
+    def kind(self) -> Literal["position", "position_unpriced", "gross", "gross_unpriced", "open_orders"]: ...
+    @property
+    def level(self) -> Literal["account", "strategy"] | None:
+        """Whose position it is."""
+
+    @property
+    def candidate(self) -> int:
+        """Of a position: which of the candidates, counted from 0."""
+
+    @property
+    def bound(self) -> int:
+        """Which of the bounds `gross` or `open_orders`, counted from 0."""
+
+    @property
+    def instrument(self) -> int | None:
+        """The one that has no price."""
+
+    @property
+    def before(self) -> int:
+        """The gross exposure now in 10^-18 USD, or the position in nano-units."""
+
+    @property
+    def after(self) -> int:
+        """What it could become, in 10^-18 USD."""
+
+    @property
+    def working(self) -> int:
+        """Nano-units that other orders of the side could add to a position; or how many orders work."""
+
+@final
+class ExposureBook:
+    """Positions, working orders and marks of all accounts, with every sum kept up change by change. Exact.
+
+    Accounts, strategies and instruments are small numbers of the caller's. Quantities are nano-units, prices
+    nano-dollars a unit. A candidate is (order, instrument, buy, quantity, price, group): the quantity is None where it
+    can't be told in units, the price where nothing says it; of orders of one group only one can be filled. One that
+    works already is counted in its place. What does not fit 128 bits, and an instrument that was never declared, is a
+    ValueError.
+    """
+
+    def __new__(cls) -> Self: ...
+    def declare(self, instrument: int, multiplier: int | None) -> None:
+        """What one contract is of; None where that is not known."""
+
+    def mark(self, instrument: int, buy: bool, price: int | None) -> None:
+        """What a unit is bought or sold for now; None where nothing says it."""
+
+    def hold(self, account: int, strategy: int | None, instrument: int, held: int, opened_at: int | None) -> None:
+        """A signed position: the account's whole one, or a strategy's share. `opened_at` stands in for a missing mark."""
+
+    def put(
+        self,
+        order: str,
+        account: int,
+        strategy: int,
+        instrument: int,
+        buy: bool,
+        qty: int,
+        price: int | None,
+        limit: int | None = None,
+        exempt: bool = False,
+        group: str | None = None,
+    ) -> None:
+        """An order works with so much of it open; again replaces what was said before. `limit` and `exempt` are for
+        `meets`."""
+
+    def drop(self, order: str) -> None:
+        """An order is over. Nothing where it is not known."""
+
+    def orders(self, account: int | None = None, strategy: int | None = None) -> int:
+        """How many work."""
+
+    def instruments(self) -> list[int]:
+        """Those that anybody holds or has ordered."""
+
+    def total(self, account: int, strategy: int | None = None) -> int:
+        """Gross exposure in 10^-18 USD. Raises LookupError with the number of an instrument that has no price."""
+
+    def largest(self, account: int, strategy: int | None = None) -> int:
+        """The largest instrument's part of it."""
+
+    def side(
+        self,
+        account: int,
+        instrument: int,
+        buy: bool,
+        candidates: Sequence[tuple[str, int, bool, int | None, int | None, str | None]] = ...,
+        strategy: int | None = None,
+    ) -> int:
+        """The quantity that could be filled on one side, the candidates' included."""
+
+    def reduces(
+        self, account: int, candidates: Sequence[tuple[str, int, bool, int | None, int | None, str | None]]
+    ) -> bool:
+        """Whether all of them only shrink positions of the account, together with what closes them already."""
+
+    def meets(self, account: int, instrument: int, buy: bool, limit: int | None, order: str) -> str | None:
+        """The first of the account's orders on the other side that an order with this limit (None: at the market) could
+        trade with; neither an exempt one nor itself."""
+
+    def check(
+        self,
+        account: int,
+        strategy: int,
+        candidates: Sequence[tuple[str, int, bool, int | None, int | None, str | None]],
+        bounds: ExposureBounds,
+    ) -> ExposureBreach | None:
+        """Hold candidates against what binds them: positions, then gross exposure, then the orders that work."""
 
 @final
 class MarginRates:

@@ -1,5 +1,6 @@
 //! The engine of the trading node: network, parsing and delivery, without the GIL. It knows nothing of Nautilus.
 
+pub mod exposure;
 pub mod http;
 pub mod margin;
 pub mod notify;

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from runner.risk.codes import text
 from runner.risk.exposure import ZERO, Leg
 from runner.risk.limits import Rules
 from runner.risk.prices import Prices
+
+_NANO = Decimal("1e-9")
 
 
 @dataclass(slots=True)
@@ -77,7 +79,8 @@ def base_qty(order: Any, quantity: Any, price: Decimal | None) -> Decimal | None
     qty: Decimal = quantity.as_decimal()
     if not order.is_quote_quantity:
         return qty
-    return qty / price if price else None
+    # As the venue divides it, to nine places.
+    return (qty / price).quantize(_NANO, ROUND_FLOOR) if price else None
 
 
 def other_price(order: Any, command: Any) -> bool:

@@ -7,17 +7,18 @@ filled as a whole or not at all, so both are looked at. Prices play no part in i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from nautilus_trader.model.identifiers import is_generic_spread_id
 
 from runner._engine import MarginAccount, MarginRates
-from runner.risk.candidate import Candidate, Finder
+from runner.risk.candidate import Candidate
 from runner.risk.codes import Code, Denial
 from runner.risk.collateral import OCC, legs_of, root_of
 from runner.risk.exposure import ZERO
+from runner.risk.exposures import Exposures, Row
 from runner.risk.positions import Positions
 from runner.risk.working import Working
 
@@ -29,21 +30,16 @@ _NANO = 10**9
 class Cover:
     """Judges sales by what the account would be left with."""
 
-    def __init__(self, cache: Any, positions: Positions, working: Working) -> None:
-        self._cache = cache
+    def __init__(self, exposures: Exposures, positions: Positions, working: Working) -> None:
+        self._exposures = exposures
         self._positions = positions
         self._working = working
 
-    def check(
-        self, candidates: Sequence[Candidate], account_id: Any, sales: Callable[[Any], Decimal]
-    ) -> tuple[Denial, Any] | None:
-        """A denial and the order that it is about, or None.
-
-        `sales`: how much of one of the candidates' instruments all sales together could sell, theirs included.
-        """
+    def check(self, candidates: Sequence[Candidate], rows: Sequence[Row], account_id: Any) -> tuple[Denial, Any] | None:
+        """A denial and the order that it is about, or None."""
         for candidate in candidates:
             root = self._root(candidate)
-            if root is not None and not self._covered(root, candidates, account_id, sales):
+            if root is not None and not self._covered(root, candidates, rows, account_id):
                 return (
                     Denial(
                         Code.MARGIN_UNCOVERED,
@@ -69,25 +65,18 @@ class Cover:
             return symbol
         return root_of(symbol) if _is_call(symbol) else None
 
-    def _covered(
-        self, root: str, candidates: Sequence[Candidate], account_id: Any, sales: Callable[[Any], Decimal]
-    ) -> bool:
+    def _covered(self, root: str, candidates: Sequence[Candidate], rows: Sequence[Row], account_id: Any) -> bool:
         own = {candidate.order.client_order_id for candidate in candidates}
         spreads = [leg for leg in self._working.spreads(account_id) if leg.order.client_order_id not in own]
         held = self._positions.instruments(account_id) | self._working.instruments(account_id)
         held |= {candidate.instrument_id for candidate in candidates}
-        nothing = Finder((), self._cache)
         after: Changes = {}
         shares = ZERO
-        judged = {candidate.instrument_id for candidate in candidates if not candidate.buy}
         for instrument_id in held:
             symbol = instrument_id.symbol.value
             if root_of(symbol) != root or is_generic_spread_id(instrument_id):
                 continue
-            if instrument_id in judged:
-                sold = sales(instrument_id)
-            else:
-                sold = self._working.side(instrument_id, account_id, None, buy=False).sum(nothing).qty
+            sold = self._exposures.side(instrument_id, account_id, buy=False, rows=rows)
             left = self._positions.qty(instrument_id, account_id) - sold
             if len(symbol) <= OCC:
                 shares += left

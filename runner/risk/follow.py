@@ -9,7 +9,7 @@ from nautilus_trader.model.events import OrderFilled
 
 from runner.risk.answers import Answers
 from runner.risk.collateral import Collateral
-from runner.risk.gross import GrossExposure
+from runner.risk.exposures import Exposures
 from runner.risk.ledger import Ledger
 from runner.risk.losses import Losses
 from runner.risk.margin import Margin
@@ -35,7 +35,7 @@ class Follower:
         positions: Positions,
         working: Working,
         ledger: Ledger,
-        gross: GrossExposure,
+        exposures: Exposures,
         collateral: Collateral,
         margin: Margin,
         losses: Losses,
@@ -50,7 +50,7 @@ class Follower:
         self._positions = positions
         self._working = working
         self._ledger = ledger
-        self._gross = gross
+        self._exposures = exposures
         self._collateral = collateral
         self._margin = margin
         self._losses = losses
@@ -58,7 +58,6 @@ class Follower:
         self._failed = failed
         self._begun = False
         self._marked_ns: int | None = None  # venue time
-        working.on_change = gross.touch
         reservations.on_change = self._noted
 
     # -- by time -----------------------------------------------------------------------------------------------------
@@ -69,6 +68,7 @@ class Follower:
         try:
             # Orders and positions may have been put back into the cache after a restart, with no event to tell of it.
             self._positions.clear()
+            self._exposures.take_up()
             self.take_up()
             self._ledger.begin()
             self._losses.begin()
@@ -85,7 +85,7 @@ class Follower:
             now_ns = self._now_ns()
             self._ledger.mark()
             self._losses.check()
-            self._gross.mark()
+            self._exposures.mark()
             self._collateral.mark()
             self._marked_ns = now_ns
         except Exception as error:
@@ -143,7 +143,7 @@ class Follower:
     def _moved(self, event: Any) -> None:
         """A position changed."""
         self._positions.on_event(event)
-        self._gross.on_event(event)
+        self._exposures.touch(event.instrument_id)
         self._collateral.touch(event.account_id, event.instrument_id)
 
     def _noted(self, client_order_id: Any) -> None:

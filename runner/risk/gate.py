@@ -23,8 +23,8 @@ from runner.risk.answers import Answers
 from runner.risk.candidate import Candidate, Subject, working_leg
 from runner.risk.codes import Code, Denial
 from runner.risk.collateral import Collateral
+from runner.risk.exposures import Exposures
 from runner.risk.follow import Follower
-from runner.risk.gross import GrossExposure
 from runner.risk.judge import Judge
 from runner.risk.latches import LatchStore, MemoryLatches
 from runner.risk.ledger import Ledger
@@ -121,9 +121,9 @@ class RiskGate:
         self.reservations = Reservations()
         prices = Prices(cache)
         self.positions = Positions(cache)
-        self.working = Working(self.reservations, cache, lambda order: working_leg(order, prices))
         self.ledger = Ledger(cache, prices)
-        self.gross = GrossExposure(cache, self.positions, self.working, prices)
+        self.exposures = Exposures(cache, prices, self.ledger)
+        self.working = Working(self.reservations, cache, self.exposures, lambda order: working_leg(order, prices))
         self.collateral = Collateral(cache, self.ledger, self.positions)
         self.margin = Margin(
             cache=cache,
@@ -155,7 +155,7 @@ class RiskGate:
             positions=self.positions,
             working=self.working,
             ledger=self.ledger,
-            gross=self.gross,
+            exposures=self.exposures,
             collateral=self.collateral,
             margin=self.margin,
             losses=self.losses,
@@ -170,8 +170,7 @@ class RiskGate:
             working=self.working,
             states=self.states,
             venue_now_ns=now_ns,
-            gross=self.gross,
-            ledger=self.ledger,
+            exposures=self.exposures,
             margin=self.margin,
             collateral=self.collateral,
             outage=outage or (lambda _account, _strategy: None),

@@ -9,24 +9,24 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from runner.risk import quotes, self_match, universe
+from nautilus_trader.model.identifiers import ClientOrderId
+
+from runner.risk import quotes, universe
 from runner.risk.candidate import Candidate, Subject, base_qty, other_price
 from runner.risk.codes import Code, Denial, seconds, text
 from runner.risk.collateral import Collateral
 from runner.risk.cover import Cover
 from runner.risk.duplicates import Duplicates
 from runner.risk.exposure import ZERO
-from runner.risk.gross import GrossExposure
-from runner.risk.holdings import Holdings, named, no_price
-from runner.risk.ledger import Ledger
+from runner.risk.exposures import Exposures, Row, named, no_price
 from runner.risk.limits import LimitsBook, Rules
 from runner.risk.margin import Margin
 from runner.risk.positions import Positions
-from runner.risk.prices import Prices
+from runner.risk.prices import Prices, multiplier
 from runner.risk.rate import Rates
 from runner.risk.reducing import Reducing
+from runner.risk.self_match import exempt
 from runner.risk.state import State, States
-from runner.risk.sums import Sums
 from runner.risk.trading_day import TradingDay
 from runner.risk.universe import Legality
 from runner.risk.working import Working
@@ -45,8 +45,7 @@ class Judge:
         working: Working,
         states: States,
         venue_now_ns: Callable[[], int],
-        gross: GrossExposure,
-        ledger: Ledger,
+        exposures: Exposures,
         margin: Margin,
         collateral: Collateral,
         outage: Callable[[str, str], str | None],
@@ -60,16 +59,13 @@ class Judge:
         """By the place of a limit on one order in the file: the largest that it let through."""
         self._cache = cache
         self._prices = prices
-        self._working = working
         self._states = states
         self._venue_now_ns = venue_now_ns
         self._margin = margin
-        self._sums = Sums(cache, prices, positions, working)
-        self._reducing = Reducing(cache, self._sums, positions, working, collateral)
-        self._holdings = Holdings(
-            cache=cache, sums=self._sums, positions=positions, reducing=self._reducing, gross=gross, ledger=ledger
-        )
-        self._cover = Cover(cache, positions, working)
+        self._positions = positions
+        self._exposures = exposures
+        self._reducing = Reducing(cache, exposures, positions, working, collateral)
+        self._cover = Cover(exposures, positions, working)
         self._outage = outage
         self._legality = legality
         self._session = session or TradingDay().session
@@ -88,7 +84,8 @@ class Judge:
     def submit(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
         """Judge an order, or a list as a whole: a denial with the order that it is about, or None."""
         rules = subject.rules
-        reducing = self.reduces(candidates, subject)
+        rows = self._exposures.rows(candidates)
+        reducing = self._reducing.all(candidates, rows, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
         for candidate in candidates:
@@ -97,16 +94,16 @@ class Judge:
                 denial = self._order_size(candidate, rules, reducing=reducing)
             if denial is not None:
                 return denial, candidate.order
-        if (denied := self.cover(candidates, subject)) is not None:
+        if (denied := self._uncovers(candidates, rows, subject)) is not None:
             return denied
         if reducing:
             return None
         for candidate in candidates:
             if (denial := self._in_this_market(candidate, rules)) is not None:
                 return denial, candidate.order
-        if (denied := self._holdings.check(candidates, subject)) is not None:
+        if (denied := self._holdings(candidates, rows, subject)) is not None:
             return denied
-        denial = self._open_orders(len(candidates), subject) or self._rate(len(candidates), rules)
+        denial = self._rate(len(candidates), rules)
         if denial is None and rules.headroom is not None:
             denial = self._margin.check(candidates, subject, rules.headroom)
         return None if denial is None else (denial, candidates[0].order)
@@ -119,7 +116,8 @@ class Judge:
         repriced = other_price(candidate.order, command)
         if not grows and not repriced:
             return None
-        reducing = self.reduces([candidate], subject)
+        rows = self._exposures.rows([candidate])
+        reducing = self._reducing.all([candidate], rows, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial
         if repriced and rules.self_match is not None and (denial := self._self_match(candidate, subject, command)):
@@ -127,13 +125,13 @@ class Judge:
         dearer = candidate.notional is None or before.notional is None or candidate.notional > before.notional
         if denial := self._order_size(candidate, rules, reducing=reducing, qty=grows, notional=dearer):
             return denial
-        if grows and (denied := self.cover([candidate], subject)) is not None:
+        if grows and (denied := self._uncovers([candidate], rows, subject)) is not None:
             return denied[0]
         if reducing:
             return None
         if denial := self._in_this_market(candidate, rules, command):
             return denial
-        if (grows or dearer) and (denied := self._holdings.check([candidate], subject)) is not None:
+        if (grows or dearer) and (denied := self._holdings([candidate], rows, subject, new=False)):
             return denied[0]
         if (grows or dearer) and rules.headroom is not None:
             denial = self._margin.check([candidate], subject, rules.headroom)
@@ -150,19 +148,17 @@ class Judge:
             self.duplicates.passed(orders, rules.duplicates.value, self._venue_now_ns())
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
-        """True where all of them only shrink positions of the account; with this question a decision begins."""
-        self._sums.clear()
-        return self._reducing.all(candidates, subject)
+        """True where all of them only shrink positions of the account."""
+        return self._reducing.all(candidates, self._exposures.rows(candidates), subject)
 
     def cover(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
         """What would leave a short call open to any loss is denied in every state, though it shrinks a position."""
-        if subject.rules.headroom is None:
-            return None
+        return self._uncovers(candidates, self._exposures.rows(candidates), subject)
 
-        def sales(instrument_id: Any) -> Decimal:
-            return self._sums.side(instrument_id, candidates, subject, None, buy=False).qty
-
-        return self._cover.check(candidates, subject.account_id, sales)
+    def _uncovers(
+        self, candidates: Sequence[Candidate], rows: Sequence[Row], subject: Subject
+    ) -> tuple[Denial, Any] | None:
+        return None if subject.rules.headroom is None else self._cover.check(candidates, rows, subject.account_id)
 
     def _may_not_open(self, subject: Subject) -> Denial | None:
         standing = self._states.severest(subject.account, subject.strategy)
@@ -183,7 +179,7 @@ class Judge:
         """What holds for every order, those that reduce included."""
         order, rules = candidate.order, subject.rules
         if self._legality is not None:
-            illegal = self._legality(order, self._sums.instrument(candidate.instrument_id), subject.params)
+            illegal = self._legality(order, self._instrument(candidate.instrument_id), subject.params)
             if illegal is not None:
                 return Denial(Code.ORDER_ILLEGAL, illegal)
         if rules.duplicates is not None:
@@ -193,14 +189,51 @@ class Judge:
         return None if rules.self_match is None else self._self_match(candidate, subject, None)
 
     def _self_match(self, candidate: Candidate, subject: Subject, command: Any) -> Denial | None:
-        others = self._working.side(candidate.instrument_id, subject.account_id, None, buy=not candidate.buy)
+        order = candidate.order
+        if exempt(order):
+            return None
         price = None if command is None else command.price
-        return self_match.check(candidate.order, others, str(subject.rules.self_match), price=price)
+        if price is None and order.has_price:
+            price = order.price
+        met = self._exposures.meets(candidate, subject.account_id, price)
+        return None if met is None else self._match(candidate, met, str(subject.rules.self_match))
+
+    def _match(self, candidate: Candidate, met: str, where: str) -> Denial:
+        other = self._cache.order(ClientOrderId(met))
+        theirs = other.price if other is not None and other.has_price else None
+        at = "at the market" if theirs is None else f"at {text(theirs.as_decimal())}"
+        return Denial(
+            Code.SELF_MATCH,
+            f"it could trade with our own order {met} to {'sell' if candidate.buy else 'buy'} {at}: "
+            f"cancel that first ({where})",
+        )
+
+    def _holdings(
+        self, candidates: Sequence[Candidate], rows: Sequence[Row], subject: Subject, *, new: bool = True
+    ) -> tuple[Denial, Any] | None:
+        """What the account could come to hold, and how many orders work for it."""
+        for candidate in candidates:
+            if candidate.buy:
+                continue
+            instrument_id, account_id = candidate.instrument_id, subject.account_id
+            sold = self._exposures.side(instrument_id, account_id, buy=False, rows=rows)
+            after = self._positions.qty(instrument_id, account_id) - sold
+            denial = universe.check_short(self._instrument(instrument_id), subject.rules, after)
+            if denial is not None:
+                return denial, candidate.order
+        return self._exposures.check(candidates, rows, subject, new=new)
+
+    def _instrument(self, instrument_id: Any) -> Any:
+        """Raises LookupError for one that is not in the cache."""
+        instrument = self._cache.instrument(instrument_id)
+        if instrument is None:
+            raise LookupError(f"{instrument_id} is not in the cache")
+        return instrument
 
     def _in_this_market(self, candidate: Candidate, rules: Rules, command: Any = None) -> Denial | None:
         """What holds for an order that opens: whether this may be traded, now, at its price."""
         if rules.universe:
-            instrument = self._sums.instrument(candidate.instrument_id)
+            instrument = self._instrument(candidate.instrument_id)
             denial = universe.check(instrument, rules, lambda: self._session(self._venue_now_ns()))
             if denial is not None:
                 return denial
@@ -221,9 +254,9 @@ class Judge:
                 self.largest[bound.where] = candidate.qty
         bound = rules.order_notional if notional else None
         if bound is not None:
-            worth = self._sums.times(candidate.notional, candidate.instrument_id)
-            if worth is None:
+            if candidate.notional is None:
                 return None if reducing else no_price(candidate, bound)
+            worth = candidate.notional * multiplier(self._instrument(candidate.instrument_id))
             if worth > bound.value:
                 return Denial(
                     Code.MAX_ORDER_NOTIONAL,
@@ -232,21 +265,6 @@ class Judge:
                 )
             if worth > self.largest.get(bound.where, ZERO):
                 self.largest[bound.where] = worth
-        return None
-
-    def _open_orders(self, more: int, subject: Subject) -> Denial | None:
-        for scope, most in subject.rules.open_orders:
-            if scope.kind == "node":
-                working = self._working.count()
-            else:
-                working = self._working.count(
-                    subject.account_id, None if scope.kind == "account" else subject.strategy_id
-                )
-            if working + more > most:
-                return Denial(
-                    Code.MAX_OPEN_ORDERS,
-                    f"{more} more beside {working} that work is over the {most} of {scope.section}.max_open_orders",
-                )
         return None
 
     def _rate(self, orders: int, rules: Rules) -> Denial | None:

@@ -8,14 +8,16 @@ the whole node.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from runner._engine import ExposureBounds
 from runner.config.risk import Portion
 from runner.risk.codes import Denial
+from runner.risk.exposure import atto
 from runner.risk.state import NODE, Scope
 
 Amount = Literal[
@@ -161,9 +163,28 @@ class Rules:
     symbols: dict[str, Denial | None] = field(init=False, default_factory=dict)
     """What `universe` says of each symbol that was asked for."""
 
+    bounds: ExposureBounds | None = field(init=False)
+    """What the engine's book holds a new order against; None where some of it is a fraction of the equity."""
+    bounds_of_changes: ExposureBounds | None = field(init=False)
+    """The same for a modification, which is no order more."""
+
     def __post_init__(self) -> None:
+        gross = [(scope.kind, atto(limit.amount)) for scope, limit in self.gross if limit.amount is not None]
+        whole = all(limit.fraction is None for _, limit in self.gross)
+        self.bounds = self.bounds_with(gross, new=True) if whole else None
+        self.bounds_of_changes = self.bounds_with(gross, new=False) if whole else None
         self.sessions = tuple((where, each.sessions) for where, each in self.universe if each.sessions is not None)
         self.quoted = not (self.collar_percent is None and self.collar_absolute is None and self.quote_age is None)
+
+    def bounds_with(self, gross: Sequence[tuple[str, int]], *, new: bool) -> ExposureBounds:
+        """With the limits on gross exposure in 10^-18 USD."""
+        account, strategy = self.position_of_account, self.position_of_strategy
+        return ExposureBounds(
+            position_of_account=None if account is None else atto(account.value),
+            position_of_strategy=None if strategy is None else atto(strategy.value),
+            gross=gross,
+            open_orders=[(scope.kind, most) for scope, most in self.open_orders] if new else [],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,10 +255,9 @@ class Margin:
         position = self._positions.qty(candidate.instrument_id, subject.account_id)
         if not position or (position > 0) == candidate.buy:
             return ZERO
-        side = self._working.side(candidate.instrument_id, subject.account_id, None, buy=candidate.buy)
         others = ZERO
-        for client_order_id, leg in (*side.plain.items(), *side.special.items()):
-            if client_order_id != candidate.order.client_order_id:
+        for leg in self._working.legs(candidate.instrument_id, subject.account_id):
+            if leg.buy == candidate.buy and leg.order.client_order_id != candidate.order.client_order_id:
                 others += leg.qty
         return min(candidate.leg.qty, max(abs(position) - others, ZERO))
 

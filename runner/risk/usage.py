@@ -49,7 +49,7 @@ def _counts(gate: RiskGate, scope: Scope, limits: Limits, now_ns: int) -> Iterat
         if rate is not None:
             yield Used(name, scope, Decimal(rates.held(scope, rate, now_ns)) / rate.count)
     if limits.max_open_orders is not None:
-        working = sum(gate.working.count(*whose) for whose in _whose(gate, scope, node_as_one=True))
+        working = sum(gate.exposures.count(*whose) for whose in _whose(gate, scope, node_as_one=True))
         yield Used("max_open_orders", scope, Decimal(working) / limits.max_open_orders)
 
 
@@ -62,11 +62,11 @@ def _orders(gate: RiskGate, scope: Scope, limits: Limits) -> Iterator[Used]:
 
 def _exposure(gate: RiskGate, scope: Scope, limits: Limits) -> Iterator[Used]:
     if limits.max_position_notional:
-        parts = [gate.gross.largest(*whose) for whose in _whose(gate, scope)]
+        parts = [gate.exposures.largest(*whose) for whose in _whose(gate, scope)]
         yield Used("max_position_notional", scope, max(parts, default=ZERO) / limits.max_position_notional)
     if (limit := limits.max_gross_exposure) is not None:
         owners = list(_whose(gate, scope))
-        total = sum((gate.gross.total(*whose) for whose in owners), ZERO)
+        total = sum((gate.exposures.total(*whose) for whose in owners), ZERO)
         most = limit.amount
         if limit.fraction is not None:
             equity = gate.ledger.equities(account_id for account_id, _ in owners)

@@ -97,7 +97,7 @@ def test_of_an_unknown_account_nothing_is_opened(bench, code, way):
     assert (set(ours.codes()), gate.errors) == ({"NO_ACCOUNT"}, 0)
 
 
-BROKEN = ["_may_not_open", "_as_an_order", "_order_size", "_in_this_market", "_holdings", "_open_orders", "_rate"]
+BROKEN = ["_may_not_open", "_as_an_order", "_order_size", "_in_this_market", "_holdings", "_rate"]
 
 
 @pytest.mark.parametrize("part", BROKEN)

@@ -107,7 +107,7 @@ def test_without_a_price_nothing_is_opened(two):
 
 def test_the_total_is_that_of_a_fresh_count(two):
     """Whatever happened, what is kept equals what a new gate would work out."""
-    from runner.risk.gross import GrossExposure
+    from runner.risk.exposures import Exposures
 
     orders: list[Any] = []
     _, gate, engine = two(
@@ -121,6 +121,10 @@ def test_the_total_is_that_of_a_fresh_count(two):
     )
     account = engine.cache.accounts()[0].id
     gate.tick()
-    fresh = GrossExposure(engine.cache, gate.positions, gate.working, gate.judge._prices)
+    fresh = Exposures(engine.cache, gate.judge._prices, gate.ledger)
+    fresh.take_up()
+    for instrument_id in (IBM, BAC):
+        for leg in gate.working.legs(instrument_id, account):
+            fresh.put(leg, account)
     # Sold through zero: 140 short at 110 is more than 107 long; 10 BAC short at the last bid.
-    assert gate.gross.total(account) == fresh.total(account) == 140 * 110 + 10 * 45
+    assert gate.exposures.total(account) == fresh.total(account) == 140 * 110 + 10 * 45

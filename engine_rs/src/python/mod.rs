@@ -2,6 +2,7 @@
 
 mod builders;
 mod errors;
+mod exposure;
 mod http;
 mod margin;
 mod numbers;
@@ -29,6 +30,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<http::AlpacaHttpClient>()?;
     module.add_class::<stream::AlpacaWebSocketClient>()?;
     module.add_class::<watchdog::LoopWatchdog>()?;
+    exposure::register(module)?;
     margin::register(module)?;
     let shutdown = wrap_pyfunction!(_shutdown, module)?;
     module.py().import("atexit")?.call_method1("register", (shutdown,))?;

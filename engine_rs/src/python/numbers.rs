@@ -5,6 +5,23 @@ use pyo3::types::PyInt;
 
 use crate::wire::Dec;
 
+/// A Python int: 64 bits are read in one step, which the stable ABI does not do for 128.
+#[derive(Clone, Copy, Debug)]
+pub struct Int(pub i128);
+
+impl<'py> FromPyObject<'_, 'py> for Int {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let number = object.cast::<PyInt>()?;
+        let mut overflow = 0;
+        // SAFETY: the GIL is held and the object is an int, so there is no error besides the overflow.
+        let value = unsafe { pyo3::ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
+        if overflow == 0 { Ok(Self(i128::from(value))) } else { number.extract().map(Self) }
+    }
+}
+
 /// Turns decimals into Python ints at one scale. Raw values exceed 64 bits, which the stable ABI makes slowly, so they
 /// are a product of two small ints; and those that come again and again (sizes, prices near the market) are kept.
 pub struct Raws {

@@ -1,0 +1,482 @@
+//! The book: positions, working orders and marks, with gross exposure added up by account and by strategy.
+//!
+//! Accounts, strategies and instruments are the caller's small numbers.
+
+use rustc_hash::FxHashMap;
+
+use super::side::{Asked, Open, Side, Sum};
+use super::{Wrong, plus, times};
+
+/// An account as a whole, or one strategy on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Owner {
+    account: u32,
+    strategy: Option<u32>,
+}
+
+/// What an owner has of one instrument.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    held: i128,
+    /// What the position was opened at: better than to count nothing where no price has arrived.
+    opened_at: Option<i128>,
+    sides: [Side; 2],
+    /// What it could become by its sells and by its buys; None where that can't be told.
+    worst: [Option<i128>; 2],
+}
+
+impl Part {
+    /// Its part of the gross exposure.
+    fn gross(&self) -> Option<i128> {
+        self.worst[0].zip(self.worst[1]).map(|(one, other)| one.max(other))
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    by_instrument: FxHashMap<u32, Part>,
+    /// Σ gross over the parts where it is known.
+    total: i128,
+    unknown: usize,
+    orders: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Market {
+    multiplier: Option<i128>,
+    /// What a unit is sold for, and bought for.
+    marks: [Option<i128>; 2],
+}
+
+/// What an order could trade with: nothing of our own that is exempt, else its limit, or the market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resting {
+    Exempt,
+    Market,
+    Limit(i128),
+}
+
+#[derive(Clone, Debug)]
+struct Placed {
+    number: u64,
+    account: u32,
+    strategy: u32,
+    instrument: u32,
+    buy: bool,
+    resting: Resting,
+}
+
+/// An order that is judged. `qty` is None where it is given in money and can't be told in units.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a> {
+    pub order: &'a str,
+    pub instrument: u32,
+    pub buy: bool,
+    pub qty: Option<i128>,
+    pub price: Option<i128>,
+    pub group: Option<&'a str>,
+}
+
+/// What a limit is measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Node,
+    Account,
+    Strategy,
+}
+
+/// What binds the orders of one strategy on one account. Values in 10⁻¹⁸ USD.
+#[derive(Clone, Debug, Default)]
+pub struct Bounds {
+    pub position_of_account: Option<i128>,
+    pub position_of_strategy: Option<i128>,
+    pub gross: Vec<(Level, i128)>,
+    pub open_orders: Vec<(Level, usize)>,
+}
+
+/// The first bound that is exceeded, with the numbers; `candidate`, `bound`: which one, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    Position { level: Level, candidate: usize, worst: i128, held: i128, working: i128 },
+    PositionUnpriced { level: Level, candidate: usize },
+    Gross { bound: usize, before: i128, after: i128 },
+    GrossUnpriced { bound: usize, instrument: u32 },
+    OpenOrders { bound: usize, working: usize },
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    markets: FxHashMap<u32, Market>,
+    owners: FxHashMap<Owner, Parts>,
+    placed: FxHashMap<Box<str>, Placed>,
+    names: FxHashMap<u64, Box<str>>,
+    number: u64,
+}
+
+impl Book {
+    /// Say what one contract is of; None where that is not known (any more).
+    pub fn declare(&mut self, instrument: u32, multiplier: Option<i128>) {
+        self.markets.entry(instrument).or_default().multiplier = multiplier;
+        self.revalue(instrument, true);
+        self.revalue(instrument, false);
+    }
+
+    /// What a unit is bought (`buy`) or sold for now; None where nothing is known.
+    pub fn mark(&mut self, instrument: u32, buy: bool, price: Option<i128>) -> Result<(), Wrong> {
+        let market = self.markets.get_mut(&instrument).ok_or(Wrong::Undeclared(instrument))?;
+        if market.marks[usize::from(buy)] == price {
+            return Ok(());
+        }
+        market.marks[usize::from(buy)] = price;
+        self.revalue(instrument, buy);
+        Ok(())
+    }
+
+    /// Set a position: of the account as a whole, or a strategy's share of it.
+    pub fn hold(
+        &mut self,
+        account: u32,
+        strategy: Option<u32>,
+        instrument: u32,
+        held: i128,
+        opened_at: Option<i128>,
+    ) -> Result<(), Wrong> {
+        self.market(instrument)?;
+        let owner = Owner { account, strategy };
+        let part = self.owners.entry(owner).or_default().by_instrument.entry(instrument).or_insert_with(nothing);
+        if part.held == held && part.opened_at == opened_at {
+            return Ok(());
+        }
+        (part.held, part.opened_at) = (held, opened_at);
+        self.value(owner, instrument, true);
+        self.value(owner, instrument, false);
+        Ok(())
+    }
+
+    /// An order works, with so much of it open; again replaces what was said before. After an error it is not known.
+    #[allow(clippy::too_many_arguments)]
+    pub fn put(
+        &mut self,
+        order: &str,
+        account: u32,
+        strategy: u32,
+        instrument: u32,
+        buy: bool,
+        open: Open,
+        resting: Resting,
+    ) -> Result<(), Wrong> {
+        self.remove(order);
+        self.market(instrument)?;
+        self.number += 1;
+        let number = self.number;
+        self.placed.insert(order.into(), Placed { number, account, strategy, instrument, buy, resting });
+        self.names.insert(number, order.into());
+        for owner in [Owner { account, strategy: None }, Owner { account, strategy: Some(strategy) }] {
+            let parts = self.owners.entry(owner).or_default();
+            let part = parts.by_instrument.entry(instrument).or_insert_with(nothing);
+            if let Err(wrong) = part.sides[usize::from(buy)].put(number, open.clone()) {
+                self.remove(order);
+                return Err(wrong);
+            }
+            parts.orders += 1;
+            self.value(owner, instrument, buy);
+        }
+        Ok(())
+    }
+
+    /// An order is over. Nothing where it is not known.
+    pub fn remove(&mut self, order: &str) {
+        let Some(placed) = self.placed.remove(order) else { return };
+        self.names.remove(&placed.number);
+        let Placed { number, account, strategy, instrument, buy, .. } = placed;
+        for owner in [Owner { account, strategy: None }, Owner { account, strategy: Some(strategy) }] {
+            if let Some(parts) = self.owners.get_mut(&owner)
+                && let Some(part) = parts.by_instrument.get_mut(&instrument)
+            {
+                parts.orders -= usize::from(part.sides[usize::from(buy)].remove(number));
+                self.value(owner, instrument, buy);
+            }
+        }
+    }
+
+    /// How many orders work: of one account, of one strategy on it, or of all.
+    pub fn orders(&self, account: Option<u32>, strategy: Option<u32>) -> usize {
+        let Some(account) = account else { return self.placed.len() };
+        self.owners.get(&Owner { account, strategy }).map_or(0, |parts| parts.orders)
+    }
+
+    /// The instruments that anybody holds or has ordered.
+    pub fn instruments(&self) -> Vec<u32> {
+        let wholes = self.owners.iter().filter(|(owner, _)| owner.strategy.is_none());
+        let mut found: Vec<u32> = wholes.flat_map(|(_, parts)| parts.by_instrument.keys().copied()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The gross exposure, or Err with an instrument whose price is missing.
+    pub fn total(&self, account: u32, strategy: Option<u32>) -> Result<i128, u32> {
+        let Some(parts) = self.owners.get(&Owner { account, strategy }) else { return Ok(0) };
+        if parts.unknown == 0 {
+            return Ok(parts.total);
+        }
+        let missing = parts.by_instrument.iter().find(|(_, part)| part.gross().is_none());
+        missing.map_or(Ok(parts.total), |(instrument, _)| Err(*instrument))
+    }
+
+    /// The largest instrument's part of it, of those that can be told.
+    pub fn largest(&self, account: u32, strategy: Option<u32>) -> i128 {
+        let parts = self.owners.get(&Owner { account, strategy });
+        parts.and_then(|parts| parts.by_instrument.values().filter_map(Part::gross).max()).unwrap_or(0)
+    }
+
+    /// One side's sums with the candidates of that side.
+    pub fn side(
+        &self,
+        account: u32,
+        strategy: Option<u32>,
+        instrument: u32,
+        buy: bool,
+        candidates: &[Candidate<'_>],
+    ) -> Result<Sum, Wrong> {
+        let part = self.part(Owner { account, strategy }, instrument);
+        self.sum(part, instrument, buy, candidates)
+    }
+
+    /// Whether the candidates of one instrument only shrink the position, together with what closes it already.
+    pub fn reduces(
+        &self,
+        account: u32,
+        strategy: Option<u32>,
+        instrument: u32,
+        candidates: &[Candidate<'_>],
+    ) -> Result<bool, Wrong> {
+        let part = self.part(Owner { account, strategy }, instrument);
+        let held = part.map_or(0, |part| part.held);
+        let buy = held < 0;
+        if held == 0 || candidates.iter().any(|each| each.instrument == instrument && each.buy != buy) {
+            return Ok(false);
+        }
+        Ok(self.sum(part, instrument, buy, candidates)?.qty <= held.abs())
+    }
+
+    /// The first of our own orders, on the other side, that an order with this limit (None: at the market) could meet.
+    pub fn meets(&self, account: u32, instrument: u32, buy: bool, limit: Option<i128>, order: &str) -> Option<&str> {
+        let part = self.part(Owner { account, strategy: None }, instrument)?;
+        for number in part.sides[usize::from(!buy)].numbers() {
+            let name = self.names.get(&number)?;
+            let apart = match (self.placed.get(name)?.resting, limit) {
+                (Resting::Exempt, _) => true,
+                (Resting::Limit(theirs), Some(ours)) => {
+                    if buy {
+                        ours < theirs
+                    } else {
+                        theirs < ours
+                    }
+                }
+                _ => false,
+            };
+            if !apart && **name != *order {
+                return Some(name);
+            }
+        }
+        None
+    }
+
+    /// Hold candidates against what binds them, in the order: positions, gross exposure, orders that work.
+    pub fn check(
+        &self,
+        account: u32,
+        strategy: u32,
+        candidates: &[Candidate<'_>],
+        bounds: &Bounds,
+    ) -> Result<Option<Breach>, Wrong> {
+        let whole = Owner { account, strategy: None };
+        let share = Owner { account, strategy: Some(strategy) };
+        for (bound, owner, level) in
+            [(bounds.position_of_account, whole, Level::Account), (bounds.position_of_strategy, share, Level::Strategy)]
+        {
+            if let Some(most) = bound
+                && let Some(breach) = self.positions(owner, level, candidates, most)?
+            {
+                return Ok(Some(breach));
+            }
+        }
+        for (bound, (level, most)) in bounds.gross.iter().enumerate() {
+            let owner = if *level == Level::Strategy { share } else { whole };
+            let mut others = 0;
+            if *level == Level::Node {
+                for each in self.owners.keys().filter(|each| each.strategy.is_none() && each.account != account) {
+                    match self.total(each.account, None) {
+                        Ok(total) => others = plus(others, total)?,
+                        Err(instrument) => return Ok(Some(Breach::GrossUnpriced { bound, instrument })),
+                    }
+                }
+            }
+            match self.after(owner, candidates)? {
+                Err(instrument) => return Ok(Some(Breach::GrossUnpriced { bound, instrument })),
+                Ok((before, after)) if after > before && plus(after, others)? > *most => {
+                    let (before, after) = (plus(before, others)?, plus(after, others)?);
+                    return Ok(Some(Breach::Gross { bound, before, after }));
+                }
+                Ok(_) => {}
+            }
+        }
+        for (bound, (level, most)) in bounds.open_orders.iter().enumerate() {
+            let working = match level {
+                Level::Node => self.orders(None, None),
+                Level::Account => self.orders(Some(account), None),
+                Level::Strategy => self.orders(Some(account), Some(strategy)),
+            };
+            if working + candidates.len() > *most {
+                return Ok(Some(Breach::OpenOrders { bound, working }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn positions(
+        &self,
+        owner: Owner,
+        level: Level,
+        candidates: &[Candidate<'_>],
+        most: i128,
+    ) -> Result<Option<Breach>, Wrong> {
+        for (index, candidate) in candidates.iter().enumerate() {
+            let Candidate { instrument, buy, .. } = *candidate;
+            if candidates[..index].iter().any(|each| each.instrument == instrument && each.buy == buy) {
+                continue;
+            }
+            // All together were found not to reduce the account's positions; one instrument of several may, or a
+            // strategy's share.
+            let known = owner.strategy.is_none() && candidates.len() == 1;
+            if !known && self.reduces(owner.account, owner.strategy, instrument, candidates)? {
+                continue;
+            }
+            let part = self.part(owner, instrument);
+            let held = part.map_or(0, |part| part.held);
+            let sum = self.sum(part, instrument, buy, candidates)?;
+            let market = self.market(instrument)?;
+            let worst = sum.worst(held, market.marks[usize::from(buy)], buy)?;
+            let (Some(worst), Some(multiplier), Some(qty)) = (worst, market.multiplier, candidate.qty) else {
+                return Ok(Some(Breach::PositionUnpriced { level, candidate: index }));
+            };
+            let worst = times(worst, multiplier)?;
+            if worst > most {
+                let working = (sum.qty - qty).max(0);
+                return Ok(Some(Breach::Position { level, candidate: index, worst, held, working }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The gross exposure now and once the candidates could be filled too; Err with an instrument without a price.
+    fn after(&self, owner: Owner, candidates: &[Candidate<'_>]) -> Result<Result<(i128, i128), u32>, Wrong> {
+        let before = match self.total(owner.account, owner.strategy) {
+            Ok(before) => before,
+            Err(instrument) => return Ok(Err(instrument)),
+        };
+        let mut after = before;
+        for (index, candidate) in candidates.iter().enumerate() {
+            let instrument = candidate.instrument;
+            if candidate.qty.is_none() {
+                return Ok(Err(instrument));
+            }
+            if candidates[..index].iter().any(|each| each.instrument == instrument) {
+                continue;
+            }
+            let part = self.part(owner, instrument);
+            let was = part.map_or(Some(0), Part::gross).unwrap_or(0);
+            let mut would = 0;
+            for buy in [false, true] {
+                let moved = candidates.iter().any(|each| each.instrument == instrument && each.buy == buy);
+                let worst = if moved {
+                    let sum = self.sum(part, instrument, buy, candidates)?;
+                    self.worst(part, instrument, &sum, buy)?
+                } else {
+                    part.map_or(Some(0), |part| part.worst[usize::from(buy)])
+                };
+                let Some(worst) = worst else { return Ok(Err(instrument)) };
+                would = worst.max(would);
+            }
+            after = plus(after - was, would)?;
+        }
+        Ok(Ok((before, after)))
+    }
+
+    fn market(&self, instrument: u32) -> Result<&Market, Wrong> {
+        self.markets.get(&instrument).ok_or(Wrong::Undeclared(instrument))
+    }
+
+    fn part(&self, owner: Owner, instrument: u32) -> Option<&Part> {
+        self.owners.get(&owner)?.by_instrument.get(&instrument)
+    }
+
+    fn sum(&self, part: Option<&Part>, instrument: u32, buy: bool, candidates: &[Candidate<'_>]) -> Result<Sum, Wrong> {
+        let of_side = candidates.iter().filter(|each| each.instrument == instrument && each.buy == buy);
+        let asked: Vec<Asked> = of_side
+            .map(|each| Asked {
+                number: self.placed.get(each.order).map(|placed| placed.number),
+                open: Open { qty: each.qty.unwrap_or(0), price: each.price, group: each.group.map(Into::into) },
+            })
+            .collect();
+        match part {
+            Some(part) => part.sides[usize::from(buy)].with(&asked),
+            None => Side::default().with(&asked),
+        }
+    }
+
+    /// What a part could become by one side, with its multiplier; None where that can't be told.
+    fn worst(&self, part: Option<&Part>, instrument: u32, sum: &Sum, buy: bool) -> Result<Option<i128>, Wrong> {
+        let held = part.map_or(0, |part| part.held);
+        if held == 0 && sum.qty == 0 {
+            return Ok(Some(0));
+        }
+        let market = self.market(instrument)?;
+        let mark = market.marks[usize::from(buy)];
+        let mark = if held == 0 { mark } else { mark.or(part.and_then(|part| part.opened_at)) };
+        let (Some(worst), Some(multiplier)) = (sum.worst(held, mark, buy)?, market.multiplier) else {
+            return Ok(None);
+        };
+        times(worst, multiplier).map(Some)
+    }
+
+    /// Work out one side of one part anew, and its owner's total. What can't be told is unknown, and so is the total.
+    fn value(&mut self, owner: Owner, instrument: u32, buy: bool) {
+        let Some(part) = self.part(owner, instrument) else { return };
+        let sum = part.sides[usize::from(buy)].with(&[]);
+        let worst = sum.and_then(|sum| self.worst(Some(part), instrument, &sum, buy)).unwrap_or(None);
+        let Some(parts) = self.owners.get_mut(&owner) else { return };
+        let Some(part) = parts.by_instrument.get_mut(&instrument) else { return };
+        let before = part.gross();
+        part.worst[usize::from(buy)] = worst;
+        let rest = parts.total - before.unwrap_or(0);
+        if part.gross().is_some_and(|gross| rest.checked_add(gross).is_none()) {
+            part.worst[usize::from(buy)] = None;
+        }
+        let after = part.gross();
+        parts.unknown = parts.unknown + usize::from(after.is_none()) - usize::from(before.is_none());
+        parts.total = rest + after.unwrap_or(0);
+        if part.held == 0 && part.sides.iter().all(Side::is_empty) {
+            parts.total = rest;
+            parts.unknown -= usize::from(after.is_none());
+            parts.by_instrument.remove(&instrument);
+        }
+    }
+
+    fn revalue(&mut self, instrument: u32, buy: bool) {
+        let owners = self.owners.iter().filter(|(_, parts)| parts.by_instrument.contains_key(&instrument));
+        let owners: Vec<Owner> = owners.map(|(owner, _)| *owner).collect();
+        for owner in owners {
+            self.value(owner, instrument, buy);
+        }
+    }
+}
+
+/// A part that nothing is in.
+fn nothing() -> Part {
+    Part { worst: [Some(0), Some(0)], ..Part::default() }
+}
+
+#[cfg(test)]
+mod tests;

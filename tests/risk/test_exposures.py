@@ -1,0 +1,273 @@
+"""The engine's book of exposures, told by Nautilus's ids: what it keeps is what adding everything up would give."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nautilus_trader.model.enums import ContingencyType, OrderSide, OrderType
+from nautilus_trader.model.identifiers import ClientOrderId
+from nautilus_trader.model.objects import Price, Quantity
+
+from runner._engine import ExposureBook, ExposureBounds
+from runner.risk.candidate import Candidate, Subject
+from runner.risk.codes import Code
+from runner.risk.exposure import ZERO, Leg, atto
+from runner.risk.exposures import Exposures
+from runner.risk.limits import Limits, LimitsBook
+from runner.risk.prices import Prices
+from tests.risk.plain import parts, worst_notional
+
+D = Decimal
+USD = 10**18
+NAMES = "abcdef"
+INSTRUMENTS = {"IBM": 1, "OPT": 100}
+
+
+class Cache:
+    """Quotes, positions and orders by plain names."""
+
+    def __init__(self) -> None:
+        self.quotes: dict[str, Any] = {}
+        self.positions: dict[tuple[str, str], Decimal] = {}
+        self.orders: dict[Any, Any] = {}
+        self.known = dict(INSTRUMENTS)
+
+    def instrument(self, name: str) -> Any:
+        if name not in self.known:
+            return None
+        return SimpleNamespace(id=name, multiplier=Quantity.from_int(self.known[name]))
+
+    def quote_tick(self, name: str) -> Any:
+        return self.quotes.get(name)
+
+    def price(self, _name: str, _kind: Any) -> Any:
+        return None
+
+    def bar_types(self, _name: str) -> list[Any]:
+        return []
+
+    def order(self, client_order_id: Any) -> Any:
+        return self.orders.get(client_order_id)
+
+    def accounts(self) -> list[Any]:
+        return [SimpleNamespace(id="A")]
+
+    def positions_open(self, instrument_id: Any = None) -> list[Any]:
+        return [
+            SimpleNamespace(
+                instrument_id=name, account_id="A", strategy_id=strategy, avg_px_open=3.0,
+                signed_decimal_qty=lambda qty=qty: qty,
+            )
+            for (name, strategy), qty in self.positions.items()
+            if qty and instrument_id in (None, name)
+        ]  # fmt: skip
+
+    def quote(self, name: str, bid: int, ask: int) -> None:
+        price = [Price.from_str(f"{each}.00") for each in (bid, ask)]
+        self.quotes[name] = SimpleNamespace(bid_price=price[0], ask_price=price[1], ts_event=0)
+
+
+def order(name: str, *, buy: bool = True, instrument: str = "IBM", strategy: str = "S", **more: Any) -> Any:
+    made = SimpleNamespace(
+        client_order_id=ClientOrderId(name),
+        instrument_id=instrument,
+        strategy_id=strategy,
+        side=OrderSide.BUY if buy else OrderSide.SELL,
+        order_type=OrderType.MARKET,
+        has_price=False,
+        parent_order_id=None,
+        linked_order_ids=None,
+        order_list_id=None,
+        contingency_type=ContingencyType.NO_CONTINGENCY,
+        filled_qty=Quantity.from_int(0),
+    )
+    vars(made).update(more)
+    return made
+
+
+def oco(*names: str) -> dict[str, Any]:
+    linked = [ClientOrderId(name) for name in names]
+    return {"contingency_type": ContingencyType.OCO, "order_list_id": "L-1", "linked_order_ids": linked}
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+def fresh(cache: Cache) -> Exposures:
+    return Exposures(cache, Prices(cache), SimpleNamespace(equities=lambda _ids: None))  # type: ignore[arg-type]
+
+
+prices = st.none() | st.integers(1, 5)
+orders = st.builds(
+    lambda name, buy, instrument, strategy, qty, price, one_of_two: Leg(
+        order(name, buy=buy, instrument=instrument, strategy=strategy, **(oco("z") if one_of_two else {})),
+        D(qty),
+        None if price is None else D(price),
+    ),
+    st.sampled_from(NAMES), st.booleans(), st.sampled_from([*INSTRUMENTS]), st.sampled_from("ST"), st.integers(1, 9),
+    prices, st.booleans(),
+)  # fmt: skip
+moves = st.tuples(st.sampled_from([*INSTRUMENTS]), st.sampled_from("ST"), st.integers(-9, 9))
+quotes = st.tuples(st.sampled_from([*INSTRUMENTS]), st.integers(1, 5), st.integers(1, 5))
+
+
+@settings(max_examples=200)
+@given(st.lists(orders | st.sampled_from(NAMES) | moves | quotes.map(list), max_size=25), orders)
+def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wanted: Leg) -> None:
+    cache = Cache()
+    exposures, working = fresh(cache), {}
+    for step in steps:
+        if isinstance(step, str):
+            exposures.drop(ClientOrderId(step))
+            working.pop(step, None)
+        elif isinstance(step, Leg):
+            exposures.put(step, "A")
+            working[step.order.client_order_id.value] = step
+        elif isinstance(step, list):
+            cache.quote(*step)
+        else:
+            cache.positions[step[:2]] = D(step[2])
+            exposures.touch(step[0])
+    exposures.mark()
+
+    def worst(instrument: str, strategy: str | None, buy: bool, legs: Any, *, opened: bool = True) -> Decimal | None:
+        held = sum((q for (i, s), q in cache.positions.items() if i == instrument and strategy in (None, s)), ZERO)
+        side = parts(
+            leg for leg in legs
+            if leg.buy == buy and leg.instrument_id == instrument and strategy in (None, leg.order.strategy_id)
+        )  # fmt: skip
+        if not held and not side:
+            return ZERO
+        quote = cache.quotes.get(instrument)
+        mark = None if quote is None else (quote.ask_price if buy else quote.bid_price).as_decimal()
+        if mark is None and held and opened:
+            mark = D(3)
+        found = worst_notional(held, side, mark, buy=buy)
+        return None if found is None else found * INSTRUMENTS[instrument]
+
+    def gross(strategy: str | None, legs: Any) -> Decimal | None:
+        both = [[worst(each, strategy, buy, legs) for buy in (True, False)] for each in INSTRUMENTS]
+        return None if any(None in each for each in both) else sum((max(each) for each in both), ZERO)  # type: ignore[type-var]
+
+    for strategy in (None, "S", "T"):
+        total = gross(strategy, working.values())
+        if total is None:
+            with pytest.raises(LookupError, match="no price of"):
+                exposures.total("A", strategy)
+        else:
+            assert exposures.total("A", strategy) == total
+        mine = [leg for leg in working.values() if strategy in (None, leg.order.strategy_id)]
+        assert exposures.count("A", strategy) == len(mine)
+
+    if (known := working.get(wanted.order.client_order_id.value)) is not None:
+        wanted = Leg(known.order, wanted.qty, wanted.price)  # as a modification of it
+    candidate = Candidate(wanted.order, wanted.qty, wanted.price)
+    own = Leg(wanted.order, max(wanted.qty, known.qty) if known is not None else wanted.qty, wanted.price)
+    after = [*(leg for name, leg in working.items() if name != wanted.order.client_order_id.value), own]
+    rows = exposures.rows([candidate])
+    side = parts(leg for leg in after if leg.buy == own.buy and leg.instrument_id == own.instrument_id)
+    assert exposures.side(own.instrument_id, "A", buy=own.buy, rows=rows) == sum((part.qty for part in side), ZERO)
+    book = LimitsBook(top=Limits(max_position_notional=D(20)))
+    denied = exposures.check([candidate], rows, Subject("A", own.order.strategy_id, "A", "S", book.rules("A", "S")))
+    becomes = worst(own.instrument_id, None, own.buy, after, opened=False)
+    if becomes is None:
+        assert denied is not None
+        assert denied[0].code == Code.NO_PRICE
+    else:
+        assert (denied is not None) == (becomes > 20)
+        assert denied is None or denied[0].code == Code.MAX_POSITION_NOTIONAL
+
+
+@pytest.mark.parametrize(
+    ("position", "side", "mark", "buy", "worth"),
+    [
+        ("0", [("10", "99")], "100", True, "990"),
+        ("0", [("10", "99")], None, True, "990"),
+        ("5", [("10", "99")], "100", True, "1490"),
+        ("-5", [("10", "99")], "100", False, "1490"),
+        ("5", [("10", "99")], None, True, "1485"),
+        ("-5", [("10", "99")], "100", True, "495"),  # turned round: what remains is 5
+        ("-5", [("3", "99"), ("4", "101")], "100", True, "202"),
+        ("-5", [("3", "99")], "100", True, "200"),  # still short
+        ("5", [("15", "100")], "100", False, "1000"),
+        ("0.5", [("0.000000001", "100")], "100", True, "50.0000001"),
+    ],
+)
+def test_the_worst_case_in_money(position, side, mark, buy, worth):
+    book = ExposureBook()
+    book.declare(0, 1)
+    book.mark(0, buy, None if mark is None else int(D(mark) * 10**9))
+    book.hold(0, None, 0, int(D(position) * 10**9), None)
+    rows = [(str(n), 0, buy, int(D(qty) * 10**9), int(D(price) * 10**9), None) for n, (qty, price) in enumerate(side)]
+    at = atto(D(worth))
+    assert book.check(0, 0, rows, ExposureBounds(position_of_account=at)) is None
+    breach = book.check(0, 0, rows, ExposureBounds(position_of_account=at - 1))
+    assert breach is not None
+    assert (breach.kind, breach.level, breach.after) == ("position", "account", at)
+
+
+def test_of_orders_that_cancel_each_other_the_largest_counts(cache):
+    exposures = fresh(cache)
+    for name, other, qty, price in (("a", "b", 10, 110), ("b", "a", 8, 120)):
+        exposures.put(Leg(order(name, buy=False, **oco(other)), D(qty), D(price)), "A")
+    exposures.put(Leg(order("c", buy=False), D(1), D(100)), "A")
+    assert exposures.side("IBM", "A", buy=False) == 11
+    assert exposures.total("A") == 10 * 120 + 100
+
+
+def test_an_order_in_money_without_a_price_is_held_against_no_limit_and_denied(cache):
+    exposures = fresh(cache)
+    candidate = Candidate(order("new"), None, None)
+    for limit in (
+        {"max_position_notional": D(10)},
+        {"max_gross_exposure": SimpleNamespace(amount=D(10), fraction=None)},
+    ):
+        rules = LimitsBook(top=Limits(**limit)).rules("A", "S")
+        denied = exposures.check([candidate], exposures.rows([candidate]), Subject("A", "S", "A", "S", rules))
+        assert denied is not None
+        assert denied[0].code == Code.NO_PRICE
+
+
+def test_a_price_that_arrives_later_is_seen_when_it_is_needed(cache):
+    exposures = fresh(cache)
+    exposures.put(Leg(order("a"), D(2), None), "A")
+    with pytest.raises(LookupError, match="no price of IBM"):
+        exposures.total("A")
+    exposures.put(Leg(order("a"), D(2), D(5)), "A")
+    assert exposures.total("A") == 10
+
+
+def test_an_instrument_that_is_not_in_the_cache_yet_is_asked_for_again(cache):
+    del cache.known["IBM"]
+    exposures = fresh(cache)
+    exposures.put(Leg(order("a"), D(2), D(5)), "A")
+    with pytest.raises(LookupError, match="IBM is not in the cache"):
+        exposures.total("A")
+    candidate = Candidate(order("new"), D(1), D(1))
+    rules = LimitsBook(top=Limits(max_position_notional=D(100))).rules("A", "S")
+    subject = Subject("A", "S", "A", "S", rules)
+    with pytest.raises(LookupError, match="IBM is not in the cache"):
+        exposures.check([candidate], exposures.rows([candidate]), subject)
+    cache.known["IBM"] = 1
+    assert exposures.check([candidate], exposures.rows([candidate]), subject) is None
+    assert exposures.total("A") == 10
+
+
+def test_a_position_that_closes_counts_for_nothing_any_more(cache):
+    exposures = fresh(cache)
+    cache.positions["IBM", "S"] = D(4)
+    exposures.take_up()
+    assert (exposures.total("A"), exposures.total("A", "S"), exposures.total("A", "T")) == (12, 12, 0)
+    cache.quote("IBM", 7, 7)
+    exposures.mark()
+    assert exposures.largest("A") == 28
+    cache.positions.clear()
+    exposures.touch("IBM")
+    assert (exposures.total("A"), exposures.total("A", "S")) == (0, 0)
