@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -81,6 +81,12 @@ class CorporateActions:
     def of(self, kind: str, symbol: str) -> list[dict[str, Any]]:
         """The actions of one type on one symbol, in the order of their process dates."""
         return [row for name, row in self._rows if name == kind and row.get("symbol") == symbol]
+
+    def by_ex_date(self, kinds: Collection[str]) -> list[tuple[int, str, dict[str, Any]]]:
+        """The actions of these types: when each becomes effective (UNIX ns), its type and members, in that order."""
+        return sorted(
+            ((_midnight(row), kind, row) for kind, row in self._rows if kind in kinds), key=lambda row: row[0]
+        )
 
     def routes(self, quota: Quota, now_ns: Callable[[], int]) -> list[Route]:
         """Routes for the app; `now_ns` is venue time."""

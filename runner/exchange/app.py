@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Scope
 
+from runner.exchange.action_player import ActionPlayer
 from runner.exchange.actions import CorporateActions
 from runner.exchange.broker import Broker
 from runner.exchange.broker.quota import Quota
@@ -112,6 +114,8 @@ def build(settings: Settings) -> Parts:
         leg_updates=settings.leg_updates,
         late_activities=settings.late_activities,
     )
+    if settings.corporate_actions is not None:
+        market.on_clock(ActionPlayer(actions, player.info.start_ns, partial(broker.control.do, listed=True)).on_clock)
     broker.control.on_action = lambda kind, symbol, members: actions.played(kind, symbol, market.now_ns, **members)
     replay = Replay(settings, player, market, hub)
     traffic = Traffic()

@@ -32,6 +32,7 @@ class BrokerControl:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._corporate = Corporate(desk.floor)
+        self._listed = False
         self.on_action: Callable[[str, str, dict[str, Any]], None] | None = None
         """Told of each dividend and split that was carried out: its type at Alpaca, the symbol, its other members."""
         self._known: dict[str, Callable[[dict[str, Any]], int]] = {
@@ -45,8 +46,9 @@ class BrokerControl:
         """Routes for the app."""
         return [Route("/control/broker", self._post, methods=["POST"])]
 
-    def do(self, document: dict[str, Any]) -> int:
-        """Carry the document out; AlpacaError names what is wrong with it."""
+    def do(self, document: dict[str, Any], *, listed: bool = False) -> int:
+        """Carry the document out; AlpacaError names what is wrong with it. `listed`: nobody is told of the action."""
+        self._listed = listed
         if len(document) != 1:
             raise invalid(f"the body must have one member of {', '.join(self._known)}")
         ((name, members),) = document.items()
@@ -93,7 +95,7 @@ class BrokerControl:
         return reached
 
     def _tell(self, kind: str, symbol: str, **members: Any) -> None:
-        if self.on_action is not None:
+        if self.on_action is not None and not self._listed:
             self.on_action(kind, symbol, members)
 
 
