@@ -37,7 +37,6 @@ class OptionDataMixin:
     venue_clock: Any
     http: Any
     greeks: GreeksPoller
-    _by_market: Any
     _cache: Any
     _clock: Any
     _log: Any
@@ -170,10 +169,7 @@ class OptionDataMixin:
             return await self._as_greeks(await self._snapshots.chain(underlying, filters), underlying)
 
     def _options(self) -> Any:
-        found = self._by_market.get("options")
-        if found is None:
-            raise ValueError("option data needs a feed of options, and there is none: add one under `feeds:`")
-        return found
+        return self._of_market("options", "option data")  # type: ignore[attr-defined]
 
 
 def _chain_of(metadata: Mapping[str, Any] | None) -> dict[str, str]:

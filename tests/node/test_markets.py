@@ -100,3 +100,65 @@ def test_a_strategy_hears_news_and_bands_and_asks_for_corporate_actions(tmp_path
     kinds = [line.split()[0] for line in (tmp_path / "seen.txt").read_text().splitlines()]
     assert set(kinds) == {"AlpacaNews", "AlpacaPriceBand", "AlpacaCorporateAction"}
     assert kinds[0] == "AlpacaCorporateAction"
+
+
+WATCHER = """
+from nautilus_trader.config import StrategyConfig
+from nautilus_trader.core import nautilus_pyo3
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.trading.strategy import Strategy
+
+class WatcherConfig(StrategyConfig, frozen=True):
+    instrument_id: InstrumentId
+    report: str
+
+class Watcher(Strategy):
+    def on_start(self):
+        self.rows = []
+        wanted = {"asset_class": "us_option", "underlying_symbols": "IBM", "type": "call"}
+        self.request_instruments(self.config.instrument_id.venue, params=wanted, callback=self.loaded)
+
+    def loaded(self, _):
+        calls = [each for each in self.cache.instruments() if hasattr(each, "strike_price")]
+        first = min(calls, key=lambda each: each.expiration_ns)
+        series = nautilus_pyo3.OptionSeriesId("ALPACA", first.underlying, "USD", first.expiration_ns)
+        self.subscribe_option_chain(series, nautilus_pyo3.StrikeRange.atm_relative(1, 1))
+        for each in calls:
+            self.subscribe_option_greeks(each.id)
+
+    def on_option_chain(self, chain):
+        for strike in chain.strikes():
+            greeks = chain.get_call_greeks(strike)
+            self.rows.append(f"{strike} {greeks.mark_iv if greeks else None}")
+
+    def on_option_greeks(self, greeks):
+        self.rows.append(f"{greeks.instrument_id} {greeks.delta} {greeks.underlying_price} {greeks.ts_event}")
+
+    def on_stop(self):
+        with open(self.config.report, "w") as file:
+            file.write("\\n".join(self.rows))
+"""
+
+
+def test_a_chain_that_is_looked_up_first_is_seen_from_the_start_and_the_same_twice(tmp_path: Path) -> None:
+    (tmp_path / "watcher.py").write_text(WATCHER)
+    seen = []
+    for run in ("first", "second"):
+        report = tmp_path / run
+        config = yaml.safe_load((ROOT / "configs" / "options.yaml").read_text())
+        config["strategies"] = {
+            "watcher": {
+                "class": "watcher:Watcher", "account": "main", "feed": "options",
+                "params": {"instrument_id": "IBM.ALPACA", "report": str(report)},
+            }
+        }  # fmt: skip
+        path = tmp_path / "watch.yaml"
+        path.write_text(yaml.safe_dump(config))
+        command = (path, "--sim", "--speed", "max", "--start", "15:55", "--json")
+        with running(*command, XDG_RUNTIME_DIR=str(tmp_path)) as node:
+            code, _, err = node.summary()
+        assert code == 0, err
+        seen.append(report.read_text().splitlines())
+    assert seen[0] == seen[1]
+    assert sum("ALPACA" in row for row in seen[0]) > 100, "greeks"
+    assert sum("ALPACA" not in row and not row.endswith("None") for row in seen[0]) > 100, "strikes of slices"
