@@ -42,6 +42,7 @@ def init(
     except OSError as error:
         where = error.filename or folder
         print(f"runner init: {where} can't be written: {error.strerror or error}", file=sys.stderr)
+        print("  mend that and run it again: what is there already stays as it is", file=sys.stderr)
         return _FAILED
     if json_:
         print(json.dumps({"folder": str(folder), "written": wrote.new, "kept": wrote.kept}, indent=2))

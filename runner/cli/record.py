@@ -16,14 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from runner.cli._files import report
-from runner.config.errors import ConfigErrors, instead
-from runner.config.fields import parse_duration
 from runner.config.hosts import STREAM_URL, as_ws, market_stream
-from runner.config.load import load
-from runner.config.models import FEEDS, RunnerConfig
 
 if TYPE_CHECKING:
+    from runner.config.models import RunnerConfig
     from runner.recording.client import Source
     from runner.recording.files import Recording
 
@@ -74,6 +70,8 @@ def record(
     json_
         Print the summary as one JSON object on stdout.
     """
+    from runner.cli._files import report
+    from runner.config.errors import ConfigErrors
     from runner.recording.client import FeedError
     from runner.recording.files import Recording, RecordingError
 
@@ -102,7 +100,7 @@ def record(
 
 
 async def _run(source: Source, recording: Recording, length: timedelta | None) -> None:
-    from runner.recording.client import Recorder
+    from runner.recording.client import FeedError, Recorder
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -117,10 +115,15 @@ async def _run(source: Source, recording: Recording, length: timedelta | None) -
             "recording %s of %s", ", ".join(source.channels), ", ".join(source.symbols)
         )
 
-    await Recorder(source, recording, on_ready=ready).run(stop)
+    recorder = Recorder(source, recording, on_ready=ready)
+    await recorder.run(stop)
+    if not recorder.ready:
+        raise FeedError(f"the feed was never there: {recorder.problem or 'no answer yet'}")
 
 
 def _length(text: str) -> timedelta:
+    from runner.config.fields import parse_duration
+
     try:
         return parse_duration(text)
     except ValueError as error:
@@ -136,6 +139,7 @@ def _source(
     environ: Mapping[str, str],
 ) -> Source:
     """Raises ConfigErrors or _UsageError."""
+    from runner.config.load import load
     from runner.recording.client import CHANNELS, Source
 
     if files:
@@ -162,6 +166,8 @@ def _source(
 
 
 def _feed_of(config: RunnerConfig, feed: str | None) -> str:
+    from runner.config.errors import instead
+
     if feed is None and len(config.feeds) == 1:
         return next(iter(config.feeds))
     if feed is None:
@@ -173,6 +179,9 @@ def _feed_of(config: RunnerConfig, feed: str | None) -> str:
 
 def _known(feed: str | None) -> tuple[str, str]:
     """Market and feed of Alpaca's own name for it."""
+    from runner.config.errors import instead
+    from runner.config.models import FEEDS
+
     every = [each for feeds in FEEDS.values() for each in feeds]
     if feed is None:
         raise _UsageError(f"name a file, or one of Alpaca's feeds with --feed: {', '.join(every)}")

@@ -88,6 +88,10 @@ class Recorder:
     on_ready: Callable[[], None] = lambda: None
     """Called each time that the feed is subscribed."""
     reconnects: int = 0
+    ready: bool = False
+    """Whether the feed was ever subscribed."""
+    problem: str = ""
+    """Why the stream was lost last."""
     _heard: datetime | None = None
     _lost_at: datetime | None = None
     _raws: msgspec.json.Decoder[list[msgspec.Raw]] = field(
@@ -109,7 +113,8 @@ class Recorder:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._mark("the recorder was ended before it was back")
+            if self.ready:
+                self._mark("the recorder was ended before it was back")
             self.recording.close()
 
     async def _flush(self) -> None:
@@ -124,7 +129,7 @@ class Recorder:
             try:
                 await self._read()
             except (_LostError, OSError, WebSocketException) as error:
-                why = _why(error)
+                why = self.problem = _why(error)
             self._lost_at = self._lost_at or self._heard or began
             if self.recording.messages > before:
                 delay_s = self.backoff_s[0]
@@ -149,6 +154,7 @@ class Recorder:
             await self._subscribe(socket)
             self._mark("the stream was lost")
             self._heard = datetime.now(UTC)
+            self.ready = True
             self.on_ready()
             async for frame in socket:
                 self._heard = datetime.now(UTC)

@@ -115,3 +115,14 @@ def test_wrong_use_is_told_before_anything_connects(
 def test_mistakes_of_the_file_end_with_78(tmp_path: Path) -> None:
     (tmp_path / "n.yaml").write_text("name: n\n")
     assert record(tmp_path / "n.yaml", out=tmp_path / "x.jsonl.gz") == 78
+
+
+def test_a_feed_that_is_never_there_ends_with_69_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("R_KEY", "PKREC")
+    monkeypatch.setenv("R_SECRET", SECRET)
+    (tmp_path / "n.yaml").write_text(FILE.format(ws="ws://127.0.0.1:1"))
+    assert record(tmp_path / "n.yaml", out=tmp_path / "x.jsonl.gz", feed="stocks", for_="100ms") == 69
+    assert "the feed was never there: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [tmp_path / "n.yaml"]

@@ -132,19 +132,27 @@ async def test_a_cut_becomes_one_gap_and_recording_goes_on(tmp_path: Path) -> No
     assert marks[0]["from"] < marks[0]["to"]
 
 
-async def test_an_end_without_a_stream_leaves_a_gap_too(tmp_path: Path) -> None:
-    recording = Recording(tmp_path / "x.jsonl.gz")
-    async with ExchangeServer(Settings(**DAY)) as exchange:
-        exchange.parts.faults.arm({"refuse": {"data": 99}})
-        stop = asyncio.Event()
-        recorder = Recorder(source(exchange.ws_url), recording, backoff_s=(0.01, 0.01))
-        task = asyncio.create_task(recorder.run(stop))
-        async with asyncio.timeout(PATIENCE_S):
-            while recorder.reconnects < 2:
-                await asyncio.sleep(0.01)
-        stop.set()
-        await task
-    assert (recording.gaps, recording.messages) == (1, 0)
+async def test_an_end_without_a_stream_leaves_a_gap_where_there_ever_was_one(tmp_path: Path) -> None:
+    for once in (True, False):
+        recording = Recording(tmp_path / "x.jsonl.gz")
+        async with ExchangeServer(Settings(**DAY)) as exchange:
+            if not once:
+                exchange.parts.faults.arm({"refuse": {"data": 99}})
+            stop, ready = asyncio.Event(), asyncio.Event()
+            recorder = Recorder(source(exchange.ws_url), recording, backoff_s=(0.01, 0.01), on_ready=ready.set)
+            task = asyncio.create_task(recorder.run(stop))
+            async with asyncio.timeout(PATIENCE_S):
+                if once:
+                    await ready.wait()
+                    exchange.parts.faults.arm({"refuse": {"data": 99}})
+                    exchange.cut_sockets("data")
+                while recorder.reconnects < 2:
+                    await asyncio.sleep(0.01)
+            stop.set()
+            await task
+        assert recording.gaps == int(once)
+        assert recorder.ready is once
+        assert "429" in recorder.problem
 
 
 @pytest.mark.parametrize(

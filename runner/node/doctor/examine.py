@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.config.errors import ConfigError
 from runner.config.load import Inspected, inspect
 from runner.config.models import RunnerConfig
 from runner.node.doctor import machine
@@ -37,8 +38,11 @@ def _file(asked: Asked) -> Iterator[Row]:
     named = ", ".join(map(str, asked.files))
     found = inspect(asked.files, environ=asked.environ, need_secrets=True)
     keyless = inspect(asked.files, environ=asked.environ, need_secrets=False)
-    missing = [error for error in found.errors if error not in keyless.errors]
+    wrong = [error for error in keyless.errors if _of_keys(error)]
+    missing = [error for error in found.errors if error not in keyless.errors] + wrong
     for error in keyless.errors:
+        if error in wrong:
+            continue
         place = error.path if error.line is None else f"{error.path}:{error.line}:{error.column}"
         where = f"{place} {error.where}".rstrip()
         yield fail("file", f"{where}: {error.message}", f"runner check {' '.join(map(str, asked.files))}")
@@ -70,6 +74,11 @@ def _strategies(asked: Asked, found: Inspected) -> Iterator[Row]:
         yield fail("strategies", f"{error.where}: {error.message}", f"runner check {' '.join(map(str, asked.files))}")
     if not errors:
         yield ok("strategies", f"{', '.join(made)} can be built")
+
+
+def _of_keys(error: ConfigError) -> bool:
+    """Whether the text of the file is right, and a key that it names is of the other environment."""
+    return error.where.startswith("accounts.") and "key (it begins with" in error.message
 
 
 def _advice(message: str) -> str:
