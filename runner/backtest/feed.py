@@ -141,11 +141,11 @@ class _Past(Data):
 
     @property
     def ts_event(self) -> int:
-        return int(self.row.ts_event)
+        return self.row.ts_event  # type: ignore[no-any-return]
 
     @property
     def ts_init(self) -> int:
-        return int(self.row.ts_init)
+        return self.row.ts_init  # type: ignore[no-any-return]
 
 
 _PAST = DataType(_Past)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from nautilus_trader.model.data import Bar, QuoteTick, TradeTick
+from nautilus_trader.model.data import Bar
 from nautilus_trader.model.events import OrderFilled
 
 from runner.risk.ledger import Ledger
@@ -90,7 +90,8 @@ class Recorder:
 
     def listen(self, msgbus: Any) -> None:
         self._ledger.begin()
-        msgbus.subscribe("data.*", self._on_data, _FIRST)
+        for kind in ("quotes", "trades", "bars"):
+            msgbus.subscribe(f"data.{kind}.*", self._on_data, _FIRST)
         msgbus.subscribe("events.order.*", self._on_order_event, _FIRST)
 
     def close(self) -> None:
@@ -105,8 +106,6 @@ class Recorder:
         return self._prices.middle(instrument_id)
 
     def _on_data(self, data: Any) -> None:
-        if not isinstance(data, QuoteTick | TradeTick | Bar):
-            return
         ts_ns = data.ts_event
         self._now_ns = max(self._now_ns, ts_ns)
         instrument_id = data.bar_type.instrument_id if isinstance(data, Bar) else data.instrument_id
