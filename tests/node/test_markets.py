@@ -154,11 +154,11 @@ def test_a_chain_that_is_looked_up_first_is_seen_from_the_start_and_the_same_twi
         }  # fmt: skip
         path = tmp_path / "watch.yaml"
         path.write_text(yaml.safe_dump(config))
-        command = (path, "--sim", "--speed", "max", "--start", "15:55", "--json")
+        command = (path, "--sim", "--speed", "max", "--start", "15:45", "--json")
         with running(*command, XDG_RUNTIME_DIR=str(tmp_path)) as node:
             code, _, err = node.summary()
         assert code == 0, err
         seen.append(report.read_text().splitlines())
     assert seen[0] == seen[1]
-    assert sum("ALPACA" in row for row in seen[0]) > 100, "greeks"
-    assert sum("ALPACA" not in row and not row.endswith("None") for row in seen[0]) > 100, "strikes of slices"
+    assert sum("ALPACA" in row for row in seen[0]) > 50, "greeks"
+    assert sum("ALPACA" not in row and not row.endswith("None") for row in seen[0]) > 50, "strikes of slices"
