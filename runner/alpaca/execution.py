@@ -1,4 +1,10 @@
-"""Trading of one Alpaca account, as a Nautilus execution client."""
+"""Trading of one Alpaca account, as a Nautilus execution client.
+
+An order goes out by `execution_commands` (what Nautilus calls), `preparing` (what becomes of it at Alpaca, or why it is
+denied), `commands` (journal, then one POST), and `settle`, where its outcome stays unknown. What the venue says comes
+by the stream (`updates`) or is read (`reconcile` at connects and repairs, `patrol` now and then). Both end in `fills`,
+which books each execution once, and `emit`, which tells Nautilus. `tracking` has what is known of each order.
+"""
 
 from __future__ import annotations
 
@@ -290,15 +296,6 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
     def repair(self, order_id: str, why: str) -> None:
         """Fetch what is missing of an order."""
         self.gaps.repair(order_id, why)
-
-    def follow(self, tracked: Tracked, part: Part, order_id: str | None) -> None:
-        """An order was replaced by one that is not known here: read that."""
-        if order_id is None:
-            if part.order_id is not None and part.replacement is not None:
-                self.settler.watch_replacement(tracked, part, part.replacement)
-            return
-        self.tracker.note_order_id(tracked, part, order_id)
-        self.repair(order_id, f"{tracked.id} was replaced by {order_id}")
 
     async def wait_ready(self) -> bool:
         """Wait for the stream, at most `stream_wait_s`."""

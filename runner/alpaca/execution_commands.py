@@ -105,7 +105,9 @@ class CommandsMixin:
                 self.now_ns(),
             )
             return
-        await self.commands.modify(tracked, command.quantity, command.price, command.trigger_price, command.params)
+        await self.commands.modifying.send(
+            tracked, command.quantity, command.price, command.trigger_price, command.params
+        )
 
     async def _cancel_order(self, command: Any) -> None:
         tracked = self._tracked(command) or await self._arrival(command.client_order_id)

@@ -66,7 +66,7 @@ class External:
             return  # A multi-leg parent: its legs are orders of their own.
         if not self._client.updates.is_of_this_life(order):
             self._ledger.seed(order.id, order.filled_qty, order.filled_avg_price)
-        if self._client.updates.carries(order):
+        if self._client.updates.replacements.carries(order):
             self._ledger.seed(order.id, order.filled_qty, order.filled_avg_price)
         if order.filled_qty > 0 and not self._ledger.is_complete(order.id, order.filled_qty):
             price = order.filled_avg_price or Decimal(0)

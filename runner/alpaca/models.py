@@ -191,6 +191,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return timestamp_ns(self.submitted_at or self.created_at)
 
 
+#: Events of an order's executions.
+FILLS = frozenset({"fill", "partial_fill"})
+
+
 class LegFill(msgspec.Struct, frozen=True, kw_only=True):
     """One leg's execution in a trade update of a multi-leg order."""
 

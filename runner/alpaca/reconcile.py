@@ -126,7 +126,7 @@ class GapFill:
                 await asyncio.sleep(self._client.config.lookup_delay_min_s)
             after_ns = order.submitted_ns - int(self._client.config.overlap_s * NANOS)
             self._book(await self._rest.fills(after_ns=after_ns, order_id=order.id))
-            if updates.carries(order):
+            if updates.replacements.carries(order):
                 break
         updates.on_snapshot(order, asked_at)
 

@@ -71,7 +71,7 @@ class Settler:
         if order.replaces in part.order_ids:
             await self._client.gaps.apply(order)
         elif part.replacement is wanted:
-            self._client.updates.replace_refused(
+            self._client.updates.replacements.refused(
                 tracked, part, f"DUPLICATE_ID: the venue has another order {wanted.client_order_id}"
             )
         return True
@@ -82,7 +82,7 @@ class Settler:
 
         absent = await self._look(lambda: self._look_up_replacement(tracked, part, wanted), is_over, asyncio.Event())
         if absent and not is_over():
-            self._client.updates.replace_refused(
+            self._client.updates.replacements.refused(
                 tracked,
                 part,
                 f"UNKNOWN_OUTCOME: the venue was without it for {self._config.unknown_timeout_s:g} s after it left",

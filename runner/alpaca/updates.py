@@ -6,20 +6,16 @@ import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from runner.alpaca.emit import exact_price, exact_quantity
+from runner.alpaca.emit import exact_quantity
 from runner.alpaca.fills import Fill, trade_id_text
 from runner.alpaca.legs import Legs
-from runner.alpaca.models import Activity, Order, TradeUpdate
+from runner.alpaca.models import FILLS, Activity, Order, TradeUpdate
+from runner.alpaca.replacements import Replacements
 from runner.alpaca.tracking import Part, Tracked
 
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
 
-FILLS = frozenset({"fill", "partial_fill"})
-#: Events after which a replacing order stands in the place of the old one.
-STANDS = frozenset({"new", "fill", "partial_fill", "canceled", "expired", "done_for_day"})
-#: Statuses of a replacing order that may still be rejected, so that the old one works on.
-UNDECIDED = frozenset({"accepted", "pending_new", "accepted_for_bidding", "held", "pending_review"})
 #: Statuses of an order that nobody is canceling.
 WORKING = frozenset({"new", "partially_filled", "accepted", "done_for_day"})
 #: Events that tell of an order at the venue and change nothing that Nautilus knows of.
@@ -52,6 +48,7 @@ class Updates:
         self._tracker = client.tracker
         self._ledger = client.fills
         self.legs = Legs(client)
+        self.replacements = Replacements(client, self.legs)
         self.unknown_events = 0
 
     def on_update(self, update: TradeUpdate) -> None:
@@ -64,9 +61,10 @@ class Updates:
             return
         tracked, part = found
         part.heard_at, part.looks = asyncio.get_running_loop().time(), 0
-        if self._is_replacement(part, order):
-            self._on_replacement(update, tracked, part)
-            return
+        if self.replacements.is_one(part, order):
+            self.replacements.on_update(update, tracked, part)
+            if self.replacements.is_one(part, order):
+                return
         if update.event == "rejected":
             self._known(tracked, part, order.id)
         elif update.event != "replaced":
@@ -79,9 +77,9 @@ class Updates:
         elif update.event in ENDS:
             self.end(tracked, part, order, update.event, update.ts_ns)
         elif update.event == "replaced":
-            self._on_replaced(update, tracked, part)
+            self.replacements.on_replaced(update, tracked, part)
         elif update.event == "order_replace_rejected":
-            self.replace_refused(tracked, part, "the venue refused the replacement", update.ts_ns)
+            self.replacements.refused(tracked, part, "the venue refused the replacement", update.ts_ns)
         elif update.event == "order_cancel_rejected":
             self.cancel_refused(tracked, part, "the venue refused the cancellation", update.ts_ns)
         elif update.event not in QUIET:
@@ -208,7 +206,7 @@ class Updates:
         part.settled.set()
         tracked.known.set()
         if part.replacement is not None:
-            self.replace_refused(tracked, part, f"the order was {status} first", ts_ns)
+            self.replacements.refused(tracked, part, f"the order was {status} first", ts_ns)
         if not tracked.closed:
             if status == "filled":
                 if tracked.held == 0:
@@ -262,8 +260,8 @@ class Updates:
         if found is None:
             if self.is_of_this_life(order):
                 self._client.external.announce(order)
-        elif self._is_replacement(found[1], order):
-            self._learn_replacement(found[0], found[1], order)
+        elif self.replacements.is_one(found[1], order):
+            self.replacements.learn(found[0], found[1], order)
         elif found[1].order_id is None and order.replaces is None:
             self._known(found[0], found[1], order.id)
             found[0].submitted_ns = found[0].submitted_ns or order.submitted_ns
@@ -271,14 +269,6 @@ class Updates:
                 self.legs.learn(found[0], order)
         elif order.id == found[1].order_id:
             self.legs.learn(found[0], order)
-
-    def _learn_replacement(self, tracked: Tracked, part: Part, order: Order) -> None:
-        self._note_replacement(tracked, part, order)
-        if order.status == "rejected":
-            self._replacement_rejected(tracked, part, order, order.last_ns)
-        elif order.status not in UNDECIDED or order.replaces in part.replaced_ids:
-            self.switch(tracked, part, order, order.last_ns)
-        # Else the venue has not decided yet: the old order may fill first.
 
     def is_of_this_life(self, order: Order) -> bool:
         """False for another's order that had ended before this connection: its fills are in the opening balance."""
@@ -292,107 +282,6 @@ class Updates:
         """A head that was never sent has ended, and so have those that would have come with it."""
         self.legs.end_members(head, status, ts_ns, reason)
 
-    # -- replacements -------------------------------------------------------------------------------
-
-    def _is_replacement(self, part: Part, order: Order) -> bool:
-        return bool(part.order_ids) and order.id not in part.order_ids and order.replaces in part.order_ids
-
-    def _on_replacement(self, update: TradeUpdate, tracked: Tracked, part: Part) -> None:
-        order, replaced_id = update.order, part.order_id
-        self._note_replacement(tracked, part, order)
-        if update.event == "rejected":
-            self._replacement_rejected(tracked, part, order, update.ts_ns)
-        elif update.event in STANDS:
-            now = update.qty if update.event in FILLS and update.qty is not None else Decimal(0)
-            self.switch(tracked, part, order, update.ts_ns, repeated=order.filled_qty - now)
-            if update.event == "new" and order.filled_qty > 0:
-                self.carry(part, order)  # Nothing has filled under this id yet: it repeats the old one's figures.
-            if replaced_id is not None and replaced_id not in part.replaced_ids:
-                self._client.repair(replaced_id, f"{tracked.id} stands anew, and how the old order ended was not told")
-            self.on_update(update)
-
-    def _note_replacement(self, tracked: Tracked, part: Part, order: Order) -> None:
-        self._tracker.note_order_id(tracked, part, order.id)
-        wanted = part.replacement
-        if wanted is not None and wanted.client_order_id == order.client_order_id:
-            wanted.order_id, wanted.unknown = order.id, False
-
-    def _replacement_rejected(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
-        wanted = part.replacement
-        if wanted is not None and wanted.client_order_id == order.client_order_id:
-            self.replace_refused(tracked, part, "the venue rejected the replacing order", ts_ns)
-
-    def _on_replaced(self, update: TradeUpdate, tracked: Tracked, part: Part) -> None:
-        order = update.order
-        new_id = order.replaced_by or (part.replacement.order_id if part.replacement else None)
-        part.replaced_ids.add(order.id)
-        if not self._ledger.is_complete(order.id, order.filled_qty):
-            self._client.repair(order.id, f"{tracked.id} was replaced with fills that were not told")
-        if new_id is not None and new_id in part.order_ids:
-            return
-        wanted = part.replacement
-        if new_id is None or wanted is None or wanted.order_id not in (None, new_id):
-            # Replaced by somebody else: only the venue knows how it stands now.
-            self._client.follow(tracked, part, new_id)
-            return
-        self._stand(tracked, part, new_id, wanted.client_order_id, wanted.qty)
-        part.shown_qty = wanted.shown_qty
-        self._emit.updated(tracked, new_id, update.ts_ns, price=wanted.price, trigger_price=wanted.trigger_price)
-
-    def switch(
-        self, tracked: Tracked, part: Part, order: Order, ts_ns: int, *, repeated: Decimal | None = None
-    ) -> None:
-        """The replacing `order` stands now, as it is written there.
-
-        `repeated`: what it showed as filled before any execution of its own, where that is known.
-        """
-        instrument = self._client.instrument(tracked.instrument_id)
-        wanted = part.replacement
-        if wanted is not None and wanted.client_order_id == order.client_order_id:
-            qty = wanted.qty
-        else:
-            # Somebody else's doing. Where it repeats what had filled, its quantity is the whole, else what is left.
-            filled = part.filled(self._ledger)
-            shown = order.filled_qty if repeated is None else repeated
-            qty = (order.qty or part.qty) + (Decimal(0) if shown >= filled else filled)
-        self._stand(tracked, part, order.id, order.client_order_id, qty)
-        self.legs.learn(tracked, order)
-        precision = instrument.price_precision if instrument else 2
-        limit, stop = order.limit_price, order.stop_price
-        self._emit.updated(
-            tracked,
-            order.id,
-            ts_ns,
-            price=None if limit is None else exact_price(limit * tracked.price_sign, precision),
-            trigger_price=None if stop is None else exact_price(stop, precision),
-        )
-
-    def carry(self, part: Part, order: Order) -> None:
-        """A replacing order shows as filled what the replaced one had filled: known, not filled again."""
-        before = self._ledger.booked_qty(order.id)
-        self._ledger.seed(order.id, order.filled_qty, order.filled_avg_price)
-        part.carried += self._ledger.booked_qty(order.id) - before
-
-    def _stand(self, tracked: Tracked, part: Part, order_id: str, client_order_id: str, qty: Decimal) -> None:
-        self._tracker.add_order_id(tracked, part, order_id)
-        self._tracker.add_client_id(tracked, part, client_order_id)
-        if part.replacement is not None and part.replacement.client_order_id != client_order_id:
-            self.replace_refused(tracked, part, "another replacement came first")
-        part.client_order_id, part.replacement = client_order_id, None
-        if len(tracked.parts) == 1 and tracked.held == 0 and qty != part.qty:
-            instrument = self._client.instrument(tracked.instrument_id)
-            tracked.qty = qty
-            tracked.quantity = exact_quantity(qty, instrument.size_precision if instrument else 0)
-        part.qty = qty
-
-    def replace_refused(self, tracked: Tracked, part: Part, reason: str, ts_ns: int = 0) -> None:
-        """A modification failed, and the order stands as it did."""
-        if part.replacement is None:
-            return
-        part.replacement = None
-        if not tracked.closed:
-            self._emit.modify_rejected(tracked, reason, ts_ns)
-
     # -- orders read by REST ------------------------------------------------------------------------
 
     def on_snapshot(self, order: Order, asked_at: float = 0.0) -> None:
@@ -405,8 +294,8 @@ class Updates:
             self._client.external.on_snapshot(order)
             return
         tracked, part = found
-        if self._is_replacement(part, order):
-            self._learn_replacement(tracked, part, order)
+        if self.replacements.is_one(part, order):
+            self.replacements.learn(tracked, part, order)
             if order.id != part.order_id:
                 return
         if order.status == "rejected":
@@ -420,7 +309,7 @@ class Updates:
         if order.status == "replaced":
             part.replaced_ids.add(order.id)
             if order.id == part.order_id:
-                self._client.follow(tracked, part, order.replaced_by)
+                self.replacements.follow(tracked, part, order.replaced_by)
         elif order.status == "filled" and order.id == part.order_id:
             if self._ledger.is_complete(order.id, order.filled_qty) and self.legs.are_complete(tracked):
                 self.finish(tracked, part)
@@ -434,12 +323,6 @@ class Updates:
         if asked_at > since + self._client.config.lookup_delay_max_s:
             self.cancel_refused(tracked, part, "the venue took the cancellation, and the order works on")
 
-    def carries(self, order: Order) -> bool:
-        """Whether what is missing of an order is just what the one that it replaced had filled."""
-        replaced_id = order.replaces or self.legs.before(order)
-        before = self._ledger.booked_qty(replaced_id) if replaced_id else Decimal(0)
-        return before > 0 and self._ledger.missing(order.id, order.filled_qty) == [(Decimal(0), before)]
-
     def _infer(self, tracked: Tracked, part: Part, order: Order) -> None:
         if not self.legs.are_told(tracked, order):
             self._client.repair(order.id, f"the fills of the legs of {tracked.id} are not all known")
@@ -448,8 +331,8 @@ class Updates:
         if self._ledger.is_complete(order.id, order.filled_qty):
             return
         # Of a multi-leg order as a whole its legs have told already what is repeated.
-        if order.symbol and self.carries(order):
-            self.carry(part, order)
+        if order.symbol and self.replacements.carries(order):
+            self.replacements.carry(part, order)
             return
         price = order.filled_avg_price or order.limit_price or Decimal(0)
         fill = self._fill(order, order.filled_qty, price, order.last_ns, external=False)
