@@ -31,7 +31,9 @@ ACCOUNT = '{account=~"$account"}'
 STRATEGY = '{strategy=~"$strategy"}'
 ROWS: dict[str, tuple[Panel, ...]] = {
     "Is it alive": (
-        Panel("Ready", (("runner_ready", "ready"), ("runner_up", "up")), about="1 while it trades, and while it runs."),
+        Panel("Ready", (
+            ("runner_ready", "ready"), ("runner_up", "up"), ("runner_config_last_reload_successful", "file taken over"),
+        ), about="1 while it trades, while it runs, and while the last reload of its file was carried out."),
         Panel("Streams", (("runner_stream_ready", "{{stream}} {{protocol}}"),), about="1 while subscribed."),
         Panel("Strategies", ((f"runner_strategy_up{STRATEGY}", "{{strategy}}"),), about="0 after a fault or a stop."),
         Panel("Loop lag", (("runner_loop_lag_seconds", "lag"),), "s", "How late the event loop wakes up."),

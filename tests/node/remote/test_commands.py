@@ -119,6 +119,23 @@ async def test_before_it_trades_it_can_be_halted_only(run: Run, caplog: pytest.L
     assert run.node.gate.states.get(NODE).state is State.HALTED
 
 
+@pytest.mark.parametrize(
+    ("command", "status", "says"),
+    [
+        (Command(why="x"), 409, "not started from files"),
+        (Command(why="x", strategy="a"), 400, "for the whole node"),
+        (Command(why="x", files=("some.yaml",)), 400, "absolute paths"),
+    ],
+)
+async def test_a_reload_that_can_t_be_meant_is_refused(run: Run, command: Command, status: int, says: str) -> None:
+    if status == 400:
+        run.node.reloader = SimpleNamespace()
+    with pytest.raises(Refused, match=says) as refused:
+        await Commands(run.node).do("reload", command, WHO)
+    assert refused.value.status == status
+    run.node.reloader = None
+
+
 async def test_a_node_that_is_not_built_refuses() -> None:
     with pytest.raises(Refused, match="not built"):
         await Commands(SimpleNamespace(parts=None, gate=None, plan=None)).do("halt", Command(why="x"), WHO)  # type: ignore[arg-type]

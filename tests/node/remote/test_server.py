@@ -140,6 +140,20 @@ async def test_with_the_token_it_is_heard_and_a_proxys_header_is_not_believed(po
     assert commands.done[0][2].startswith("token, 127.0.0.1:")
 
 
+async def test_files_are_named_by_its_own_user_alone(
+    local: Path, port: int, commands: Commands, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = b'{"why": "a test", "files": ["/tmp/other.yaml"]}'
+    assert (await say(local, request(path="/v1/reload", body=named)))[0] == 200
+    assert commands.done[0][1].files == ("/tmp/other.yaml",)
+    token = f"Authorization: Bearer {TOKEN}"
+    status, answer = await say(port, request("POST", "/v1/reload", named, token))
+    assert (status, "Unix socket only" in answer["error"]) == (403, True)
+    assert (await say(port, request("POST", "/v1/reload", WHY, token)))[0] == 200
+    assert [command.files for _, command, _ in commands.done] == [("/tmp/other.yaml",), ()]
+    assert "files named over the network" in caplog.text
+
+
 async def test_over_the_network_it_is_not_served_without_a_token(commands: Commands) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(ValueError, match="token"):
         Server(listener, commands, dict)  # type: ignore[arg-type]
