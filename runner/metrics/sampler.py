@@ -123,6 +123,9 @@ class Sampler:
     def _risk(self) -> None:
         self._metrics.gate_errors(self._gate.errors)
         for standing in self._gate.states.all():
+            # One that a reload removed may have left a latch, which holds nobody back.
+            if standing.scope.kind == "strategy" and standing.scope.name not in self.strategies:
+                continue
             self._metrics.set_risk_state(standing.scope.kind, standing.scope.name, str(standing.state))
         for limit, scope, fraction in self._gate.used():
             self._metrics.set_limit_used(limit, scope.kind, scope.name, fraction)

@@ -123,6 +123,7 @@ class TelemetryHook(BaseHook):
         self._homes.clear()
         self._homes.update(homes)
         metrics.forget_limits()
+        self._sampler.strategies = _ids(node)
 
     async def reloaded(self, node: Node) -> None:
         assert self._sampler is not None
@@ -175,7 +176,8 @@ def _homes(node: Node) -> dict[str, str]:
 
 def _ids(node: Node) -> dict[str, tuple[Any, str]]:
     assert node.parts is not None
-    return {name: (node.parts.strategies[name].id, home) for name, home in _homes(node).items()}
+    made = node.parts.strategies
+    return {name: (made[name].id, home) for name, home in _homes(node).items() if name in made}
 
 
 def _venue_now(client: Any) -> Callable[[], int] | None:

@@ -113,8 +113,8 @@ class Editable:
     async def reload(self) -> dict[str, Any]:
         return await self.do("reload")
 
-    def sample(self, name: str, **labels: str) -> float | None:
-        return self.metrics.registry.get_sample_value(name, labels)
+    def sample(self, metric: str, /, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(metric, labels)
 
 
 @pytest.fixture
@@ -134,9 +134,20 @@ async def at(folder: Editable, behaviour: Behaviour) -> AsyncIterator[Editable]:
         yield folder
 
 
-def start(folder: Editable, behaviour: Behaviour, *, gate: bool = True, watch: bool = False) -> Run:
+def start(
+    folder: Editable, behaviour: Behaviour, *, gate: bool = True, watch: bool = False, telemetry: Any = None
+) -> Run:
     loaded, plans = prepare((folder.path,), environ={}, need_secrets=False)
     endpoint = Endpoint("key", "secret")
     plan = NodePlan(loaded.config, plans, dict.fromkeys(folder.accounts, endpoint), {"stocks": endpoint})
-    hook = ReloadHook(Origin((folder.path,), {}, need_secrets=False), lambda: folder.metrics, watch=watch)
-    return Run(plan, behaviour, hooks=(hook,), install_gate=install_gate if gate else None)
+    hooks: list[Any] = []
+    if telemetry is not None:
+        hooks.append(telemetry)
+    hooks.append(
+        ReloadHook(
+            Origin((folder.path,), {}, need_secrets=False),
+            lambda: folder.metrics if telemetry is None else telemetry.metrics,
+            watch=watch,
+        )
+    )
+    return Run(plan, behaviour, hooks=tuple(hooks), install_gate=install_gate if gate else None)

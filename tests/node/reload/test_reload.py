@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from runner.node.remote.commands import Command, Commands, Refused
+from runner.node.telemetry import TelemetryHook
 from runner.risk.state import NODE, Scope, State
 from tests.node.fake_venue import Behaviour, Run, quote
 from tests.node.reload.conftest import Editable, start
@@ -375,6 +376,37 @@ async def test_a_fault_of_our_own_in_the_second_phase_is_told_and_the_node_lives
     assert (await at.reload())["outcome"].startswith("it broke off")
     assert at.sample("runner_config_reloads_total", result="incomplete") == 2
     assert at.sample(OK) == 0
+
+
+async def test_the_metrics_follow_and_what_is_gone_alarms_nobody(behaviour: Behaviour, folder: Editable) -> None:
+    telemetry = TelemetryHook(None, None, lambda: (True, ""))
+    folder.more = "risk: {max_open_orders: 10}"
+    folder.write()
+    async with start(folder, behaviour, telemetry=telemetry) as folder.run:
+        run, folder.metrics = folder.run, telemetry.metrics
+        run.node.gate.set_state(State.HALTED, scope=Scope("strategy", "a"), why="a test")
+        telemetry._sampler.sample()
+        assert folder.sample("runner_risk_state", scope="strategy", name="a", state="halted") == 1
+        assert folder.sample("runner_limit_used_ratio", limit="max_open_orders", scope="node", name="") == 0
+        folder.remove("a")
+        folder.more = ""
+        folder.edit("d", params="{fails_on: start}")
+        await folder.reload()
+        telemetry._sampler.sample()
+        up = {name: folder.sample("runner_strategy_up", strategy=name) for name in "abcd"}
+        assert up == {"a": None, "b": 1, "c": 1, "d": 0}
+        assert folder.sample("runner_risk_state", scope="strategy", name="a", state="halted") is None
+        assert folder.sample("runner_limit_used_ratio", limit="max_open_orders", scope="node", name="") is None
+        assert folder.sample("runner_denials_total", code="MAX_ORDERS", strategy="d", account="main") == 0
+        order = run.strategy("b").limit()
+        await run.until(lambda: order.is_open)
+        folder.edit("d", params="{period: 3}")
+        await folder.reload()
+        order = run.strategy("d").limit()
+        await run.until(lambda: order.is_open)
+        counted = {"strategy": "d", "account": "main", "state": "accepted"}
+        assert folder.sample("runner_orders_total", **counted) == 1
+        assert folder.sample("runner_strategy_up", strategy="d") == 1
 
 
 async def test_an_end_while_strategies_are_stopped_starts_no_new_one(
