@@ -186,3 +186,7 @@ class AlpacaPriceBand(Data):
             indicator=values["indicator"],
             tape=values["tape"],
         )
+
+
+#: All of them. Each can be written to a catalog, and sent to Redis where that is not filtered.
+CUSTOM_TYPES = (AlpacaNews, AlpacaCorporateAction, AlpacaPriceBand)

@@ -107,7 +107,8 @@ class AlpacaDataClient(SubscriptionsMixin, CustomDataMixin, OptionDataMixin, His
     def _of_market(self, market: Market, what: Any) -> AlpacaDataClient:
         found = self._by_market.get(market)
         if found is None:
-            raise NoFeedError(f"{what} needs a feed of {market}, and there is none: add one under `feeds:`")
+            section = f"`{market}: {{source: alpaca, market: {market}}}`"
+            raise NoFeedError(f"{what} needs a feed of {market}, and there is none: add {section} under feeds")
         return found
 
     # -- what others read -----------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
 from nautilus_trader.risk.engine import RiskEngine
 from nautilus_trader.system.kernel import NautilusKernel
 
+from runner.alpaca.custom import CUSTOM_TYPES
 from runner.config.models import FeedConfig, RunnerConfig
 from runner.node.guard import Fault, StrategyGuard
 from runner.node.logs import nautilus_level
@@ -216,7 +217,7 @@ def _streams(config: RunnerConfig) -> MessageBusConfig:
         use_trader_prefix=False,
         use_trader_id=False,
         streams_prefix=config.name,
-        types_filter=[QuoteTick, TradeTick, Bar, OrderBookDeltas],
+        types_filter=[QuoteTick, TradeTick, Bar, OrderBookDeltas, *CUSTOM_TYPES],
     )
 
 

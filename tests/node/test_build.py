@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from nautilus_trader.model.data import Bar, QuoteTick, TradeTick
+
+from runner.alpaca.custom import AlpacaCorporateAction, AlpacaNews, AlpacaPriceBand
+from runner.config.models import RedisConfig, StateConfig
 from runner.node.build import direct, kernel_config
 from tests.node.fake_venue import Quiet, make_plan
 
@@ -13,6 +17,15 @@ def test_nautiluss_own_bound_on_orders_a_second_counts_only_where_the_clocks_agr
     assert kernel_config(plan).risk_engine.max_order_submit_rate == "100/00:00:01"
     faster = kernel_config(dataclasses.replace(plan, real_time=False)).risk_engine
     assert faster.max_order_submit_rate == faster.max_order_modify_rate == "1000000/00:00:01"
+
+
+def test_market_data_stays_out_of_redis_whatever_its_type() -> None:
+    plan = make_plan({"a": Quiet})
+    redis = RedisConfig(streams=True)  # type: ignore[call-arg]
+    config = plan.config.model_copy(update={"state": StateConfig(redis=redis)})  # type: ignore[call-arg]
+    bus = kernel_config(dataclasses.replace(plan, config=config, streams=True)).message_bus
+    assert bus is not None
+    assert set(bus.types_filter) >= {QuoteTick, TradeTick, Bar, AlpacaNews, AlpacaPriceBand, AlpacaCorporateAction}
 
 
 class Engine:
