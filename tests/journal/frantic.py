@@ -208,6 +208,11 @@ class Frantic(Strategy):
                 order.venue_order_id.value: str(order.filled_qty)
                 for order in self.cache.orders_open(strategy_id=self.id)
             },
+            "events": {
+                order.venue_order_id.value: [f"{type(each).__name__} {each.venue_order_id}" for each in order.events]
+                for order in self.cache.orders(strategy_id=self.id)
+                if order.venue_order_id is not None
+            },
             "inflight": [order.client_order_id.value for order in self.cache.orders_inflight(strategy_id=self.id)],
         }
         self.note("json", json.dumps(believes))

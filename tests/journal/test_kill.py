@@ -204,7 +204,10 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         assert believes["others"] == []
         assert believes["inflight"] == []
         assert believes["elsewhere"] == ["by-hand"]  # of two, known to the whole node
-        assert {order_id: Decimal(qty) for order_id, qty in believes["open"].items()} == working_of(account, believes)
+        opened = {order_id: Decimal(qty) for order_id, qty in believes["open"].items()}
+        working = working_of(account, believes)
+        odd = {each: (account.orders[each], believes["events"].get(each)) for each in opened.keys() ^ working.keys()}
+        assert opened == working, odd
         mine = {order.client_order_id for order in account.orders.values() if order.client_order_id.startswith("O-")}
         assert {client_order_id.split("-")[4] for client_order_id in mine} == {name}
         assert sum(order.filled_qty > 0 for order in account.orders.values()) > KILLS
