@@ -5,6 +5,7 @@ Nautilus's real bus, cache and execution engine; what passes goes nowhere. No pe
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from decimal import Decimal
@@ -125,6 +126,8 @@ def decisions(*, spread: bool) -> list[float]:
     assert len(cache.positions_open()) == POSITIONS
     assert len(cache.orders_open()) == WORKING, gate.denied
 
+    gc.collect()
+    gc.freeze()  # as the node does once it runs: see runner/node/gate.py
     took = []
     gate._seat.inner = lambda _command: None
     for _ in range(ORDERS):
@@ -136,6 +139,7 @@ def decisions(*, spread: bool) -> list[float]:
         gate.execute(command)
         took.append(float(time.perf_counter_ns() - began))
         client.rejected(order)
+    gc.unfreeze()
     assert not gate.denied
     return took
 

@@ -46,7 +46,7 @@ def _key(order: Any) -> tuple[Any, ...]:
         order.instrument_id,
         order.side,
         order.order_type,
-        order.quantity,
-        order.price if order.has_price else None,
-        order.trigger_price if order.has_trigger_price else None,
+        order.quantity.raw,
+        order.price.raw if order.has_price else None,
+        order.trigger_price.raw if order.has_trigger_price else None,
     )

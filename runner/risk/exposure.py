@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.model.enums import ContingencyType, OrderSide
+from nautilus_trader.model.objects import Price
 
 ZERO = Decimal(0)
 _BILLION = Decimal(10**9)
+_RAW = Price(1, 0).raw // 10**9  # Nautilus's raw values have one scale, that of its build
 _EITHER = frozenset({ContingencyType.OCO, ContingencyType.OUO})
 
 
@@ -27,6 +29,10 @@ class Leg:
     """Of the orders of one group, which cancel each other (OCO, OUO), only one can be filled."""
     plain: bool = field(init=False)
     """Whether it counts by itself, whatever else works."""
+    units: int = field(init=False)
+    """The quantity in billionths."""
+    worth: int | None = field(init=False)
+    """The price in nano-dollars."""
 
     def __post_init__(self) -> None:
         order = self.order
@@ -34,6 +40,8 @@ class Leg:
         self.instrument_id = order.instrument_id
         self.group = _group(order)
         self.plain = self.group is None and order.parent_order_id is None
+        self.units = nano(self.qty)
+        self.worth = None if self.price is None else nano(self.price)
 
 
 def released(leg: Leg, find: Callable[[Any], Any]) -> Decimal:
@@ -56,6 +64,11 @@ def nano(value: Decimal) -> int:
     if whole == scaled:
         return whole
     return whole + 1 if value > 0 else whole - 1
+
+
+def nano_price(price: Any) -> int:
+    """Nautilus's Price in nano-dollars, rounded down."""
+    return price.raw // _RAW  # type: ignore[no-any-return]
 
 
 def atto(value: Decimal) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from runner._engine import ExposureBook, ExposureBounds, ExposureBreach
 from runner.risk.candidate import Candidate, Finder, Subject
 from runner.risk.codes import Code, Denial, percent, text
-from runner.risk.exposure import ZERO, Leg, atto, nano, released
+from runner.risk.exposure import ZERO, Leg, atto, nano, nano_price, released
 from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound
 from runner.risk.prices import Prices, multiplier
@@ -53,16 +53,16 @@ class Exposures:
     def put(self, leg: Leg, account_id: Any) -> None:
         """An order works; again where anything of it changed."""
         order = leg.order
-        limit = order.price if order.has_price else None
+        number = self._instruments.get(leg.instrument_id)
         self.book.put(
             order.client_order_id.value,
             self._account(account_id),
             self._strategy(order.strategy_id),
-            self._instrument(leg.instrument_id),
+            self._declare(leg.instrument_id) if number is None else number,
             leg.buy,
-            nano(released(leg, self._cache.order)),
-            None if leg.price is None else nano(leg.price),
-            None if limit is None else nano(limit.as_decimal()),
+            leg.units if leg.plain else nano(released(leg, self._cache.order)),
+            leg.worth,
+            nano_price(order.price) if order.has_price else None,
             not leg.plain or exempt(order),
             leg.group,
         )
@@ -121,11 +121,11 @@ class Exposures:
             if number is None or number in self._unknown:
                 number = self._declare(leg.instrument_id)
             self._price(number, leg.instrument_id, leg.buy)
-            qty: int | None = None
-            if candidate.qty is not None:
-                qty = nano(leg.qty if leg.plain else released(leg, Finder(candidates, self._cache).get))
-            price = None if leg.price is None else nano(leg.price)
-            rows.append((leg.order.client_order_id.value, number, leg.buy, qty, price, leg.group))
+            if candidate.qty is None:
+                qty = None
+            else:
+                qty = leg.units if leg.plain else nano(released(leg, Finder(candidates, self._cache).get))
+            rows.append((leg.order.client_order_id.value, number, leg.buy, qty, leg.worth, leg.group))
         return rows
 
     def reduces(self, rows: Sequence[Row], account_id: Any) -> bool:
@@ -135,7 +135,7 @@ class Exposures:
     def meets(self, candidate: Candidate, account_id: Any, limit: Any) -> str | None:
         """The client order id of an order of our own that this could trade with at `limit` (a Price; None: at any)."""
         number = self._instrument(candidate.instrument_id)
-        asked = None if limit is None else nano(limit.as_decimal())
+        asked = None if limit is None else nano_price(limit)
         return self.book.meets(
             self._account(account_id), number, candidate.buy, asked, candidate.order.client_order_id.value
         )
@@ -266,10 +266,12 @@ class Exposures:
             self._marks[key] = price
 
     def _account(self, account_id: Any) -> int:
-        return self._accounts.setdefault(account_id, len(self._accounts))
+        number = self._accounts.get(account_id)
+        return self._accounts.setdefault(account_id, len(self._accounts)) if number is None else number
 
     def _strategy(self, strategy_id: Any) -> int:
-        return self._strategies.setdefault(strategy_id, len(self._strategies))
+        number = self._strategies.get(strategy_id)
+        return self._strategies.setdefault(strategy_id, len(self._strategies)) if number is None else number
 
     def _instrument(self, instrument_id: Any) -> int:
         number = self._instruments.get(instrument_id)

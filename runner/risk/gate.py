@@ -258,7 +258,7 @@ class RiskGate:
             return command, error
 
     def _submit(self, command: Any, orders: Sequence[Any], failure: Exception | None) -> bool:
-        subject = self._owners.nobody(command)
+        subject: Subject | None = None
         candidates: list[Candidate] = []
         denied: tuple[Denial, Any] | None = None
         try:
@@ -271,6 +271,8 @@ class RiskGate:
         except Exception as error:
             if failure is None:
                 self._failed("judging an order", error)
+            if subject is None:
+                subject = self._owners.nobody(command)
             if not self._surely_reduces(candidates, subject, len(orders)):
                 denied = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})"), orders[0]
         if denied is None:

@@ -83,13 +83,13 @@ class Judge:
 
     def submit(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
         """Judge an order, or a list as a whole: a denial with the order that it is about, or None."""
-        rules = subject.rules
+        rules, now_ns = subject.rules, self._venue_now_ns()
         rows = self._exposures.rows(candidates)
         reducing = self._reducing.all(candidates, rows, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
         for candidate in candidates:
-            denial = self._as_an_order(candidate, subject, reducing=reducing)
+            denial = self._as_an_order(candidate, subject, now_ns)
             if denial is None:
                 denial = self._order_size(candidate, rules, reducing=reducing)
             if denial is not None:
@@ -99,18 +99,18 @@ class Judge:
         if reducing:
             return None
         for candidate in candidates:
-            if (denial := self._in_this_market(candidate, rules)) is not None:
+            if (denial := self._in_this_market(candidate, rules, now_ns)) is not None:
                 return denial, candidate.order
         if (denied := self._holdings(candidates, rows, subject)) is not None:
             return denied
-        denial = self._rate(len(candidates), rules)
+        denial = self._rate(len(candidates), rules, now_ns)
         if denial is None and rules.headroom is not None:
             denial = self._margin.check(candidates, subject, rules.headroom)
         return None if denial is None else (denial, candidates[0].order)
 
     def modify(self, candidate: Candidate, command: Any, subject: Subject) -> Denial | None:
         """Judge a modification by what it adds: one that only takes quantity away always passes."""
-        before, rules = candidate.before, subject.rules
+        before, rules, now_ns = candidate.before, subject.rules, self._venue_now_ns()
         assert before is not None
         grows = candidate.qty is None or before.qty is None or candidate.qty > before.qty
         repriced = other_price(candidate.order, command)
@@ -129,7 +129,7 @@ class Judge:
             return denied[0]
         if reducing:
             return None
-        if denial := self._in_this_market(candidate, rules, command):
+        if denial := self._in_this_market(candidate, rules, now_ns, command):
             return denial
         if (grows or dearer) and (denied := self._holdings([candidate], rows, subject, new=False)):
             return denied[0]
@@ -137,15 +137,15 @@ class Judge:
             denial = self._margin.check([candidate], subject, rules.headroom)
             if denial is not None:
                 return denial
-        return self._rate(1, rules)
+        return self._rate(1, rules, now_ns)
 
     def count(self, orders: Sequence[Any], subject: Subject) -> None:
         """Remember what goes out: for the order rates, whether or not it was bound by them, and against doubles."""
-        rules = subject.rules
+        rules, now_ns = subject.rules, self._venue_now_ns()
         if rules.orders:
-            self.rates.count(rules.orders, len(orders) or 1, self._venue_now_ns())
+            self.rates.count(rules.orders, len(orders) or 1, now_ns)
         if rules.duplicates is not None and orders:
-            self.duplicates.passed(orders, rules.duplicates.value, self._venue_now_ns())
+            self.duplicates.passed(orders, rules.duplicates.value, now_ns)
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions of the account."""
@@ -175,7 +175,7 @@ class Judge:
             return Denial(Code.STREAM_DOWN, f"{outage}, so nothing can be opened")
         return None
 
-    def _as_an_order(self, candidate: Candidate, subject: Subject, *, reducing: bool) -> Denial | None:
+    def _as_an_order(self, candidate: Candidate, subject: Subject, now_ns: int) -> Denial | None:
         """What holds for every order, those that reduce included."""
         order, rules = candidate.order, subject.rules
         if self._legality is not None:
@@ -183,7 +183,7 @@ class Judge:
             if illegal is not None:
                 return Denial(Code.ORDER_ILLEGAL, illegal)
         if rules.duplicates is not None:
-            denial = self.duplicates.check(order, rules.duplicates, self._venue_now_ns())
+            denial = self.duplicates.check(order, rules.duplicates, now_ns)
             if denial is not None:
                 return denial
         return None if rules.self_match is None else self._self_match(candidate, subject, None)
@@ -230,16 +230,16 @@ class Judge:
             raise LookupError(f"{instrument_id} is not in the cache")
         return instrument
 
-    def _in_this_market(self, candidate: Candidate, rules: Rules, command: Any = None) -> Denial | None:
+    def _in_this_market(self, candidate: Candidate, rules: Rules, now_ns: int, command: Any = None) -> Denial | None:
         """What holds for an order that opens: whether this may be traded, now, at its price."""
         if rules.universe:
             instrument = self._instrument(candidate.instrument_id)
-            denial = universe.check(instrument, rules, lambda: self._session(self._venue_now_ns()))
+            denial = universe.check(instrument, rules, lambda: self._session(now_ns))
             if denial is not None:
                 return denial
         if not rules.quoted:
             return None
-        return quotes.check(candidate.order, rules, self._prices, self._venue_now_ns(), command=command)
+        return quotes.check(candidate.order, rules, self._prices, now_ns, command=command)
 
     def _order_size(
         self, candidate: Candidate, rules: Rules, *, reducing: bool, qty: bool = True, notional: bool = True
@@ -267,10 +267,10 @@ class Judge:
                 self.largest[bound.where] = worth
         return None
 
-    def _rate(self, orders: int, rules: Rules) -> Denial | None:
+    def _rate(self, orders: int, rules: Rules, now_ns: int) -> Denial | None:
         if not rules.orders:
             return None
-        exceeded = self.rates.exceeded(rules.orders, orders, self._venue_now_ns())
+        exceeded = self.rates.exceeded(rules.orders, orders, now_ns)
         if exceeded is None:
             return None
         scope, rate, held = exceeded

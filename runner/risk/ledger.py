@@ -40,12 +40,14 @@ class Ledger:
         self._marks: dict[Any, Decimal] = {}  # of one unit with its multiplier
         # By account: equity and cash when they were last told for certain, with what had been made until then.
         self._equity: dict[Any, tuple[Decimal, Decimal, Decimal, Decimal]] = {}
+        self._now: dict[Any, tuple[Decimal, Decimal]] = {}  # by account: equity and cash, until something moves them
 
     def begin(self) -> None:
         """Take up the positions that are open now; what was made before is not counted."""
         self._books.clear()
         self._marks.clear()
         self._equity.clear()
+        self._now.clear()
         for position in self._cache.positions_open():
             book = self._book((position.account_id, position.strategy_id))
             instrument_id = position.instrument_id
@@ -65,6 +67,7 @@ class Ledger:
         instrument = self._cache.instrument(instrument_id)
         if instrument is not None and instrument.instrument_class in _SPREADS:
             return False
+        self._now.clear()
         paid = event.last_px.as_decimal() * self._multiplier(instrument_id)
         qty: Decimal = event.last_qty.as_decimal()
         signed = qty if event.is_buy else -qty
@@ -90,6 +93,7 @@ class Ledger:
                 self._marks[instrument_id] = now
         if not moved:
             return
+        self._now.clear()
         for book in self._books.values():
             for instrument_id, qty in book.qty.items():
                 if qty and (change := moved.get(instrument_id)) is not None:
@@ -112,19 +116,28 @@ class Ledger:
 
     def equity(self, account_id: Any) -> Decimal | None:
         """The account's equity: what it was when it was last told, and what was made since. None if unknown."""
-        base = self._base(account_id)
-        return None if base is None else base[0] + self.value(account_id) - base[2]
+        now = self._now.get(account_id) or self._figures(account_id)
+        return None if now is None else now[0]
 
     def cash(self, account_id: Any) -> Decimal:
         """The same of cash. Raises LookupError where it is unknown."""
+        now = self._now.get(account_id) or self._figures(account_id)
+        if now is None:
+            raise LookupError(f"the cash of {account_id} is not known")
+        return now[1]
+
+    def _figures(self, account_id: Any) -> tuple[Decimal, Decimal] | None:
         base = self._base(account_id)
         if base is None:
-            raise LookupError(f"the cash of {account_id} is not known")
-        return base[1] + self._flow(account_id) - base[3]
+            return None
+        equity = base[0] + self.value(account_id) - base[2]
+        now = self._now[account_id] = equity, base[1] + self._flow(account_id) - base[3]
+        return now
 
     def rebase(self, account_id: Any) -> None:
         """The account has just told its figures, and nothing was under way that they might lack: go by them."""
         self._equity.pop(account_id, None)
+        self._now.pop(account_id, None)
         self._base(account_id)
 
     def mark_of(self, instrument_id: Any) -> Decimal:

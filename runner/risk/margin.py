@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import gcd
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from nautilus_trader.model.enums import InstrumentClass, OrderType
 
@@ -80,8 +80,7 @@ class Report:
     before_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(NamedTuple):
     """What can be spent on one kind of asset, before headroom; `broker` is None where the broker has told nothing."""
 
     own: Decimal
@@ -283,7 +282,7 @@ class Margin:
                 if cost:
                     purse: Purse = "regt" if marginable(instrument) else "cash"
                     costs[purse] = costs.get(purse, ZERO) + cost
-            for own in _by_root(options):
+            for own in _by_root(options) if options else ():
                 if (refused := self._refused(own, subject)) is not None:
                     return Denial(Code.OPTION_REFUSED, f"{own[0].words}: {refused}")
                 costs["options"] = costs.get("options", ZERO) + self._options_cost(own, subject)
@@ -364,11 +363,11 @@ class Margin:
             return ZERO
         if candidate.price is None or candidate.qty is None:
             raise _NoPrice(f"what {candidate.words} costs is not known: no quote, trade or bar has arrived yet")
-        unit = max(candidate.price, self._least(candidate))
-        cost = opens * unit * multiplier(instrument)
+        unit, least = candidate.price, self._least(candidate)
+        cost = opens * (least if least > unit else unit) * multiplier(instrument)
         if candidate.before is not None:
             cost -= known.amount if known is not None else ZERO
-        return max(cost, ZERO)
+        return cost if cost > ZERO else ZERO
 
     def _least(self, candidate: Candidate) -> Decimal:
         """What a unit costs at least, besides its own price."""

@@ -19,6 +19,10 @@ class Rates:
     def exceeded(self, rates: Iterable[tuple[Scope, Rate]], more: int, now_ns: int) -> tuple[Scope, Rate, int] | None:
         """The first rate that `more` would exceed, with how many its window holds; None if none."""
         for scope, rate in rates:
+            # As many as were ever counted are not too many, so nothing needs to be tidied up to say so.
+            counted = self._counted.get(scope)
+            if (0 if counted is None else len(counted)) + more <= rate.count:
+                continue
             held = self.held(scope, rate, now_ns)
             if held + more > rate.count:
                 return scope, rate, held
@@ -33,7 +37,7 @@ class Rates:
             if counted is None:
                 counted = self._counted[scope] = deque()
             elif len(counted) > 2 * rate.count:
-                self.held(scope, rate, now_ns)  # nobody asked for long, so nobody has tidied up
+                self.held(scope, rate, now_ns)  # nothing was near the rate for long, so nobody has tidied up
             if more == 1:
                 counted.append(self._now_ns)
             else:
