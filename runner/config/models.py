@@ -45,6 +45,7 @@ FEEDS: dict[str, tuple[str, ...]] = {
 }
 
 
+GREEKS_INTERVAL = timedelta(seconds=15)
 #: How many symbols of quotes plus trades (options: of quotes) the plans of these feeds stream.
 PLANS = {"iex": 30, "indicative": 200, "opra": 1000}
 
@@ -76,10 +77,11 @@ class FeedConfig(Section):
         "for. A symbol's quotes count one and its trades another; of options only quotes count, bars never do. "
         "Default: the plan's (iex 30, indicative 200, opra 1000, others no bound). 0: no bound.",
     )
-    greeks_interval: Duration = Field(
-        timedelta(seconds=15),
-        description="How often greeks and volatilities of the options that a strategy subscribes to are asked for, in "
-        "the venue's time: a request for each hundred contracts. 0s: once, when they are subscribed to.",
+    greeks_interval: Duration | None = Field(
+        None,
+        description="Of a feed of options: how often greeks and volatilities of what strategies subscribe to are asked "
+        "for, in the venue's time: a request for each hundred contracts. Default: 15s. 0s: once, when they are "
+        "subscribed to.",
     )
     key: SecretRef | None = Field(None, description="Default: the first account's key.")
     secret: SecretRef | None = Field(None, description="Default: the first account's secret.")
@@ -97,6 +99,13 @@ class FeedConfig(Section):
     def _default_feed(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("market") in FEEDS and value.get("feed") is None:
             return {**value, "feed": FEEDS[value["market"]][0]}
+        return value
+
+    @field_validator("greeks_interval")
+    @classmethod
+    def _only_options_have_greeks(cls, value: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        if value is not None and info.data.get("market") not in (None, "options"):
+            raise wrong(f"only options have greeks: leave it out of a feed of {info.data['market']}")
         return value
 
     @field_validator("feed")

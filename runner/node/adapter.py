@@ -17,7 +17,7 @@ from runner.alpaca import (
     AlpacaLiveExecClientFactory,
 )
 from runner.alpaca.config import endpoints
-from runner.config.models import PLANS, FeedConfig
+from runner.config.models import GREEKS_INTERVAL, PLANS, FeedConfig
 from runner.node.build import Endpoint, NodePlan
 
 # The real venue's sockets come back slowly for a reason; a simulated day at high speed can't wait that long.
@@ -41,7 +41,9 @@ class AlpacaAdapter:
             adjustment=feed.adjustment,
             updated_bars=feed.updated_bars,
             max_symbols=PLANS.get(feed.feed, 0) if feed.max_symbols is None else feed.max_symbols,
-            greeks_interval_s=feed.greeks_interval.total_seconds(),
+            greeks_interval_s=(
+                GREEKS_INTERVAL if feed.greeks_interval is None else feed.greeks_interval
+            ).total_seconds(),
             # A fast replay comes in slices that would never wait together in real time.
             conflate_above=feed.conflate_above if plan.real_time else _KEEP_ALL,
             # News are of no instrument: what they name need not be loaded.

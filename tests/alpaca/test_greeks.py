@@ -178,6 +178,23 @@ def test_a_contract_without_greeks_gives_none_and_the_others_come(play: Any, run
     watch(play, running, scenario, greeks_interval_s=0.02)
 
 
+def test_polls_pause_while_the_client_is_disconnected_and_go_on_afterwards(play: Any, running: Any) -> None:
+    async def scenario(rig: Any, watcher: Watcher) -> None:
+        (contract,) = await arrange(rig)
+        watcher.subscribe_option_greeks(id_of(contract))
+        await rig.until(lambda: watcher.seen, "greeks")
+        await rig.data._disconnect()
+        polls = rig.data.greeks.polls
+        rig.data.greeks._all_due()
+        assert not rig.data.greeks._busy
+        await tell(rig, quote(contract.symbol, 11.9, 12.1))
+        await rig.data._connect()
+        await rig.until(lambda: len(watcher.seen) == 2, "what changed meanwhile")
+        assert rig.data.greeks.polls > polls
+
+    watch(play, running, scenario, greeks_interval_s=0.02)
+
+
 def test_only_contracts_have_greeks(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running(data=True) as rig:
