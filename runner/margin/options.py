@@ -172,12 +172,7 @@ class AlpacaOptionsMarginCalculator:
         for symbol, contracts in held.items():
             account.set_option(symbol, contracts, 0)
         account.set_position(root, (shares or {}).get(root, 0) * NANO, NANO, _RATES)
-        cost = account.options_cost([(leg.symbol, leg.signed * qty) for leg in legs], to_nano(net_price), qty)
-        before, after = (
-            ExpiryLoss(root, to_dollars(found.amount), Decimal(found.price) / 1000, _date(found.expiry))
-            for found in (cost.before, cost.after)
-        )
-        return CostBasis(to_dollars(cost.amount), to_dollars(cost.net), before, after)
+        return cost_basis(account, [(leg.symbol, leg.signed) for leg in legs], net_price=net_price, qty=qty)
 
     def validate_order(
         self, legs: Sequence[OptionLeg], *, qty: int = 1, level: int = 3, positions: Iterable[OptionPosition] = ()
@@ -196,6 +191,19 @@ class AlpacaOptionsMarginCalculator:
         legs = [engine_leg(row) for row in rows]
         found = option_requirement(legs, shares, self.expirations)
         return ExpiryLoss(root, to_dollars(found.amount), Decimal(found.price) / 1000, _date(found.expiry))
+
+
+def cost_basis(
+    account: MarginAccount, legs: Sequence[tuple[str, int]], *, net_price: Decimal, qty: int = 1
+) -> CostBasis:
+    """What an order takes, given what an account holds: symbols with signed ratios of one root, dollars a share."""
+    root = parse_symbol(legs[0][0])[0]
+    cost = account.options_cost([(symbol, signed * qty) for symbol, signed in legs], to_nano(net_price), qty)
+    before, after = (
+        ExpiryLoss(root, to_dollars(found.amount), Decimal(found.price) / 1000, _date(found.expiry))
+        for found in (cost.before, cost.after)
+    )
+    return CostBasis(to_dollars(cost.amount), to_dollars(cost.net), before, after)
 
 
 def parse_symbol(symbol: str) -> tuple[str, date, bool, Decimal]:

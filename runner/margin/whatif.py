@@ -18,6 +18,7 @@ from runner.margin.options import (
     Intent,
     OptionLeg,
     OptionPosition,
+    cost_basis,
     to_dollars,
     to_nano,
 )
@@ -177,7 +178,7 @@ def what_if(
     if order is None:
         return WhatIf(before, None, None, None, None, _worst(calculator, options, shares), None, None)
     if order.options:
-        return _options(account, order, before, options, shares, level, calculator)
+        return _options(account, order, before, options, level, calculator)
     return _shares(account, order, held, before)
 
 
@@ -186,7 +187,6 @@ def _options(
     order: OrderText,
     before: dict[str, Decimal],
     options: list[OptionPosition],
-    shares: dict[str, int],
     level: int,
     calculator: AlpacaOptionsMarginCalculator,
 ) -> WhatIf:
@@ -197,13 +197,9 @@ def _options(
         return WhatIf(before, None, None, None, None, None, refusal, REASONS[refusal])
     available = before["options_buying_power"]
     try:
-        cost = calculator.calculate_order_cost_basis(
-            legs, net_price=order.net, qty=order.qty, positions=options, shares=shares
-        )
+        cost = cost_basis(account, order.legs, net_price=order.net, qty=order.qty)
     except UncoveredError as error:
         return WhatIf(before, None, None, None, available, None, "OPTIONS_UNCOVERED", error.args[0])
-    for symbol, ratio in order.legs:
-        account.set_option(symbol, positions.get(symbol, 0) + ratio * order.qty, 0)
     after = dict(before)
     margin = cost.after.amount - cost.before.amount
     for name in ("initial_margin", "maintenance_margin", "options_margin"):
