@@ -75,7 +75,9 @@ async def test_each_kind_keeps_its_members(key: str, members: dict[str, Any], sy
     assert (found.kind, found.symbol, found.ts_event) == (KINDS.get(key, key), symbol, JANUARY_12)
     assert {name: str(value) for name, value in found.details.items()} == {k: str(v) for k, v in sent.items()}
     again = AlpacaCorporateAction.from_bytes(found.to_bytes())
-    assert (again.details, again.ts_event) == (found.details, found.ts_event)
+    (stored,) = AlpacaCorporateAction.from_arrow(found.to_arrow())
+    for other in (again, stored):
+        assert (other.details, other.ts_event, other.kind) == (found.details, found.ts_event, found.kind)
 
 
 async def test_numbers_are_exact() -> None:

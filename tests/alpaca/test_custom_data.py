@@ -319,3 +319,5 @@ def test_a_band_knows_its_prices_exactly() -> None:
     )
     assert band.limit_up_price == Price.from_str("3.2400")
     assert AlpacaPriceBand.from_dict(band.to_dict()).to_dict() == band.to_dict()
+    (stored,) = AlpacaPriceBand.from_arrow(band.to_arrow())
+    assert str(stored.limit_up_price) == "3.2400"
