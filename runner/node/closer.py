@@ -76,9 +76,15 @@ class Left:
 
 
 def cancel_orders(
-    parts: Parts, name: str, *, sent: set[str] | None = None, spare: Collection[str] = frozenset()
+    parts: Parts,
+    name: str,
+    *,
+    sent: set[str] | None = None,
+    spare: Collection[str] = frozenset(),
+    everything: bool = False,
 ) -> int:
-    """Ask for the cancellation of all that a strategy has working, except what the node itself sent; how many it asked.
+    """Ask for the cancellation of all that a strategy has working, except (unless `everything`) closing orders that the
+    node itself sent; how many it asked.
 
     `sent` are client order ids that were asked for before, and aren't again; `spare` ones are left alone.
     """
@@ -91,7 +97,7 @@ def cancel_orders(
         if order.is_closed or order.is_pending_cancel or key in spare or (sent is not None and key in sent):
             continue
         # An order that has not left the risk engine's queue yet can't be cancelled; it is seen again when it has.
-        if order.status == OrderStatus.INITIALIZED or NODE_TAG in (order.tags or ()):
+        if order.status == OrderStatus.INITIALIZED or (NODE_TAG in (order.tags or ()) and not everything):
             continue
         try:
             strategy.cancel_order(order)
@@ -121,9 +127,13 @@ class _Attempt:
 
 @dataclass
 class Closer:
-    """Cancels and closes for some strategies of a node. Use it as a context manager: it listens while it is open."""
+    """Cancels and closes for some strategies of a node. Use it as a context manager: it listens while it is open.
+
+    `everything`: closing orders that the node itself sent (an earlier flatten after hours) are cancelled as well.
+    """
 
     parts: Parts
+    everything: bool = False
     _changed: Condition = field(default_factory=Condition)
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
 
@@ -139,13 +149,15 @@ class Closer:
         bus.unsubscribe("events.position.*", self._changed.poke)
 
     def working(self, name: str, spare: Collection[str] = frozenset()) -> list[str]:
-        """Client order ids of what a strategy has working, except what the node itself sent."""
+        """Client order ids of what a strategy has working."""
         strategy = self.parts.strategies.get(name)
         orders = self.parts.kernel.cache.orders(strategy_id=strategy.id) if strategy is not None else ()
         return [
             order.client_order_id.value
             for order in orders
-            if not order.is_closed and NODE_TAG not in (order.tags or ()) and order.client_order_id.value not in spare
+            if not order.is_closed
+            and (self.everything or NODE_TAG not in (order.tags or ()))
+            and order.client_order_id.value not in spare
         ]
 
     async def cancel(self, names: Iterable[str], timeout_s: float, spare: Collection[str] = frozenset()) -> list[str]:
@@ -154,7 +166,7 @@ class Closer:
 
         def gone() -> bool:
             for name in names:
-                cancel_orders(self.parts, name, sent=sent, spare=spare)
+                cancel_orders(self.parts, name, sent=sent, spare=spare, everything=self.everything)
             return not any(self.working(name, spare) for name in names)
 
         await self._changed.until(gone, timeout_s)
@@ -172,7 +184,7 @@ class Closer:
         def gone() -> bool:
             for name in names:
                 newer = set(self.working(name)) - wanted
-                cancel_orders(self.parts, name, sent=sent, spare=newer)
+                cancel_orders(self.parts, name, sent=sent, spare=newer, everything=self.everything)
             return not left()
 
         await self._changed.until(gone, timeout_s)

@@ -71,7 +71,7 @@ async def flatten(plan: NodePlan, parts: Parts, gate: RiskGate, scope: Scope, *,
 async def _cancel(plan: NodePlan, parts: Parts, scope: Scope, timeout_s: float, *, again: bool) -> Left:
     """`again`: what strategies send meanwhile is taken back as well."""
     names = strategies_of(plan, scope)
-    with Closer(parts) as closer:
+    with Closer(parts, everything=True) as closer:
         own = closer.cancel(names, timeout_s) if again else closer.cancel_once(names, timeout_s)
         left, *others = await asyncio.gather(
             own,

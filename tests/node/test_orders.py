@@ -208,3 +208,21 @@ async def test_orders_that_were_placed_elsewhere_are_counted_and_those_left_are_
         assert asked == [run.node.parts.names]
         assert not await cancel(run.node.plan, run.node.parts, Scope("strategy", "a"), timeout_s=1)
         assert len(asked) == 1
+
+
+async def test_a_second_flatten_and_a_cancel_take_back_the_closing_orders_of_the_first():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
+        run.strategy("a").market()
+        await run.until(lambda: len(run.exec.fills) == 1)
+        run.behaviour.fill_markets = False  # after hours
+        plan, parts = run.node.plan, run.node.parts
+        for number in (1, 2):
+            left = await flatten(plan, parts, Gate(), NODE, why="x", timeout_s=0.3)
+            assert [each.result for each in left.positions] == ["working"]
+            assert len(run.exec.sent) == number + 1
+            assert len(parts.kernel.cache.orders_open()) == 1
+        assert not await cancel(plan, parts, NODE, timeout_s=1)
+        assert parts.kernel.cache.orders_open() == []
+        run.behaviour.fill_markets = True
+        assert not await flatten(plan, parts, Gate(), NODE, why="x", timeout_s=1)
+        assert run.exec.held["IBM"] == 0
