@@ -23,7 +23,7 @@ from runner.config.models import RunnerConfig
 from runner.config.strategies import StrategyPlan, resolve
 from runner.node.build import NodePlan
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.logs import StdoutTap, nautilus_level, set_up
+from runner.node.logs import OutputTap, nautilus_level, set_up
 from runner.node.progress import ReplayBar
 from runner.report.page import write_report
 from runner.report.recorder import Recorder
@@ -51,7 +51,7 @@ def run(options: Options, environ: Mapping[str, str] | None = None) -> int:
     loaded = load(options.files, environ=os.environ if environ is None else environ, need_secrets=False)
     plans = resolve(loaded)
     config = loaded.config
-    tap = StdoutTap({plan.cls.__name__ for plan in plans.values()})
+    tap = OutputTap({plan.cls.__name__ for plan in plans.values()})
     bar = ReplayBar(config.name)
     try:
         terminal = set_up(config.log.level, config.log.file, config.log.format, config.name)

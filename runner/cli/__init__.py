@@ -6,6 +6,8 @@ import sys
 
 from cyclopts import App
 
+from runner.config.secrets import install_excepthook
+
 COMMANDS = {
     "run": "Run the node that the files declare; --sim runs it against the simulated exchange.",
     "status": "Say how a running node stands: states and why, limits used, open orders.",
@@ -45,6 +47,7 @@ for _name, _help in COMMANDS.items():
 
 def main(argv: list[str] | None = None) -> None:
     """Run the `runner` script. `run` may be left out: a first word that is no command names a file to run."""
+    install_excepthook()
     words = list(sys.argv[1:] if argv is None else argv)
     if words and not words[0].startswith("-") and words[0] not in app:
         words.insert(0, "run")

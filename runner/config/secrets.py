@@ -9,8 +9,10 @@ import threading
 import traceback
 from collections.abc import Iterable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 MASK = "**********"
 # Shorter texts would turn up inside ordinary words; no broker's key is that short.
@@ -66,8 +68,14 @@ def install_excepthook() -> None:
         sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
     def thread_hook(args: threading.ExceptHookArgs) -> None:
-        if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        if args.exc_value is None or issubclass(args.exc_type, SystemExit):
+            return
+        if not logging.getLogger().handlers:
             excepthook(args.exc_type, args.exc_value, args.exc_traceback)
+            return
+        what = (args.exc_type, args.exc_value, args.exc_traceback)
+        name = args.thread.name if args.thread is not None else "?"
+        logging.getLogger("runner").error("the thread %s ended with an exception", name, exc_info=what)
 
     sys.excepthook = excepthook
     threading.excepthook = thread_hook

@@ -1,13 +1,15 @@
 """Log lines that a person can read, all on one path: our own, Nautilus's, and what a strategy prints.
 
-Nautilus writes its log to standard output, which here belongs to the summary. So standard output is swapped for a pipe
-at the start; a thread reads Nautilus's lines from it, gives each its level, masks secrets and hands it to Python's
-logging. It runs on while the event loop is stuck, which is when the lines matter most.
+Nautilus writes its log to standard output, which here belongs to the summary, and errors to standard error. So both
+are swapped for a pipe at the start; a thread reads Nautilus's lines from it, gives each its level, masks secrets and
+hands it to Python's logging. It runs on while the event loop is stuck, which is when the lines matter most.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import io
 import json
 import logging
 import os
@@ -18,9 +20,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
-from runner.config.secrets import RedactFilter
+from runner.config.secrets import RedactFilter, redact
 from runner.node.exit_codes import ExitCode, NodeError
 
 log = logging.getLogger("runner")
@@ -170,16 +172,47 @@ def set_up(level: str, folder: Path | None, file_format: str, name: str) -> Term
     return terminal
 
 
-class StdoutTap:
-    """Takes over file descriptor 1. `out` is the real standard output, for the one thing that belongs there."""
+class _Masked(io.TextIOBase):
+    """The real standard error for Python's own writers, with secrets masked in what they write at a time."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        self._file.write(redact(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+class OutputTap:
+    """Takes over file descriptors 1 and 2. `out` is the real standard output, for the one thing that belongs there.
+
+    Nautilus writes errors to descriptor 2, everything else to 1, both from Rust. What Python writes to `sys.stderr`
+    goes to the real one at once. A process that is aborted may lose what Rust said last; Python's own account of where
+    it was (`faulthandler`) comes out all the same.
+    """
 
     def __init__(self, strategies: Iterable[str] = ()) -> None:
         self.strategies = set(strategies)
         self.out: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        read, write = os.pipe()
+        self._err: TextIO = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+        self._stderr = sys.stderr
         sys.stdout.flush()
-        os.dup2(write, 1)
+        sys.stderr.flush()
+        read, write = os.pipe()
+        for fd in (1, 2):
+            os.dup2(write, fd)
         os.close(write)
+        sys.stderr = _Masked(self._err)
+        faulthandler.enable(self._err)
         self._reader = os.fdopen(read, "r", encoding="utf-8", errors="replace")
         # print() of a strategy must come out at once, not at the end.
         if hasattr(sys.stdout, "reconfigure"):
@@ -188,10 +221,13 @@ class StdoutTap:
         self._thread.start()
 
     def close(self) -> None:
-        """Give descriptor 1 back, once everything written so far is through."""
+        """Give the descriptors back, once everything written so far is through."""
         sys.stdout.flush()
         os.dup2(self.out.fileno(), 1)
+        os.dup2(self._err.fileno(), 2)
         self._thread.join(timeout=2)
+        sys.stderr = self._stderr
+        faulthandler.disable()
 
     def _run(self) -> None:
         record: tuple[int, str, str] | None = None

@@ -22,7 +22,7 @@ from runner.config.errors import ConfigErrors
 from runner.config.load import Loaded, load
 from runner.config.models import RunnerConfig
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.logs import StdoutTap, set_up
+from runner.node.logs import OutputTap, set_up
 from runner.node.progress import ReplayBar
 from runner.node.simulation import Exchange, SimOptions
 
@@ -56,7 +56,7 @@ def run(options: RunOptions, environ: dict[str, str] | None = None) -> int:
     env = dict(os.environ if environ is None else environ)
     loaded, sim = _load(options, env)
     config = loaded.config
-    tap = StdoutTap()
+    tap = OutputTap()
     bar = ReplayBar(config.name)
     try:
         terminal = set_up(config.log.level, config.log.file, config.log.format, config.name)
@@ -128,7 +128,7 @@ def _run(
     env: dict[str, str],
     exchange: Exchange | None,
     sim: SimOptions | None,
-    tap: StdoutTap,
+    tap: OutputTap,
     bar: ReplayBar,
     ending: _Ending,
 ) -> int:
@@ -170,7 +170,7 @@ def _run(
     return code
 
 
-def _tell(summary: dict[str, Any], options: RunOptions, tap: StdoutTap) -> None:
+def _tell(summary: dict[str, Any], options: RunOptions, tap: OutputTap) -> None:
     import json
 
     if options.json:

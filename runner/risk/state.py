@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from runner.config.secrets import redact
 from runner.risk.latches import LatchStore, MemoryLatches
 
 
@@ -180,6 +181,8 @@ class States:
         return max((self.get(scope) for scope in scopes), key=lambda standing: standing.state.severity)
 
     def _put(self, layer: dict[Scope, Standing], standing: Standing, before: Standing, *, keep: bool = True) -> None:
+        # It is shown, and kept: what a person or an exception says may hold a secret.
+        standing = replace(standing, why=redact(standing.why))
         layer[standing.scope] = standing
         self._calm = all(each.state is State.ACTIVE for each in (*self._latched.values(), *self._of_file.values()))
         if keep and standing.by not in ("file", "fault"):

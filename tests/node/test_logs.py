@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from runner.config.secrets import remember
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.logs import StdoutTap, set_up
+from runner.node.logs import OutputTap, set_up
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _own_handlers() -> object:
 
 
 def told(level: int, component: str, text: str, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    tap = StdoutTap.__new__(StdoutTap)
+    tap = OutputTap.__new__(OutputTap)
     tap.strategies = {"EMACross"}
     caplog.set_level("DEBUG", "runner")
     tap.emit(level, component, text)
@@ -94,12 +94,12 @@ def test_a_folder_that_can_not_be_written_to_ends_the_start(tmp_path: Path) -> N
 def test_what_is_printed_goes_to_stderr_and_stdout_is_for_the_summary_alone() -> None:
     code = (
         "import os, sys\n"
-        "from runner.node.logs import StdoutTap, set_up\n"
+        "from runner.node.logs import OutputTap, set_up\n"
         "set_up('info', None, 'text', 'n')\n"
-        "tap = StdoutTap({'S'})\n"
+        "tap = OutputTap({'S'})\n"
         "print('from a strategy')\n"
         "os.write(1, b'2026-01-01T00:00:00.000000001Z [INFO] T-1.S: own words\\n')\n"
-        "os.write(1, b'2026-01-01T00:00:00.000000001Z [ERROR] T-1.X: trouble\\nsecond line\\n')\n"
+        "os.write(2, b'2026-01-01T00:00:00.000000001Z [ERROR] T-1.X: trouble\\nsecond line\\n')\n"
         "tap.out.write('{}')\n"
         "tap.out.flush()\n"
         "tap.close()\n"
@@ -109,3 +109,25 @@ def test_what_is_printed_goes_to_stderr_and_stdout_is_for_the_summary_alone() ->
     assert done.stdout == "{}after\n"
     lines = [line[9:] for line in done.stderr.splitlines()]
     assert lines == ["from a strategy", "S: own words", "error: X: trouble", "error:   second line"]
+
+
+def test_secrets_are_masked_in_what_rust_and_python_write_to_stderr() -> None:
+    code = (
+        "import os, sys\n"
+        "from pydantic import SecretStr\n"
+        "from runner.config.secrets import remember\n"
+        "from runner.node.logs import OutputTap, set_up\n"
+        "set_up('info', None, 'text', 'n')\n"
+        "remember([SecretStr('hunter2hunter2')])\n"
+        "tap = OutputTap({'S'})\n"
+        "os.write(2, b'2026-01-01T00:00:00.000000001Z [ERROR] T-1.S: Rust, hunter2hunter2\\n')\n"
+        "os.write(2, b'thread panicked, hunter2hunter2\\n')\n"
+        "print('Python, hunter2hunter2', file=sys.stderr)\n"
+        "tap.close()\n"
+        "print('as before', file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = set(done.stderr.splitlines())
+    assert "hunter2" not in done.stderr
+    assert {"Python, **********", "as before"} <= lines
+    assert {line[9:] for line in lines} >= {"error: S: Rust, **********", "error:   thread panicked, **********"}
