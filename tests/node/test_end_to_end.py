@@ -39,7 +39,7 @@ def test_the_shipped_file_trades_a_made_up_day_with_agreeing_books() -> None:
     with running(*words, RUNNER__METRICS__LISTEN="127.0.0.1:0") as node:
         code, summary, err = node.summary()
     assert code == 0, err
-    assert set(summary) == {"orders", "fills", "ticks", "accounts", "positions", "books_agree", "books"}
+    assert set(summary) == {"orders", "fills", "ticks", "accounts", "positions", "books_agree", "books", "denials"}
     assert set(summary["orders"]) == {"submitted", "accepted", "filled", "canceled", "rejected", "denied"}
     assert summary["fills"] > 0
     assert summary["books_agree"] is True
@@ -187,7 +187,7 @@ def test_a_refused_connection_says_so_once_and_ends_with_69(tmp_path: Path) -> N
 async def test_another_program_with_the_same_key_is_named_as_such(tmp_path: Path) -> None:
     key = "PK" + "A" * 18
     async with (
-        ExchangeServer(Settings(symbols=("IBM",), start=time(10, 0))) as exchange,
+        ExchangeServer(Settings(symbols=("IBM", "BAC"), start=time(10, 0))) as exchange,
         connect(f"{exchange.ws_url}/v2/iex", proxy=None) as other,
     ):
         await other.send(json.dumps({"action": "auth", "key": key, "secret": "another one's"}))
