@@ -18,7 +18,19 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _HARMLESS = frozenset(
-    {"adjustment", "broker", "data_url", "feed", "limits", "market", "source", "stream_url", "updated_bars", "url"}
+    {
+        "adjustment",
+        "broker",
+        "data_url",
+        "feed",
+        "greeks_interval",
+        "limits",
+        "market",
+        "source",
+        "stream_url",
+        "updated_bars",
+        "url",
+    }
 )
 # Of a file that can't be parsed, by its text alone: a key and what follows it, a reference, a key left open.
 _SECRET_LINE = re.compile(r"(?:key|secret|token|passw|passphrase|credential)[\w-]*[^\w]*[:=?]\s*(?=\S)", re.IGNORECASE)
