@@ -57,20 +57,36 @@ def _position(value: Any) -> Any:
 Position = Annotated[TrialPosition, BeforeValidator(_position, json_schema_input_type=str | float | TrialPosition)]
 
 
-class TrialOrder(Section):
+class TrialLeg(Section):
+    """One contract of a multi-leg order: bought, or sold with `side: sell`, so many in each unit."""
+
     symbol: str
-    side: Literal["buy", "sell"]
+    side: Literal["buy", "sell"] = "buy"
+    ratio: int = Field(1, ge=1)
+
+
+class TrialOrder(Section):
+    symbol: str | None = None
+    legs: list[TrialLeg] | None = Field(
+        None, description="Instead of symbol and side: an order of several option contracts, which is bought as it is."
+    )
+    side: Literal["buy", "sell"] | None = None
     qty: Price | None = None
     notional: Price | None = Field(None, description="Instead of qty: dollars.")
     type: Literal["market", "limit", "stop", "stop_limit"] | None = Field(
         None, description="Default: told by limit and stop."
     )
-    limit: Price | None = None
+    limit: Decimal | None = Field(None, description="Of several legs: the net price, below 0 for a credit.")
     stop: Price | None = None
     time_in_force: Literal["day", "gtc", "ioc", "fok"] = "day"
 
     @model_validator(mode="after")
     def _shape(self) -> TrialOrder:
+        several = self.legs is not None
+        if several == (self.symbol is not None) or several == (self.side is not None):
+            raise wrong("an order is of a symbol with its side, or of legs that have theirs")
+        if self.limit is not None and (not self.limit.is_finite() or (self.limit <= 0 and not several)):
+            raise wrong("only the limit of an order of several legs may be 0 or less")
         if (self.qty is None) == (self.notional is None):
             raise wrong("an order has one size, write either qty or notional")
         wanted = {"market": (False, False), "limit": (True, False), "stop": (False, True), "stop_limit": (True, True)}
@@ -85,6 +101,7 @@ class TrialAccount(Section):
     positions: dict[str, Position] = Field(
         default_factory=dict, description="By symbol: a quantity (negative: short), or qty and price."
     )
+    options_level: int = Field(3, ge=0, le=3, description="The level that the account may trade options at.")
     working: list[TrialOrder] = Field(default_factory=list, description="Orders that work at the venue already.")
 
 

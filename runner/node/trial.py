@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,17 +41,19 @@ from nautilus_trader.model.identifiers import (
     TraderId,
     Venue,
     VenueOrderId,
+    new_generic_spread_id,
 )
 from nautilus_trader.model.instruments import CurrencyPair, OptionContract
 from nautilus_trader.model.objects import AccountBalance, Currency, Money, Price, Quantity
 from nautilus_trader.portfolio.portfolio import Portfolio
 
+from runner.alpaca.derived import spread
 from runner.alpaca.instruments import equity
 from runner.alpaca.models import Asset
 from runner.alpaca.symbols import instrument_id as id_of
 from runner.config.errors import instead
 from runner.config.models import RunnerConfig
-from runner.config.trials import ALLOWED, Trial, TrialOrder
+from runner.config.trials import ALLOWED, Trial, TrialLeg, TrialOrder
 from runner.node.gate import illegal, limits_book
 from runner.risk.codes import Code
 from runner.risk.gate import RiskGate
@@ -117,7 +119,7 @@ def judge(config: RunnerConfig, trial: Trial) -> Outcome:
     name = trial.strategy or next(iter(config.strategies))
     if trial.expect != ALLOWED and trial.expect not in Code.__members__:
         raise TrialError(f"there is no code {trial.expect}, {instead(trial.expect, list(Code.__members__))}", "expect")
-    bench = _Bench(config, trial, name)
+    bench = Bench(config, trial, name)
     orders = trial.sequence()
     for n, wanted in enumerate(orders):
         where: tuple[str | int, ...] = ("order",) if trial.order is not None else ("orders", n)
@@ -129,7 +131,9 @@ def judge(config: RunnerConfig, trial: Trial) -> Outcome:
     return outcome
 
 
-class _Bench:
+class Bench:
+    """The gate over the account of a test; orders that pass it stay working there."""
+
     def __init__(self, config: RunnerConfig, trial: Trial, strategy: str) -> None:
         self._trial = trial
         account = config.strategies[strategy].account
@@ -164,6 +168,7 @@ class _Bench:
         )
         self.gate.install(engine, self._passed.append)
         self.gate.begin()
+        self.gate.margin.on_account(self._told)
         if trial.state != "active":
             self.gate.set_state(trial.state, scope=NODE, why="the test says so")
 
@@ -207,7 +212,12 @@ class _Bench:
             opened.append((order, instrument.make_price(price)))
             worth += position.qty * (mark if mark is not None else price) * instrument.multiplier.as_decimal()
         money = Money(account.cash, USD)
-        info = {"cash": str(account.cash), "equity": str(account.cash + worth), "multiplier": "2"}
+        info = {
+            "cash": str(account.cash),
+            "equity": str(account.cash + worth),
+            "multiplier": "2",
+            "options_trading_level": str(account.options_level),
+        }
         state: tuple[Any, ...] = ([AccountBalance(money, Money(0, USD), money)], [], True, self._now_ns)
         self._client.generate_account_state(*state, info=info)
         for order, price in opened:
@@ -219,6 +229,7 @@ class _Bench:
             self._client.accept(order)
         # Nautilus works the account out anew at each fill where a backtest of the venue ran in this process before.
         self._client.generate_account_state(*state, info=info)
+        self._told = self._cache.account_for_venue(VENUE).last_event
 
     def _latches(self, account: str, strategy: str) -> MemoryLatches:
         if self._trial.account.lost_today is None:
@@ -230,8 +241,11 @@ class _Bench:
         )
 
     def _order(self, wanted: TrialOrder, where: tuple[str | int, ...]) -> Any:
-        instrument = self._instrument(wanted.symbol, (*where, "symbol"))
-        side = OrderSide.BUY if wanted.side == "buy" else OrderSide.SELL
+        if wanted.legs is not None:
+            instrument = self._spread(wanted.legs, (*where, "legs"))
+        else:
+            instrument = self._instrument(wanted.symbol or "", (*where, "symbol"))
+        side = OrderSide.SELL if wanted.side == "sell" else OrderSide.BUY
         money = wanted.notional is not None
         try:
             qty = instrument.make_qty(wanted.notional if money else wanted.qty)
@@ -255,6 +269,19 @@ class _Bench:
             return None
         both: Decimal = quote.bid_price.as_decimal() + quote.ask_price.as_decimal()
         return both / 2 or None
+
+    def _spread(self, legs: Sequence[TrialLeg], where: tuple[str | int, ...]) -> Any:
+        found = [(self._instrument(leg.symbol, (*where, n, "symbol")), leg) for n, leg in enumerate(legs)]
+        if not_options := [leg.symbol for contract, leg in found if not isinstance(contract, OptionContract)]:
+            raise TrialError(f"the legs of an order are options, which {not_options[0]} is not", *where)
+        try:
+            signed = [(contract, leg.ratio if leg.side == "buy" else -leg.ratio) for contract, leg in found]
+            instrument_id = new_generic_spread_id([(contract.id, ratio) for contract, ratio in signed])
+            made = spread(instrument_id, signed)
+        except ValueError as error:
+            raise TrialError(str(error), *where) from error
+        self._cache.add_instrument(made)
+        return made
 
     def _instrument(self, symbol: str, where: tuple[str | int, ...]) -> Any:
         try:

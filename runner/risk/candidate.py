@@ -36,6 +36,7 @@ class Candidate:
     qty: Decimal | None  # whole base quantity; None where it is given in money and no price is known
     price: Decimal | None  # what one unit is worth
     before: Candidate | None = None
+    limit: Decimal | None = None  # the limit that it has, or would have
     buy: bool = field(init=False)
     leg: Leg = field(init=False)
     instrument_id: Any = field(init=False)

@@ -7,7 +7,7 @@ nano-shares; here they are USD and base units.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
@@ -75,20 +75,14 @@ class Collateral:
             burden = self._burdens[account_id] = Decimal(figures.equity - figures.excess) / _NANO
         return burden
 
-    def options_cost(
-        self, account_id: Any, legs: Legs, debit: Decimal, beside: Iterable[tuple[str, int]] = ()
-    ) -> Decimal:
+    def options_cost(self, account_id: Any | None, legs: Legs, debit: Decimal) -> Decimal:
         """What an options order of one root takes, in USD: `debit` is what is paid a share over all its contracts.
 
-        `beside`: sales that work already, which need the same cover. Raises Uncovered.
+        By what it changes of the account's requirement; by its own legs alone where the account is None. Raises
+        Uncovered.
         """
-        account = self.account(account_id)
+        account = MarginAccount() if account_id is None else self.account(account_id)
         try:
-            merged: dict[str, int] = dict(legs)
-            for symbol, contracts in beside:
-                merged[symbol] = merged.get(symbol, 0) + contracts
-            if len(merged) > len(legs) or merged != dict(legs):
-                account.options_cost(list(merged.items()), 0, 1)
             return Decimal(account.options_cost(legs, nano(debit), 1).amount) / _NANO
         except UncoveredError as error:
             raise Uncovered(str(error)) from error
@@ -102,10 +96,9 @@ class Collateral:
             account = self.account(account_id)
         except LookupError:
             return False
+        held = (instrument_id.symbol.value for instrument_id in self._positions.instruments(account_id))
         short = -sum(
-            min(account.held(instrument_id.symbol.value), 0)
-            for instrument_id in self._positions.instruments(account_id)
-            if root_of(instrument_id.symbol.value) == root_of(symbol)
+            min(account.held(each), 0) for each in held if len(each) > OCC and root_of(each) == root_of(symbol)
         )
         if contracts + working > short:
             return False
@@ -177,6 +170,23 @@ def marginable(instrument: Any) -> bool:
 def root_of(symbol: str) -> str:
     """The underlying of an OCC symbol; another symbol is its own."""
     return symbol[:-OCC] if len(symbol) > OCC else symbol
+
+
+def lots_needed(calls: Mapping[str, int]) -> int:
+    """Of signed contracts by OCC symbol: the short ones without a long one that expires no sooner."""
+    by_day: dict[str, int] = {}
+    for symbol, contracts in calls.items():
+        by_day[symbol[-OCC:-9]] = by_day.get(symbol[-OCC:-9], 0) + contracts
+    worst = net = 0
+    for day in sorted(by_day, reverse=True):
+        net += by_day[day]
+        worst = min(worst, net)
+    return -worst
+
+
+def is_option(instrument_id: Any) -> bool:
+    """Whether it is a contract, or several at once."""
+    return len(instrument_id.symbol.value) > OCC
 
 
 def legs_of(instrument_id: Any) -> Sequence[tuple[Any, int]]:

@@ -330,7 +330,9 @@ class RiskGate:
         if len(candidates) != orders:
             return False
         try:
-            return self.judge.reduces(candidates, subject) and self.judge.cover(candidates, subject) is None
+            return (
+                self.judge.reduces(candidates, subject) and self.judge.cover(candidates, subject, reducing=True) is None
+            )
         except Exception:
             return False
 

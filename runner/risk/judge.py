@@ -14,7 +14,7 @@ from nautilus_trader.model.identifiers import ClientOrderId
 from runner.risk import quotes, universe
 from runner.risk.candidate import Candidate, Subject, base_qty, other_price
 from runner.risk.codes import Code, Denial, seconds, text
-from runner.risk.collateral import Collateral
+from runner.risk.collateral import Collateral, is_option
 from runner.risk.cover import Cover
 from runner.risk.duplicates import Duplicates
 from runner.risk.exposure import ZERO
@@ -73,13 +73,16 @@ class Judge:
     def candidate(self, order: Any) -> Candidate:
         """The order as it was made."""
         price = self._prices.order(order)
-        return Candidate(order, base_qty(order, order.quantity, price), price)
+        limit = order.price.as_decimal() if order.has_price else None
+        return Candidate(order, base_qty(order, order.quantity, price), price, limit=limit)
 
     def modified(self, order: Any, command: Any) -> Candidate:
         """The order as the command would make it."""
         price = self._prices.order(order, price=command.price, trigger_price=command.trigger_price)
         qty = base_qty(order, command.quantity or order.quantity, price)
-        return Candidate(order, qty, price, before=self.candidate(order))
+        limit = command.price or (order.price if order.has_price else None)
+        limit = None if limit is None else limit.as_decimal()
+        return Candidate(order, qty, price, before=self.candidate(order), limit=limit)
 
     def submit(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
         """Judge an order, or a list as a whole: a denial with the order that it is about, or None."""
@@ -94,7 +97,7 @@ class Judge:
                 denial = self._order_size(candidate, rules, reducing=reducing)
             if denial is not None:
                 return denial, candidate.order
-        if (denied := self._uncovers(candidates, rows, subject)) is not None:
+        if (denied := self._uncovers(candidates, rows, subject, reducing=reducing)) is not None:
             return denied
         if reducing:
             return None
@@ -125,7 +128,7 @@ class Judge:
         dearer = candidate.notional is None or before.notional is None or candidate.notional > before.notional
         if denial := self._order_size(candidate, rules, reducing=reducing, qty=grows, notional=dearer):
             return denial
-        if grows and (denied := self._uncovers([candidate], rows, subject)) is not None:
+        if grows and (denied := self._uncovers([candidate], rows, subject, reducing=reducing)) is not None:
             return denied[0]
         if reducing:
             return None
@@ -133,7 +136,8 @@ class Judge:
             return denial
         if (grows or dearer) and (denied := self._holdings([candidate], rows, subject, new=False)):
             return denied[0]
-        if (grows or dearer) and rules.headroom is not None:
+        # A put that is sold for less must be secured with more.
+        if (grows or dearer or is_option(candidate.instrument_id)) and rules.headroom is not None:
             denial = self._margin.check([candidate], subject, rules.headroom)
             if denial is not None:
                 return denial
@@ -151,14 +155,23 @@ class Judge:
         """True where all of them only shrink positions of the account."""
         return self._reducing.all(candidates, self._exposures.rows(candidates), subject)
 
-    def cover(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
-        """What would leave a short call open to any loss is denied in every state, though it shrinks a position."""
-        return self._uncovers(candidates, self._exposures.rows(candidates), subject)
+    def cover(self, candidates: Sequence[Candidate], subject: Subject, *, reducing: bool) -> tuple[Denial, Any] | None:
+        """What would leave a short option without its cover is denied in every state, though it shrinks a position;
+        so are orders of options that the venue does not take.
+        """
+        return self._uncovers(candidates, self._exposures.rows(candidates), subject, reducing=reducing)
 
     def _uncovers(
-        self, candidates: Sequence[Candidate], rows: Sequence[Row], subject: Subject
+        self, candidates: Sequence[Candidate], rows: Sequence[Row], subject: Subject, *, reducing: bool
     ) -> tuple[Denial, Any] | None:
-        return None if subject.rules.headroom is None else self._cover.check(candidates, rows, subject.account_id)
+        if subject.rules.headroom is None:
+            return None
+        denial = self._margin.refused(candidates, subject)
+        if denial is None and reducing:
+            denial = self._margin.check_closing(candidates, subject)
+        if denial is not None:
+            return denial, candidates[0].order
+        return self._cover.check(candidates, rows, subject.account_id)
 
     def _may_not_open(self, subject: Subject) -> Denial | None:
         standing = self._states.severest(subject.account, subject.strategy)

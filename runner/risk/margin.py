@@ -18,18 +18,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import gcd
 from typing import Any, Literal, NamedTuple
 
 from nautilus_trader.model.enums import InstrumentClass, OrderType
 
-from runner._engine import option_order_refusal
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.codes import Code, Denial, percent, text
-from runner.risk.collateral import OCC, Collateral, Uncovered, legs_of, marginable, root_of
+from runner.risk.collateral import Collateral, Uncovered, is_option, marginable
 from runner.risk.exposure import ZERO
 from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound
+from runner.risk.options import NoPrice, OptionOrders, by_root
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices, multiplier
 from runner.risk.reservations import Reservations
@@ -116,6 +115,7 @@ class Margin:
         self._reservations = reservations
         self._prices = prices
         self._clock = clock
+        self._options = OptionOrders(cache, collateral, positions, working, prices)
         self.enabled = False
         """Whether any level asks for it; without, nothing is followed."""
         self._entries: dict[Any, Entry] = {}
@@ -142,7 +142,7 @@ class Margin:
     def _whole(self, candidate: Candidate, subject: Subject) -> Decimal:
         try:
             return self._options_cost([candidate], subject)
-        except (Uncovered, _NoPrice):
+        except (Uncovered, NoPrice):
             return ZERO  # a leg of a list that was judged as a whole, or an order that closes
 
     def note(self, client_order_id: Any) -> None:
@@ -260,6 +260,15 @@ class Margin:
                 others += leg.qty
         return min(candidate.leg.qty, max(abs(position) - others, ZERO))
 
+    def check_closing(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
+        """Of options that close or hedge: selling the cover of a short put asks for money, and so may closing a
+        spread. Headroom is not kept for that.
+        """
+        options = [candidate for candidate in candidates if is_option(candidate.instrument_id)]
+        if not options:
+            return None
+        return self.check(options, subject, Bound(ZERO, ""))
+
     def check(self, candidates: Sequence[Candidate], subject: Subject, headroom: Bound) -> Denial | None:
         """Whether what these open can be paid for, a list as a whole, a modification by what it adds."""
         costs: dict[Purse, Decimal] = {}
@@ -282,14 +291,12 @@ class Margin:
                 if cost:
                     purse: Purse = "regt" if marginable(instrument) else "cash"
                     costs[purse] = costs.get(purse, ZERO) + cost
-            for own in _by_root(options) if options else ():
-                if (refused := self._refused(own, subject)) is not None:
-                    return Denial(Code.OPTION_REFUSED, f"{own[0].words}: {refused}")
+            for own in by_root(options) if options else ():
                 costs["options"] = costs.get("options", ZERO) + self._options_cost(own, subject)
             return self._afford(costs, candidates[0], subject, headroom)
         except Uncovered as error:
             return Denial(Code.MARGIN_UNCOVERED, f"{candidates[0].words}: {error}")
-        except _NoPrice as error:
+        except NoPrice as error:
             return Denial(Code.NO_PRICE, str(error))
 
     def _afford(
@@ -311,47 +318,16 @@ class Margin:
             )
         return None
 
-    def _refused(self, candidates: Sequence[Candidate], subject: Subject) -> str | None:
-        """Why the venue takes no such options order, whatever money there is: level, ratios, cover within the order."""
+    def refused(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
+        """Why the venue takes no such order of options, be it that it closes."""
         report = self._reports.get(subject.account_id)
-        info = {} if report is None else report.info
-        level = int(str(info.get("options_trading_level", 3)))
-        units = [int(abs(candidate.leg.qty)) for candidate in candidates]
-        qty = gcd(*units) or 1
-        legs = []
-        for candidate, unit in zip(candidates, units, strict=True):
-            for instrument_id, ratio in legs_of(candidate.instrument_id):
-                buys = candidate.buy == (ratio > 0)
-                held = int(self._positions.qty(instrument_id, subject.account_id))
-                closes = held < 0 if buys else held > 0
-                intent = f"{'buy' if buys else 'sell'}_to_{'close' if closes else 'open'}"
-                legs.append((instrument_id.symbol.value, abs(ratio) * unit // qty, intent, held))
-        return option_order_refusal(legs, qty, level)
+        level = 3 if report is None else int(str(report.info.get("options_trading_level", 3)))
+        return self._options.refused(candidates, subject.account_id, level)
 
     def _options_cost(self, candidates: Sequence[Candidate], subject: Subject) -> Decimal:
-        debit = ZERO
-        legs: dict[str, int] = {}
-        for candidate in candidates:
-            if candidate.price is None:
-                raise _NoPrice(f"what {candidate.words} costs is not known: no quote, trade or bar has arrived yet")
-            signed = int(candidate.leg.qty) * (1 if candidate.buy else -1)
-            debit += candidate.price * signed
-            for instrument_id, ratio in legs_of(candidate.instrument_id):
-                symbol = instrument_id.symbol.value
-                legs[symbol] = legs.get(symbol, 0) + ratio * signed
-        own = {candidate.order.client_order_id for candidate in candidates}
-        beside = []
-        for entry in self._entries.values():
-            if entry.account_id != subject.account_id or entry.order.client_order_id in own:
-                continue
-            signed = int(entry.order.leaves_qty.as_decimal()) * (1 if entry.order.is_buy else -1)
-            for instrument_id, ratio in legs_of(entry.order.instrument_id):
-                symbol = instrument_id.symbol.value
-                if ratio * signed < 0 and len(symbol) > OCC and root_of(symbol) == root_of(next(iter(legs))):
-                    beside.append((symbol, ratio * signed))
-        cost = self._collateral.options_cost(subject.account_id, list(legs.items()), debit, beside)
-        known = sum((self._entries[each].amount for each in own if each in self._entries), ZERO)
-        return max(cost - known, ZERO)
+        cost = self._options.cost(candidates, subject.account_id)
+        own = (candidate.order.client_order_id for candidate in candidates)
+        return max(cost - sum((self._entries[each].amount for each in own if each in self._entries), ZERO), ZERO)
 
     def _cost(self, candidate: Candidate, subject: Subject, instrument: Any) -> Decimal:
         known = self._entries.get(candidate.order.client_order_id)
@@ -362,7 +338,7 @@ class Margin:
         if opens <= 0:
             return ZERO
         if candidate.price is None or candidate.qty is None:
-            raise _NoPrice(f"what {candidate.words} costs is not known: no quote, trade or bar has arrived yet")
+            raise NoPrice(candidate)
         unit, least = candidate.price, self._least(candidate)
         cost = opens * (least if least > unit else unit) * multiplier(instrument)
         if candidate.before is not None:
@@ -418,16 +394,3 @@ class Margin:
         """What the broker's last figure can't have had taken off yet."""
         unseen = self._unseen.get(account_id)
         return sum((amount for amount, _ in unseen.values()), ZERO) if unseen else ZERO
-
-
-class _NoPrice(Exception):
-    """Nothing tells what an order is worth."""
-
-
-def _by_root(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Options of one underlying are one order to the spread rule."""
-    roots: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        first = legs_of(candidate.instrument_id)[0][0]
-        roots.setdefault(root_of(first.symbol.value), []).append(candidate)
-    return list(roots.values())

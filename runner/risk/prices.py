@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from nautilus_trader.model.enums import OrderSide, PriceType
+from nautilus_trader.model.identifiers import generic_spread_id_to_list, is_generic_spread_id
 
 ONE = Decimal(1)
 
@@ -60,11 +61,31 @@ class Prices:
         far = ask if buy else bid
         if far is not None and buy:
             return far
+        if is_generic_spread_id(instrument_id):
+            return self._net(instrument_id, buy=buy) if far is None else far
         last = self._cache.price(instrument_id, PriceType.LAST)
         known = [
             price for price in (far, None if last is None else last.as_decimal()) if price is not None and price > 0
         ]
         return max(known) if known else self._any_bar(instrument_id)
+
+    def proceeds(self, instrument_id: Any) -> Decimal | None:
+        """What a sale at the market brings at least, a unit: the bid; of a spread, its legs' far sides."""
+        bid, _, _ = self.quote(instrument_id)
+        if bid is None and is_generic_spread_id(instrument_id):
+            return self._net(instrument_id, buy=False)
+        return bid
+
+    def _net(self, instrument_id: Any, *, buy: bool) -> Decimal | None:
+        """What one unit of a spread costs (or brings, where it is sold) at the far sides of its legs' quotes."""
+        net = Decimal(0)
+        for leg_id, ratio in generic_spread_id_to_list(instrument_id):
+            bid, ask, _ = self.quote(leg_id)
+            far = ask if (ratio > 0) == buy else bid
+            if far is None:
+                return None
+            net += far * ratio
+        return net
 
     def order(self, order: Any, *, price: Any = None, trigger_price: Any = None) -> Decimal | None:
         """What one unit of the order is worth at most: None where neither the order nor the market says.

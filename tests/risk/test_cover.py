@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -82,11 +83,19 @@ def test_shares_are_not_sold_under_a_call_whose_sale_works(options):  # noqa: F8
     assert gate.errors == 0
 
 
+def covered_by_a_call(held: int) -> list[Any]:
+    """A short call of 110 that shares covered when it was sold, and calls of 100 cover now."""
+    return [
+        lambda s: s.market(BUY, 100),
+        lambda s: trade(s, C110, SELL, 1),
+        lambda s: trade(s, C100, BUY, held),
+        lambda s: s.market(SELL, 100),
+    ]
+
+
 @pytest.mark.parametrize(("held", "codes"), [(1, ["MARGIN_UNCOVERED"]), (2, [])])
 def test_a_long_call_that_covers_a_short_one_is_not_sold(options, held, codes):  # noqa: F811
-    ours, gate, engine = options(
-        lambda s: trade(s, C100, BUY, held), lambda s: trade(s, C110, SELL, 1), lambda s: trade(s, C100, SELL, 1)
-    )
+    ours, gate, engine = options(*covered_by_a_call(held), lambda s: trade(s, C100, SELL, 1))
     assert ours.codes() == codes
     assert gate.errors == 0
     assert engine.portfolio.net_position(ids[C100]) == 1
@@ -132,14 +141,14 @@ def test_a_bracket_sells_only_what_it_has_bought(options):  # noqa: F811
 
 def test_a_spread_may_not_sell_the_cover_of_another_call(options):  # noqa: F811
     """One call of 100 covers one of 110; selling the spread (110 bought, 100 sold) is fine, 100 against a put not."""
-    _, gate, engine = options(lambda s: trade(s, C100, BUY, 1), lambda s: trade(s, C110, SELL, 1))
+    _, gate, engine = options(*covered_by_a_call(1))
     account_id = engine.cache.accounts()[0].id
     rules = gate.limits.rules("ALPACA", "main")
     order = next(iter(engine.cache.orders()))
-    for legs, expected in (([(C110, 1), (C100, -1)], None), ([(P90, 1), (C100, -1)], Code.MARGIN_UNCOVERED)):
+    for legs, expected in (([(C110, 1), (C100, -1)], None), ([(P90, 1), (C100, -1)], Code.OPTION_REFUSED)):
         candidate = Candidate(order, order.quantity.as_decimal(), None)
         candidate.instrument_id = new_generic_spread_id([(ids[symbol], ratio) for symbol, ratio in legs])
-        candidate.leg.qty = order.quantity.as_decimal()
+        candidate.leg.qty = Decimal(1)
         subject = Subject(account_id, order.strategy_id, "ALPACA", "main", rules)
-        denied = gate.judge.cover([candidate], subject)
+        denied = gate.judge.cover([candidate], subject, reducing=False)
         assert (None if denied is None else denied[0].code) == expected

@@ -109,16 +109,62 @@ def test_a_call_is_sold_only_against_shares_or_another_call(options):
     assert gate.errors == 0
 
 
-def test_two_sales_can_not_both_lean_on_the_same_call(options):
+def test_a_call_is_covered_by_another_within_one_order_only(options):
+    """Alpaca takes a single short call against shares; against a long call it is a leg of a spread."""
     ours, gate, _ = options(
         lambda s: trade(s, C100, BUY, 1),
         lambda s: trade(s, C110, SELL, 1, "4.00"),
         lambda s: trade(s, P90, SELL, 1, "3.00"),  # a put needs no call
-        lambda s: trade(s, C110, SELL, 1, "5.00"),
     )
-    assert len(ours.codes()) == 1
-    assert ours.codes()[0] in {"MARGIN_UNCOVERED", "OPTION_REFUSED"}
+    assert ours.codes() == ["MARGIN_UNCOVERED"]
     assert gate.errors == 0
+
+
+def test_two_sales_can_not_both_lean_on_the_same_shares(options):
+    ours, gate, _ = options(
+        lambda s: s.market(BUY, 199),
+        lambda s: trade(s, C110, SELL, 1, "4.00"),
+        lambda s: trade(s, C110, SELL, 1, "5.00"),
+        lambda s: s.market(SELL, 100),  # 99 are free
+        lambda s: s.market(SELL, 99),
+    )
+    assert ours.codes() == ["MARGIN_UNCOVERED"] * 2
+    assert gate.errors == 0
+
+
+def test_who_holds_the_shares_buys_options_too(options):
+    ours, gate, _ = options(lambda s: s.market(BUY, 100), lambda s: trade(s, P90, BUY, 1))
+    assert (ours.codes(), gate.errors) == ([], 0)
+
+
+def test_a_sold_put_is_secured_whole_whatever_is_held_beside_it(options):
+    """By the spread rule a put of 90 beside a bought one asks for nothing; by itself it is secured by its strike."""
+    ours, _, engine = options(
+        lambda s: trade(s, C100, BUY, 1_200),  # leaves 40,000
+        lambda s: trade(s, P90, BUY, 2),  # 400
+        lambda s: trade(s, P90, SELL, 2),
+        lambda s: trade(s, P90, SELL, 5, "2.00"),  # needs 44,000
+        lambda s: trade(s, P90, SELL, 4, "2.00"),
+        lambda s: None,
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+    assert engine.portfolio.net_position(InstrumentId.from_str(f"{P90}.ALPACA")) == -4
+
+
+def test_a_put_sold_for_less_is_secured_with_more(options):
+    """113 puts of 90 at 2.00 need 994,400 of 1,000,000; each cent less needs 113 more."""
+    made: list[Any] = []
+
+    def to(price: str) -> Any:
+        return lambda s: s.modify_order(made[0], price=Price.from_str(price))
+
+    ours, gate, _ = options(
+        lambda s: made.append(trade(s, P90, SELL, 113, "2.50")),  # 988,750
+        to("1.50"),  # 1,000,050
+        to("1.51"),  # 999,937
+    )
+    assert [type(event).__name__ for event in ours.events].count("OrderModifyRejected") == 1
+    assert (gate.denied, gate.errors) == ({"MARGIN_INSUFFICIENT": 1}, 0)
 
 
 def test_what_closes_and_what_hedges_passes_in_every_state(options):

@@ -201,7 +201,7 @@ impl Account {
 
     /// The account's figures. Short calls that nothing covers make the figures an error: no requirement is enough.
     pub fn figures(&mut self) -> Result<Figures, Uncovered> {
-        let (mut options, mut option_value) = (0, (0, 0));
+        let (mut options, mut long_value, mut short_value) = (0, 0, 0);
         let shares: Vec<(Box<str>, i64)> = self
             .chains
             .iter()
@@ -218,14 +218,15 @@ impl Account {
                 options += known?.amount;
             }
             let value = chain.value();
-            if value >= 0 { option_value.0 += value } else { option_value.1 += value }
+            if value >= 0 { long_value += value } else { short_value += value }
         }
         let Totals { long, short, initial, maintenance, reserved } = self.totals;
-        let (long, short) = (long + option_value.0, short + option_value.1);
+        let (long, short) = (long + long_value, short + short_value);
         let (initial, maintenance) = (initial + options, maintenance + options);
         let equity = self.cash + long + short;
-        // Long options are paid in full: their value is equity that nothing can be borrowed against.
-        let own = equity - option_value.0;
+        // Options lend nothing: long ones are paid in full, and of short ones the requirement is the whole worst loss, so
+        // that what they cost to buy back now is not taken off once more.
+        let own = equity - long_value - short_value;
         let excess = own - initial - reserved;
         let times = if equity < MARGIN_MINIMUM_EQUITY { 1 } else { self.multiplier };
         Ok(Figures {
@@ -302,6 +303,20 @@ mod tests {
         assert_eq!((figures.options, figures.short_market_value), (0, -whole(100)));
         account.set_position("AAPL", 99 * NANO, whole(100), Rates::default());
         assert_eq!(account.figures(), Err(Uncovered { expiry: 250_117, contracts: 1 }));
+    }
+
+    #[test]
+    fn a_short_put_takes_its_strike_less_its_premium() {
+        let mut account = Account::new(2, Expirations::PerDate);
+        account.cash = whole(10_500); // 10,000 and the premium
+        let (root, put) = parse_occ("AAPL250117P00100000").unwrap();
+        account.set_option(root, put, -1, whole(5));
+        let figures = account.figures().unwrap();
+        assert_eq!((figures.equity, figures.options), (whole(10_000), whole(10_000)));
+        // At worst the shares are bought for 10,000: 500 are left, whatever the put is worth meanwhile.
+        assert_eq!(figures.options_buying_power, whole(500));
+        account.set_option(root, put, -1, whole(20));
+        assert_eq!(account.figures().unwrap().options_buying_power, whole(500));
     }
 
     #[test]

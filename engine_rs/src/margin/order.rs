@@ -113,7 +113,8 @@ impl Refusal {
     }
 }
 
-/// The level that an order needs: 1 covered calls, cash-secured puts and closing; 2 buying; 3 several legs.
+/// The level that an order needs: 1 covered calls, cash-secured puts and closing; 2 buying; 3 several legs, be it that
+/// they close, which is done contract by contract below that.
 pub fn level_needed(legs: &[OrderLeg]) -> u8 {
     match legs {
         [leg] if leg.intent == Intent::BuyToOpen => 2,
@@ -144,12 +145,7 @@ pub fn validate(legs: &[OrderLeg], qty: i64, level: u8) -> Result<(), Refusal> {
             return Err(Refusal::Intent);
         }
     }
-    // Whoever holds something may end it, at any level but 0.
-    let closes = legs.iter().all(|leg| !leg.intent.opens());
-    if level < if closes { 1 } else { level_needed(legs) } {
-        return Err(Refusal::Level);
-    }
-    Ok(())
+    if level < level_needed(legs) { Err(Refusal::Level) } else { Ok(()) }
 }
 
 fn several(legs: &[OrderLeg]) -> Result<(), Refusal> {

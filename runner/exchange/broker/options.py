@@ -93,9 +93,18 @@ def check_power(cost: Decimal, power: Decimal) -> None:
 
 
 def pledged_shares(account: Account, prices: Valuation, symbol: str, *, without: Order | None = None) -> Decimal:
-    """Shares that can't be sold: those that short calls lock, held or about to be."""
-    legs = account.options(prices).get(symbol, ())
+    """Shares that can't be sold: those that short calls lock, held or about to be. Long calls that are for sale cover
+    nothing.
+    """
+    for_sale = {name: -_selling(account, name) for name, position in account.positions.items() if position.qty > 0}
+    legs = account.options(prices, change=for_sale).get(symbol, ())
     _, taken = without_covered_calls(legs, account.qty(symbol))
+    return taken + _being_written(account, prices, symbol, without=without)
+
+
+def _being_written(account: Account, prices: Valuation, symbol: str, *, without: Order | None = None) -> Decimal:
+    """Shares that the calls need which are for sale by themselves."""
+    taken = ZERO
     for order in account.open_orders(without=without):
         if order.asset_class != "us_option" or order.position_intent != "sell_to_open" or order.role or order.several:
             continue
@@ -103,6 +112,11 @@ def pledged_shares(account: Account, prices: Valuation, symbol: str, *, without:
         if contract is not None and contract.type == "call" and contract.underlying_symbol == symbol:
             taken += order.leaves * contract.size
     return taken
+
+
+def _selling(account: Account, symbol: str) -> Decimal:
+    """What orders that close are still to sell, those of several legs left aside: these buy as well."""
+    return sum((order.leaves for order in account.holding_orders(symbol) if order.role != "leg"), ZERO)
 
 
 def _check_covered(
@@ -132,17 +146,20 @@ def _check_uncovering(
     """A long that covers a short can't go first: shorts are bought back before."""
     symbol = contract.underlying_symbol
     before = account.options(prices).get(symbol, [])
-    gone = order.leaves + account.held(order.symbol)
+    gone = order.leaves + _selling(account, order.symbol)
     after = account.options(prices, change={order.symbol: -gone}).get(symbol, [])
     shares, price = account.qty(symbol), prices.mark(symbol)
-    rest, _ = without_covered_calls(after, shares)
-    old_rest, _ = without_covered_calls(before, shares)
+    # Shares cover nothing that are for sale, or that a call needs which is.
+    kept = shares - account.held(symbol) - _being_written(account, prices, symbol)
+    rest, _ = without_covered_calls(after, kept)
+    old_rest, _ = without_covered_calls(before, kept)
     if uncovered(rest, "call") > uncovered(old_rest, "call"):
         raise forbidden(UNCOVERED)
     proceeds = (order.limit_price or ZERO) * contract.multiplier * order.leaves
     more = requirement(after, shares, price) - requirement(before, shares, price) - proceeds
     if more > power:
         raise _not_secured(more, power)
+    order.unit_reserve = max(more, ZERO) / order.leaves
 
 
 def _not_secured(cost: Decimal, power: Decimal) -> AlpacaError:

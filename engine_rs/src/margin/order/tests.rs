@@ -73,6 +73,10 @@ fn shapes_of_orders() {
     let spread = [open(190, BuyToOpen), open(210, SellToOpen)];
     assert_eq!(validate(&spread, 1, 3), Ok(()));
     assert_eq!(validate(&spread, 1, 2), Err(Refusal::Level));
+    let held = |strike, intent, held| OrderLeg { held, ..ordered(Call, strike, NEAR, 1, intent) };
+    let closing = [held(190, SellToClose, 1), held(210, BuyToClose, -1)];
+    assert_eq!(validate(&closing[..1], 1, 1), Ok(()), "a contract is closed at any level but 0");
+    assert_eq!(validate(&[closing[1], open(200, BuyToOpen)], 1, 2), Err(Refusal::Level));
     assert_eq!(validate(&spread[..1], 1, 2), Ok(()));
     assert_eq!(validate(&spread[..1], 1, 1), Err(Refusal::Level));
     assert_eq!(validate(&spread[1..], 1, 1), Ok(()), "whether it is covered is the requirement's to say");
