@@ -46,8 +46,10 @@ class Candidate:
         order = self.order
         self.instrument_id = order.instrument_id
         qty = self.qty
-        filled: Decimal = order.filled_qty.as_decimal()
-        self.leg = Leg(order, (qty or ZERO) - filled if filled else qty or ZERO, self.price)
+        left = qty or ZERO
+        if order.filled_qty.raw:
+            left -= order.filled_qty.as_decimal()
+        self.leg = Leg(order, left, self.price)
         self.buy = self.leg.buy
         self.notional = None if qty is None or self.price is None else qty * self.price
 

@@ -38,7 +38,7 @@ class Leg:
         order = self.order
         self.buy = order.side == OrderSide.BUY
         self.instrument_id = order.instrument_id
-        self.group = _group(order)
+        self.group = _group(order) if order.contingency_type in _EITHER else None
         self.plain = self.group is None and order.parent_order_id is None
         self.units = nano(self.qty)
         self.worth = None if self.price is None else nano(self.price)
@@ -77,8 +77,6 @@ def atto(value: Decimal) -> int:
 
 
 def _group(order: Any) -> str | None:
-    if order.contingency_type not in _EITHER:
-        return None
     # Only a list is one order to the venue; links between separate orders are kept by software that may be late.
     if order.order_list_id is None or not order.linked_order_ids:
         return None
