@@ -123,6 +123,9 @@ class Margin:
         self._own: dict[Any, Decimal] = {}  # and how much of it is the account's own money
         self._unseen: dict[Any, dict[Any, tuple[Decimal, int | None]]] = {}
         self._reports: dict[Any, Report] = {}
+        # What was worked out of the last order that was judged, until anything happens to any order: it, what of it
+        # closes, the least that a unit costs, and the rate.
+        self._judged: tuple[Candidate, Decimal, Decimal, Decimal] | None = None
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -130,7 +133,11 @@ class Margin:
         """An order passed. To be called before the reservation is made."""
         if not self.enabled:
             return
-        order = candidate.order
+        order, judged = candidate.order, self._judged
+        if judged is not None and judged[0] is candidate:
+            _, closing, least, rate = judged
+            self._entries[order.client_order_id] = Entry(order, subject.account_id, closing, least, rate=rate)
+            return
         entry = Entry(order, subject.account_id, self.closing(candidate, subject), self._least(candidate))
         instrument = self._cache.instrument(candidate.instrument_id)
         if instrument is not None and instrument.instrument_class in _OPTIONS:
@@ -149,6 +156,7 @@ class Margin:
         """Something happened to an order: what it still costs is worked out anew."""
         if not self.enabled:
             return
+        self._judged = None
         entry = self._entries.get(client_order_id)
         if entry is None:
             entry = self._adopt(client_order_id)
@@ -281,7 +289,8 @@ class Margin:
                 if instrument.instrument_class in _OPTIONS:
                     options.append(candidate)
                     continue
-                cost = self._cost(candidate, subject, instrument)
+                lent = marginable(instrument)
+                cost = self._cost(candidate, subject, instrument, HALF if lent else ONE)
                 if cost and not candidate.buy and not self.levered(subject.account_id):
                     return Denial(
                         Code.MARGIN_INSUFFICIENT,
@@ -289,7 +298,7 @@ class Margin:
                         "equity",
                     )
                 if cost:
-                    purse: Purse = "regt" if marginable(instrument) else "cash"
+                    purse: Purse = "regt" if lent else "cash"
                     costs[purse] = costs.get(purse, ZERO) + cost
             for own in by_root(options) if options else ():
                 costs["options"] = costs.get("options", ZERO) + self._options_cost(own, subject)
@@ -329,7 +338,7 @@ class Margin:
         own = (candidate.order.client_order_id for candidate in candidates)
         return max(cost - sum((self._entries[each].amount for each in own if each in self._entries), ZERO), ZERO)
 
-    def _cost(self, candidate: Candidate, subject: Subject, instrument: Any) -> Decimal:
+    def _cost(self, candidate: Candidate, subject: Subject, instrument: Any, rate: Decimal) -> Decimal:
         known = self._entries.get(candidate.order.client_order_id)
         closing = known.closing if known is not None else self.closing(candidate, subject)
         if candidate.order.filled_qty:
@@ -340,6 +349,8 @@ class Margin:
         if candidate.price is None or candidate.qty is None:
             raise NoPrice(candidate)
         unit, least = candidate.price, self._least(candidate)
+        if known is None:
+            self._judged = candidate, closing, least, rate
         cost = opens * (least if least > unit else unit) * multiplier(instrument)
         if candidate.before is not None:
             cost -= known.amount if known is not None else ZERO
