@@ -19,7 +19,7 @@ from runner.node.lock import AccountLock
 from runner.node.node import Hook, Node
 from runner.node.progress import ReplayBar
 from runner.node.reload.hook import ReloadHook
-from runner.node.reload.prepare import Origin
+from runner.node.reload.origin import Origin
 from runner.node.remote.hook import RemoteHook
 from runner.node.replay import ReplayHook
 from runner.node.report import ReportHook

@@ -24,6 +24,7 @@ from runner.config.models import RunnerConfig
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.logs import OutputTap, set_up
 from runner.node.progress import ReplayBar
+from runner.node.reload.origin import Origin, fingerprint
 from runner.node.simulation import Exchange, SimOptions
 
 if TYPE_CHECKING:
@@ -54,8 +55,17 @@ class RunOptions:
 def run(options: RunOptions, environ: dict[str, str] | None = None) -> int:
     """Run a node to its end. Raises ConfigErrors for mistakes in the files; everything else is an exit code."""
     env = dict(os.environ if environ is None else environ)
+    files = tuple(path.absolute() for path in options.files)
+    before = fingerprint(files)
     loaded, sim = _load(options, env)
     config = loaded.config
+    origin = Origin(
+        files,
+        env,
+        need_secrets=options.sim is None,
+        speed_is_one=sim is None or sim.speed == "1",
+        loaded=before,
+    )
     tap = OutputTap()
     bar = ReplayBar(config.name)
     try:
@@ -69,7 +79,7 @@ def run(options: RunOptions, environ: dict[str, str] | None = None) -> int:
     ending = _Ending(config.node.stop_timeout.total_seconds())
     ending.install()
     try:
-        return _run(options, loaded, env, exchange, sim, tap, bar, ending)
+        return _run(options, loaded, origin, exchange, sim, tap, bar, ending)
     except NodeError as error:
         log.error("%s", error.text())  # noqa: TRY400 (no traceback: it is an answer, not a fault)
         return int(error.code)
@@ -125,7 +135,7 @@ def symbols_of(config: RunnerConfig) -> tuple[str, ...]:
 def _run(
     options: RunOptions,
     loaded: Loaded,
-    env: dict[str, str],
+    origin: Origin,
     exchange: Exchange | None,
     sim: SimOptions | None,
     tap: OutputTap,
@@ -138,16 +148,9 @@ def _run(
 
     plans = resolve(loaded, speed_is_one=sim is None or sim.speed == "1")
     from runner.node.assemble import assemble
-    from runner.node.reload.prepare import Origin
 
     ready = exchange.wait_ready(_READY_TIMEOUT_S) if exchange is not None else None
     tap.strategies = {plan.cls.__name__ for plan in plans.values()}
-    origin = Origin(
-        tuple(path.absolute() for path in options.files),
-        env,
-        need_secrets=options.sim is None,
-        speed_is_one=sim is None or sim.speed == "1",
-    )
     code, summary = _on_loop(
         lambda: assemble(
             loaded.config,

@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from runner.metrics.registry import Metrics
 from runner.node.node import BaseHook, Node
-from runner.node.reload.prepare import Origin
+from runner.node.reload.origin import Origin
 from runner.node.reload.reloader import Reloader
 from runner.node.reload.report import Result
 from runner.node.remote.commands import Command, Commands, Refused
@@ -130,8 +129,3 @@ class ReloadHook(BaseHook):
             if found == before and found != reloader.seen:
                 await self._do("watch", "the file was saved")
                 return
-
-
-def absolute(files: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Their places, whatever the current folder becomes."""
-    return tuple(path.absolute() for path in files)

@@ -7,10 +7,8 @@ object that is thrown away, and the objects that are to run are made. Whoever ge
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nautilus_trader.common.component import LiveClock, MessageBus
@@ -26,31 +24,12 @@ from runner.node.build import NodePlan, Parts, StrategyPlan
 from runner.node.gate import limits_book, quoted
 from runner.node.node import Node
 from runner.node.portfolio import give_portfolio
+from runner.node.reload.origin import Origin
 from runner.node.reload.report import CheckFailed, Held, Steps
 from runner.node.stages import StageTimeout, bounded
 from runner.risk.limits import LimitsBook
 
 _TRIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where the node's file comes from, so that it can be read again in the same way."""
-
-    files: tuple[Path, ...]
-    environ: Mapping[str, str] = field(repr=False)
-    need_secrets: bool = True
-    speed_is_one: bool = True
-
-    def fingerprint(self) -> str | None:
-        """Of the files' bytes; None where one can't be read."""
-        digest = hashlib.sha256()
-        try:
-            for path in self.files:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-        except OSError:
-            return None
-        return digest.hexdigest()
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from runner.config.diff import digest
 from runner.config.fresh import Sources
 from runner.node.node import Node
 from runner.node.reload.apply import apply
-from runner.node.reload.prepare import Origin, Prepared, prepare
+from runner.node.reload.origin import Origin
+from runner.node.reload.prepare import Prepared, prepare
 from runner.node.reload.report import Busy, CheckFailed, Result
 
 log = logging.getLogger("runner.node")
@@ -25,7 +26,7 @@ class Reloader:
 
     def __init__(self, node: Node, origin: Origin) -> None:
         self.origin = origin
-        self.seen = origin.fingerprint()
+        self.seen = origin.loaded or origin.fingerprint()
         """Of the files as they were looked at last."""
         self.hash = digest(node.plan.config)
         self.listeners: list[Callable[[Result], None]] = []

@@ -14,7 +14,7 @@ from runner.metrics.registry import Metrics
 from runner.node.build import Endpoint, NodePlan
 from runner.node.gate import install_gate
 from runner.node.reload.hook import ReloadHook
-from runner.node.reload.prepare import Origin
+from runner.node.reload.origin import Origin
 from runner.node.remote.commands import Command, Commands
 from tests.node.fake_venue import Behaviour, Run
 
