@@ -38,6 +38,7 @@ log = logging.getLogger("runner.fetch")
 # One request may read many pages, each of which waits for its turn in the quota.
 # The simulated exchange opens an account for whatever key it is shown.
 _SIMULATED = ("SIMFETCH", "fetch")
+_INTERRUPTED = 130  # 128 + SIGINT
 _SERIES_TIMEOUT_S = 1_800.0
 
 
@@ -77,6 +78,10 @@ def run(options: Options, environ: Mapping[str, str] | None = None) -> int:
         told.stop()
         log.error("%s", error.text())  # noqa: TRY400 (no traceback: it is an answer, not a fault)
         return int(error.code)
+    except KeyboardInterrupt:
+        told.stop()
+        log.error("stopped: what came is kept, run it again to go on from there")  # noqa: TRY400
+        return _INTERRUPTED
     finally:
         told.stop()
     _say(rows, options)

@@ -233,9 +233,10 @@ class Backtest:
             self.engine.run(start=start_ns, end=end_ns, streaming=True)
         except (RuntimeError, ValueError, AccountError) as error:
             # No strategy's fault, those are kept in their guards.
-            raise NodeError(
-                ExitCode.FAILED, f"Nautilus ended the backtest: {error}", "log.level: debug says more"
-            ) from error
+            hint = "log.level: debug says more"
+            if "precision" in str(error):
+                hint = "a catalog from elsewhere: its prices need the precision of their instrument"
+            raise NodeError(ExitCode.FAILED, f"Nautilus ended the backtest: {error}", hint) from error
 
     def _wind_down(self) -> None:
         self.session.over = True

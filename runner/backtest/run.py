@@ -29,6 +29,7 @@ from runner.report.page import write_report
 from runner.report.recorder import Recorder
 
 log = logging.getLogger("runner.node")
+_INTERRUPTED = 130  # 128 + SIGINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,10 @@ def run(options: Options, environ: Mapping[str, str] | None = None) -> int:
         bar.stop()
         log.error("%s", error.text())  # noqa: TRY400 (no traceback: it is an answer, not a fault)
         return int(error.code)
+    except KeyboardInterrupt:
+        bar.stop()
+        log.error("stopped: there is no summary of a part")  # noqa: TRY400
+        return _INTERRUPTED
     finally:
         bar.stop()
         tap.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, datetime, time
@@ -13,6 +14,8 @@ from nautilus_trader.model.data import BarType
 
 from runner.alpaca.archive import Archive
 from runner.alpaca.config import AlpacaDataClientConfig, AlpacaDataFeed
+from runner.backtest.bring import Options
+from runner.backtest.bring import run as bring
 from runner.backtest.catalog import History
 from runner.backtest.errors import DataError
 from runner.backtest.fetch import Want, fetch, wanted_by, wants_of
@@ -20,7 +23,7 @@ from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.risk.limits import Limits, LimitsBook
-from tests.backtest.conftest import BARS, NEW_YORK, at_ns
+from tests.backtest.conftest import BARS, NEW_YORK, at_ns, file_of
 
 DAY = date(2026, 1, 12)
 NOON = at_ns(datetime(2026, 1, 12, 12, tzinfo=NEW_YORK))
@@ -108,6 +111,16 @@ async def test_pairs_have_their_own_paths_and_weekends_of_stocks_are_not_asked_f
     assert (stock.requests, stock.rows) == (0, 0)
     assert coin.rows > 50
     assert [span.identifier for span in history.spans()] == [bars]
+
+
+async def test_a_file_is_fetched_from_a_simulated_exchange_without_keys(tmp_path: Path) -> None:
+    path = file_of(tmp_path, {"a": {}})
+    async with exchange_until(12) as archive:
+        url = str(archive.config.data_url)
+        options = Options(tmp_path / "d", (path,), url=url, start_ns=OPEN_NS, quotes=True, quota_per_min=100_000)
+        assert await asyncio.to_thread(bring, options, {}) == 0
+    found = [(span.kind, span.identifier) for span in History.open(tmp_path / "d").spans()]
+    assert found == [("bars", BARS), ("quotes", "IBM.ALPACA")]
 
 
 async def test_what_alpaca_has_not_is_told(tmp_path: Path) -> None:
