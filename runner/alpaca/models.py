@@ -226,6 +226,16 @@ class TradeUpdate(msgspec.Struct, frozen=True, kw_only=True):
         return timestamp_ns(self.timestamp or self.at) or self.order.last_ns
 
 
+class CalendarDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `/v2/calendar`: a trading day. Times are New York's, of the core session and of the whole day."""
+
+    date: str
+    open: str
+    close: str
+    session_open: str = ""
+    session_close: str = ""
+
+
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `/v2/account/activities`: a trade (FILL) or another booking (FEE, DIV, …)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ import msgspec
 
 from runner._engine import HttpError
 from runner.alpaca.constants import ACTIVITIES_PAGE, NANOS, ORDERS_PAGE
-from runner.alpaca.models import Account, Activity, Clock, Order, Position, WireError, decode, timestamp_ns
+from runner.alpaca.models import Account, Activity, CalendarDay, Clock, Order, Position, WireError, decode, timestamp_ns
 from runner.alpaca.symbols import pair_symbol
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class TradingRest:
 
     async def _clock(self) -> Clock:
         return decode(Clock, await self._http().get("/v2/clock"), "the clock")
+
+    async def calendar(self, first: date, last: date) -> list[CalendarDay]:
+        """The trading days from `first` to `last`."""
+        params = [("start", first.isoformat()), ("end", last.isoformat())]
+        return decode(list[CalendarDay], await self._http().get("/v2/calendar", params), "the calendar")
 
     async def positions(self) -> list[Position]:
         """All open positions."""

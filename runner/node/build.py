@@ -31,6 +31,7 @@ from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
 from nautilus_trader.risk.engine import RiskEngine
 from nautilus_trader.system.kernel import NautilusKernel
 
+from runner.alpaca.calendar import TradingCalendar
 from runner.alpaca.custom import CUSTOM_TYPES
 from runner.config.models import FeedConfig, RunnerConfig
 from runner.node.guard import Fault, StrategyGuard
@@ -125,6 +126,8 @@ class Parts:
     """The file in force: a reload puts another in its place."""
     quotes: Any = None
     """The actor that keeps quotes coming for the gate (`runner.node.gate.QuoteWatch`); None without a gate."""
+    calendar: TradingCalendar = field(default_factory=TradingCalendar)
+    """The exchange's trading days, once the venue has told them."""
     names: dict[str, str] = field(default_factory=dict)
     """Strategy id to the name in the file."""
     left: dict[str, str] = field(default_factory=dict)

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from nautilus_trader.common.actor import Actor
@@ -15,6 +16,11 @@ from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.enums import ContingencyType
 from nautilus_trader.model.identifiers import ComponentId, InstrumentId
 
+from runner._engine import EngineError
+from runner.alpaca.calendar import NEW_YORK
+from runner.alpaca.constants import NANOS
+from runner.alpaca.groups import exit_fault, shape_of
+from runner.alpaca.models import WireError
 from runner.alpaca.orders import denial
 from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts, direct
@@ -23,6 +29,7 @@ from runner.risk.gate import RiskGate
 from runner.risk.latches import LatchStore
 from runner.risk.limits import Limits, LimitsBook
 from runner.risk.state import Standing, State
+from runner.risk.trading_day import TradingDay
 
 log = logging.getLogger("runner.node")
 TICK_S = 1.0
@@ -43,6 +50,8 @@ class GateHook(BaseHook):
     async def connected(self, node: Node) -> None:
         if node.gate is None:
             return
+        if node.parts is not None:
+            await read_calendar(node.parts)
         node.gate.begin()
         # What was made at the start stays; to look through it again and again stops the loop for tens of milliseconds.
         gc.freeze()
@@ -78,6 +87,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         issuer = str(account_id.get_issuer())
         return names.get(issuer, issuer)
 
+    by_the_clock = TradingDay()
     gate = RiskGate(
         msgbus=kernel.msgbus,
         cache=kernel.cache,
@@ -89,6 +99,10 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
         legality=lambda order, instrument, params: illegal(order, instrument, params, first.venue_clock.now_ns()),
+        list_legality=lambda orders, instrument_of, params: illegal_list(
+            orders, instrument_of, params, first.venue_clock.now_ns()
+        ),
+        session=lambda now_ns: parts.calendar.session(now_ns) or by_the_clock.session(now_ns),
         on_state=tell,
         latches=latches,
         account_name=account_name,
@@ -100,6 +114,17 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
     for client in parts.exec_clients.values():
         client.set_gate_check(gate.approved)
     return gate
+
+
+async def read_calendar(parts: Parts) -> None:
+    """Ask the venue for its trading days, of a year. Without them the sessions go by the time of day alone."""
+    first_client = next(iter(parts.exec_clients.values()))
+    today = datetime.fromtimestamp(first_client.venue_clock.now_ns() // NANOS, NEW_YORK).date()
+    first, last = today - timedelta(days=7), today + timedelta(days=366)
+    try:
+        parts.calendar.fill(await first_client.rest.calendar(first, last), first, last)
+    except (EngineError, WireError) as error:
+        log.warning("the exchange's calendar could not be read, so holidays are taken for trading days: %s", error)
 
 
 class QuoteWatch(Actor):
@@ -154,8 +179,27 @@ def limits_book(config: RunnerConfig) -> LimitsBook:
     )
 
 
+def illegal_list(
+    orders: Sequence[Any], instrument_of: Callable[[Any], Any], params: Any, now_ns: int | None
+) -> tuple[str, Any] | None:
+    """Why Alpaca would not take a list, and the order that this is about. `instrument_of`: by an instrument's id."""
+    shape = shape_of(list(orders), params)
+    if isinstance(shape, str):
+        return shape, orders[0]
+    kind = "" if shape is None else shape.kind
+    for order in orders:
+        is_exit = shape is not None and kind != "mleg" and order is not shape.head
+        instrument = instrument_of(order.instrument_id)
+        reason = denial(order, instrument, params, order_class=kind, is_exit=is_exit, now_ns=now_ns)
+        if reason is not None:
+            return reason, order
+    if shape is None or kind == "mleg" or (reason := exit_fault(shape, list(orders))) is None:
+        return None
+    return reason, orders[0]
+
+
 def illegal(order: Any, instrument: Any, params: Any, now_ns: int | None) -> str | None:
-    """Why Alpaca would not take an order. One of a list is judged by the adapter, which knows what the list becomes."""
+    """Why Alpaca would not take an order. One that is linked to others is judged with its list (`illegal_list`)."""
     if order.contingency_type != ContingencyType.NO_CONTINGENCY or order.order_list_id is not None:
         return None
     return denial(order, instrument, params, now_ns=now_ns)

@@ -40,7 +40,7 @@ from runner.risk.runaway import CANCELS, Runaway, cancelled_by
 from runner.risk.seat import Seat
 from runner.risk.state import NODE, By, Scope, Standing, State, States
 from runner.risk.trading_day import TradingDay
-from runner.risk.universe import Legality
+from runner.risk.universe import Legality, ListLegality
 from runner.risk.usage import Used, used
 from runner.risk.working import Working
 
@@ -67,6 +67,8 @@ class RiskGate:
     legality : callable, optional
         Why the venue takes no such order of its instrument, in words; None where it does. (order, instrument,
         the command's params)
+    list_legality : callable, optional
+        The same of a list as a whole, with the order that it is about. (orders, instrument by its id, the params)
     session : callable, optional
         The exchange's session (pre, core, post, overnight, closed) at a venue time in UNIX nanoseconds; by default
         told by the time of day in New York, which knows no holidays.
@@ -96,6 +98,7 @@ class RiskGate:
         route: Callable[[Any], Any] | None = None,
         outage: Callable[[str, str], str | None] | None = None,
         legality: Legality | None = None,
+        list_legality: ListLegality | None = None,
         session: Callable[[int], str] | None = None,
         account_of: Callable[[Any], Any] | None = None,
         account_name: Callable[[Any], str] | None = None,
@@ -175,6 +178,7 @@ class RiskGate:
             collateral=self.collateral,
             outage=outage or (lambda _account, _strategy: None),
             legality=legality,
+            list_legality=list_legality,
             session=session,
         )
         self._seat = Seat(

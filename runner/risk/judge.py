@@ -28,7 +28,7 @@ from runner.risk.reducing import Reducing
 from runner.risk.self_match import exempt
 from runner.risk.state import State, States
 from runner.risk.trading_day import TradingDay
-from runner.risk.universe import Legality
+from runner.risk.universe import Legality, ListLegality
 from runner.risk.working import Working
 
 
@@ -50,6 +50,7 @@ class Judge:
         collateral: Collateral,
         outage: Callable[[str, str], str | None],
         legality: Legality | None = None,
+        list_legality: ListLegality | None = None,
         session: Callable[[int], str] | None = None,
     ) -> None:
         self.limits = limits
@@ -68,6 +69,7 @@ class Judge:
         self._cover = Cover(exposures, positions, working)
         self._outage = outage
         self._legality = legality
+        self._list_legality = list_legality
         self._session = session or TradingDay().session
 
     def candidate(self, order: Any) -> Candidate:
@@ -91,6 +93,10 @@ class Judge:
         reducing = self._reducing.all(candidates, rows, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
+        if len(candidates) > 1 and self._list_legality is not None:
+            orders = [candidate.order for candidate in candidates]
+            if (illegal := self._list_legality(orders, self._cache.instrument, subject.params)) is not None:
+                return Denial(Code.ORDER_ILLEGAL, illegal[0]), illegal[1]
         for candidate in candidates:
             denial = self._as_an_order(candidate, subject, now_ns)
             if denial is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,6 +14,8 @@ from runner.risk.limits import Rules
 
 Legality = Callable[[Any, Any, Any], str | None]
 """Why the venue takes no such order, in words; None where it does. (order, instrument, the command's params)"""
+ListLegality = Callable[[Sequence[Any], Callable[[Any], Any], Any], tuple[str, Any] | None]
+"""The same of a list, with the order that it is about. (orders, instrument by its id, the command's params)"""
 
 
 def listed(symbol: str, patterns: tuple[str, ...]) -> str | None:

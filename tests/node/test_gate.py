@@ -7,11 +7,11 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.enums import OrderSide, OrderType, TimeInForce
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.config.models import RunnerConfig
-from runner.node.gate import GateHook, illegal, outage, quoted, tell
+from runner.node.gate import GateHook, illegal, illegal_list, outage, quoted, tell
 from runner.risk.limits import Limits, LimitsBook
 from runner.risk.state import NODE, Standing, State
 from tests.risk.conftest import IBM, bench  # noqa: F401
@@ -66,6 +66,63 @@ def test_what_alpaca_does_not_take_is_told_by_the_adapters_own_table(bench):  # 
     assert gate.errors == 0
 
 
+@pytest.mark.parametrize(
+    ("tif", "params", "says"),
+    [
+        (TimeInForce.DAY, {}, None),
+        (TimeInForce.FOK, {}, "UNSUPPORTED_TIME_IN_FORCE: Alpaca takes limit bracket orders of stocks"),
+        (TimeInForce.DAY, {"order_class": "oto"}, "UNSUPPORTED_ORDER_CLASS"),
+    ],
+)
+def test_a_list_that_alpaca_does_not_take_is_denied_as_a_whole(bench, tif, params, says):  # noqa: F811
+    def send(s):
+        orders = s.order_factory.bracket(
+            IBM,
+            OrderSide.BUY,
+            Quantity.from_int(1),
+            time_in_force=tif,
+            sl_time_in_force=tif,
+            tp_time_in_force=tif,
+            entry_order_type=OrderType.LIMIT,
+            entry_price=Price.from_str("99.00"),
+            sl_trigger_price=Price.from_str("90.00"),
+            tp_price=Price.from_str("110.00"),
+            tp_post_only=False,
+        )
+        s.submit_order_list(orders, params=params)
+
+    ours, gate, engine = bench.run(
+        send, list_legality=lambda orders, instrument_of, own: illegal_list(orders, instrument_of, own, None)
+    )
+    assert gate.errors == 0
+    if says is None:
+        assert ours.denials() == []
+        return
+    assert ours.codes() == ["ORDER_ILLEGAL"] * 3
+    assert all(says in reason for reason in ours.denials())
+    assert engine.cache.orders_open() == []
+
+
+def test_an_illegal_exit_denies_its_entry_too(bench):  # noqa: F811
+    """The take profit is below the stop loss."""
+
+    def send(s):
+        orders = s.order_factory.bracket(
+            IBM,
+            OrderSide.BUY,
+            Quantity.from_int(1),
+            sl_trigger_price=Price.from_str("90.00"),
+            tp_price=Price.from_str("80.00"),  # below the stop loss
+            tp_post_only=False,
+        )
+        s.submit_order_list(orders)
+
+    ours, gate, _ = bench.run(
+        send, list_legality=lambda orders, instrument_of, own: illegal_list(orders, instrument_of, own, None)
+    )
+    assert (ours.codes(), gate.errors) == (["ORDER_ILLEGAL"] * 3, 0)
+
+
 def test_quotes_are_asked_for_where_a_limit_is_held_against_them():
     collar, none = Limits(collar_percent=Decimal("0.02")), Limits()
     strategies = {
@@ -91,7 +148,7 @@ def test_a_state_is_told_in_the_log_with_what_led_to_it(caplog):
 
 async def test_what_is_made_at_the_start_is_not_looked_through_again_until_the_node_stops():
     hook = GateHook()
-    node = SimpleNamespace(gate=SimpleNamespace(begin=lambda: None), plan=SimpleNamespace(real_time=False))
+    node = SimpleNamespace(gate=SimpleNamespace(begin=lambda: None), plan=SimpleNamespace(real_time=False), parts=None)
     await hook.connected(node)
     assert gc.get_freeze_count() > 0
     await hook.stopped(node)
