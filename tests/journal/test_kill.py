@@ -8,6 +8,7 @@ are (2), RUNNER_CHAOS_SEED the first one's seed (0).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -29,6 +30,8 @@ KILLS = int(os.environ.get("RUNNER_CHAOS_KILLS", "4"))
 SEED = int(os.environ.get("RUNNER_CHAOS_SEED", "0"))
 SEEDS = int(os.environ.get("RUNNER_CHAOS_SEEDS", "2"))
 START_S = 60.0
+#: The market stands still: so long a node on a busy machine may take to hear of the last updates.
+CALM_S = 15.0
 #: Two accounts, on each of which a strategy trades the same instruments.
 KEYS = {"one": "PKKILLTEST0000000001", "two": "PKKILLTEST0000000002"}
 
@@ -136,6 +139,20 @@ def working_of(account: Any, believes: dict[str, Any]) -> dict[str, Decimal]:
     return working
 
 
+def held_of(account: Any) -> dict[str, Decimal]:
+    return {symbol: position.qty for symbol, position in account.positions.items() if position.qty}
+
+
+def agrees(account: Any, path: Path) -> bool:
+    """Whether a strategy believes to hold and to have working what the broker says."""
+    if not path.exists():
+        return False
+    believes = json.loads(path.read_text())
+    held = {symbol: Decimal(qty) for symbol, qty in believes["positions"].items()}
+    opened = {order_id: Decimal(qty) for order_id, qty in believes["open"].items()}
+    return held == held_of(account) and opened == working_of(account, believes)
+
+
 def trouble(rng: random.Random) -> list[dict[str, Any]]:
     """So that it dies with requests under way, and with outcomes that it does not know."""
     orders = {"path": "/v2/orders"}
@@ -184,12 +201,15 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         await life.start()
         await life.until_trading()
         exchange.pause()
-        await asyncio.sleep(0.5)
+        accounts = {name: exchange.broker.desk.account(key) for name, key in KEYS.items()}
+        with contextlib.suppress(TimeoutError):  # what it believes then is told below
+            async with asyncio.timeout(CALM_S):
+                while not all(agrees(account, tmp_path / f"{name}.json") for name, account in accounts.items()):
+                    await asyncio.sleep(0.05)
         out = await life.kill(signal.SIGTERM)
         assert life.process is not None
         assert life.process.returncode == 0, life.log
         summary = json.loads(out)
-        accounts = {name: exchange.broker.desk.account(key) for name, key in KEYS.items()}
 
     for number in range(KILLS + 1):
         print(f"life {number}\n{Life(tmp_path, path, number, seed).log}")
@@ -198,7 +218,7 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
     assert set(summary["books"]) == set(KEYS)
     for name, account in accounts.items():
         believes = json.loads((tmp_path / f"{name}.json").read_text())
-        held = {symbol: position.qty for symbol, position in account.positions.items() if position.qty}
+        held = held_of(account)
         assert {symbol: Decimal(qty) for symbol, qty in believes["positions"].items()} == held
         assert {symbol: Decimal(qty) for symbol, qty in believes["portfolio"].items() if Decimal(qty)} == held
         assert believes["others"] == []
