@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nautilus_trader.model.enums import ContingencyType, OrderSide, OrderType
-from nautilus_trader.model.identifiers import ClientOrderId
+from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner._engine import ExposureBook, ExposureBounds
@@ -25,30 +25,31 @@ from tests.risk.plain import parts, worst_notional
 D = Decimal
 USD = 10**18
 NAMES = "abcdef"
-INSTRUMENTS = {"IBM": 1, "OPT": 100}
+IBM, OPT = InstrumentId.from_str("IBM.ALPACA"), InstrumentId.from_str("IBM250117C00190000.ALPACA")
+INSTRUMENTS = {IBM: 1, OPT: 100}
 
 
 class Cache:
-    """Quotes, positions and orders by plain names."""
+    """Quotes, positions and orders."""
 
     def __init__(self) -> None:
-        self.quotes: dict[str, Any] = {}
-        self.positions: dict[tuple[str, str], Decimal] = {}
+        self.quotes: dict[Any, Any] = {}
+        self.positions: dict[tuple[Any, str], Decimal] = {}
         self.orders: dict[Any, Any] = {}
         self.known = dict(INSTRUMENTS)
 
-    def instrument(self, name: str) -> Any:
+    def instrument(self, name: Any) -> Any:
         if name not in self.known:
             return None
         return SimpleNamespace(id=name, multiplier=Quantity.from_int(self.known[name]))
 
-    def quote_tick(self, name: str) -> Any:
+    def quote_tick(self, name: Any) -> Any:
         return self.quotes.get(name)
 
-    def price(self, _name: str, _kind: Any) -> Any:
+    def price(self, _name: Any, _kind: Any) -> Any:
         return None
 
-    def bar_types(self, _name: str) -> list[Any]:
+    def bar_types(self, _name: Any) -> list[Any]:
         return []
 
     def order(self, client_order_id: Any) -> Any:
@@ -67,12 +68,12 @@ class Cache:
             if qty and instrument_id in (None, name)
         ]  # fmt: skip
 
-    def quote(self, name: str, bid: int, ask: int) -> None:
+    def quote(self, name: Any, bid: int, ask: int) -> None:
         price = [Price.from_str(f"{each}.00") for each in (bid, ask)]
         self.quotes[name] = SimpleNamespace(bid_price=price[0], ask_price=price[1], ts_event=0)
 
 
-def order(name: str, *, buy: bool = True, instrument: str = "IBM", strategy: str = "S", **more: Any) -> Any:
+def order(name: str, *, buy: bool = True, instrument: Any = IBM, strategy: str = "S", **more: Any) -> Any:
     made = SimpleNamespace(
         client_order_id=ClientOrderId(name),
         instrument_id=instrument,
@@ -137,7 +138,7 @@ def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wante
             exposures.touch(step[0])
     exposures.mark()
 
-    def worst(instrument: str, strategy: str | None, buy: bool, legs: Any, *, opened: bool = True) -> Decimal | None:
+    def worst(instrument: Any, strategy: str | None, buy: bool, legs: Any, *, opened: bool = True) -> Decimal | None:
         held = sum((q for (i, s), q in cache.positions.items() if i == instrument and strategy in (None, s)), ZERO)
         side = parts(
             leg for leg in legs
@@ -218,7 +219,7 @@ def test_of_orders_that_cancel_each_other_the_largest_counts(cache):
     for name, other, qty, price in (("a", "b", 10, 110), ("b", "a", 8, 120)):
         exposures.put(Leg(order(name, buy=False, **oco(other)), D(qty), D(price)), "A")
     exposures.put(Leg(order("c", buy=False), D(1), D(100)), "A")
-    assert exposures.side("IBM", "A", buy=False) == 11
+    assert exposures.side(IBM, "A", buy=False) == 11
     assert exposures.total("A") == 10 * 120 + 100
 
 
@@ -238,36 +239,36 @@ def test_an_order_in_money_without_a_price_is_held_against_no_limit_and_denied(c
 def test_a_price_that_arrives_later_is_seen_when_it_is_needed(cache):
     exposures = fresh(cache)
     exposures.put(Leg(order("a"), D(2), None), "A")
-    with pytest.raises(LookupError, match="no price of IBM"):
+    with pytest.raises(LookupError, match="no price of IBM.ALPACA"):
         exposures.total("A")
     exposures.put(Leg(order("a"), D(2), D(5)), "A")
     assert exposures.total("A") == 10
 
 
 def test_an_instrument_that_is_not_in_the_cache_yet_is_asked_for_again(cache):
-    del cache.known["IBM"]
+    del cache.known[IBM]
     exposures = fresh(cache)
     exposures.put(Leg(order("a"), D(2), D(5)), "A")
-    with pytest.raises(LookupError, match="IBM is not in the cache"):
+    with pytest.raises(LookupError, match="IBM.ALPACA is not in the cache"):
         exposures.total("A")
     candidate = Candidate(order("new"), D(1), D(1))
     rules = LimitsBook(top=Limits(max_position_notional=D(100))).rules("A", "S")
     subject = Subject("A", "S", "A", "S", rules)
-    with pytest.raises(LookupError, match="IBM is not in the cache"):
+    with pytest.raises(LookupError, match="IBM.ALPACA is not in the cache"):
         exposures.check([candidate], exposures.rows([candidate]), subject)
-    cache.known["IBM"] = 1
+    cache.known[IBM] = 1
     assert exposures.check([candidate], exposures.rows([candidate]), subject) is None
     assert exposures.total("A") == 10
 
 
 def test_a_position_that_closes_counts_for_nothing_any_more(cache):
     exposures = fresh(cache)
-    cache.positions["IBM", "S"] = D(4)
+    cache.positions[IBM, "S"] = D(4)
     exposures.take_up()
     assert (exposures.total("A"), exposures.total("A", "S"), exposures.total("A", "T")) == (12, 12, 0)
-    cache.quote("IBM", 7, 7)
+    cache.quote(IBM, 7, 7)
     exposures.mark()
     assert exposures.largest("A") == 28
     cache.positions.clear()
-    exposures.touch("IBM")
+    exposures.touch(IBM)
     assert (exposures.total("A"), exposures.total("A", "S")) == (0, 0)

@@ -11,7 +11,7 @@ from runner.risk.exposure import Leg
 from runner.risk.exposures import Exposures
 from runner.risk.reservations import Reservations
 from runner.risk.working import Working
-from tests.risk.test_exposures import Cache, fresh, order
+from tests.risk.test_exposures import IBM, Cache, fresh, order
 
 
 def desk(other: Any = None) -> tuple[Cache, Reservations, Exposures, Working]:
@@ -34,12 +34,12 @@ def test_orders_that_the_gate_never_saw_count_from_the_start_until_they_close() 
     closed.is_closed = True
     for each in (mine, closed):
         working.note(each.client_order_id)
-    assert [leg.order for leg in working.legs("IBM", "A")] == [mine]
-    assert working.instruments("A") == {"IBM"}
+    assert [leg.order for leg in working.legs(IBM, "A")] == [mine]
+    assert working.instruments("A") == {IBM}
     assert (exposures.total("A"), exposures.total("A", "S"), exposures.total("A", "T")) == (14, 14, 0)
     mine.is_closed = True
     working.note(mine.client_order_id)
-    assert list(working.legs("IBM", "A")) == []
+    assert list(working.legs(IBM, "A")) == []
     assert (exposures.total("A"), exposures.count(), working.instruments("A")) == (0, 0, set())
 
 
@@ -51,7 +51,7 @@ def test_a_reservation_counts_before_the_cache_knows_its_order() -> None:
     assert asked.client_order_id in working
     reservations.release(asked.client_order_id)
     assert exposures.total("A") == 0
-    assert list(working.legs("IBM", "A")) == []
+    assert list(working.legs(IBM, "A")) == []
 
 
 def test_an_exit_counts_for_more_with_each_fill_of_its_entry() -> None:
@@ -60,13 +60,13 @@ def test_an_exit_counts_for_more_with_each_fill_of_its_entry() -> None:
     exit_ = put(cache, "exit", buy=False, parent_order_id=entry.client_order_id)
     for each in (entry, exit_):
         working.note(each.client_order_id)
-    assert exposures.side("IBM", "A", buy=False) == 0
+    assert exposures.side(IBM, "A", buy=False) == 0
     entry.filled_qty = Quantity.from_int(4)
     working.note(entry.client_order_id)  # nobody tells of the exit
-    assert exposures.side("IBM", "A", buy=False) == 4
+    assert exposures.side(IBM, "A", buy=False) == 4
     entry.is_closed, entry.filled_qty = True, Quantity.from_int(7)
     working.note(entry.client_order_id)
-    assert exposures.side("IBM", "A", buy=False) == 7
+    assert exposures.side(IBM, "A", buy=False) == 7
     exit_.is_closed = True
     working.note(exit_.client_order_id)
     assert (exposures.count(), working._children) == (0, {})
@@ -78,5 +78,5 @@ def test_an_order_of_another_account_is_another_part() -> None:
     vars(other).update(account_id="B", strategy_id="T")
     for each in (one, other):
         working.note(each.client_order_id)
-    assert [leg.order for leg in working.legs("IBM", "B")] == [other]
+    assert [leg.order for leg in working.legs(IBM, "B")] == [other]
     assert (exposures.count("A"), exposures.count("B"), exposures.count("B", "T"), exposures.count()) == (1, 1, 1, 2)
