@@ -239,7 +239,7 @@ def test_an_order_in_money_without_a_price_is_held_against_no_limit_and_denied(c
 def test_a_price_that_arrives_later_is_seen_when_it_is_needed(cache):
     exposures = fresh(cache)
     exposures.put(Leg(order("a"), D(2), None), "A")
-    with pytest.raises(LookupError, match="no price of IBM.ALPACA"):
+    with pytest.raises(LookupError, match=r"no price of IBM\.ALPACA"):
         exposures.total("A")
     exposures.put(Leg(order("a"), D(2), D(5)), "A")
     assert exposures.total("A") == 10
@@ -249,12 +249,12 @@ def test_an_instrument_that_is_not_in_the_cache_yet_is_asked_for_again(cache):
     del cache.known[IBM]
     exposures = fresh(cache)
     exposures.put(Leg(order("a"), D(2), D(5)), "A")
-    with pytest.raises(LookupError, match="IBM.ALPACA is not in the cache"):
+    with pytest.raises(LookupError, match=r"IBM\.ALPACA is not in the cache"):
         exposures.total("A")
     candidate = Candidate(order("new"), D(1), D(1))
     rules = LimitsBook(top=Limits(max_position_notional=D(100))).rules("A", "S")
     subject = Subject("A", "S", "A", "S", rules)
-    with pytest.raises(LookupError, match="IBM.ALPACA is not in the cache"):
+    with pytest.raises(LookupError, match=r"IBM\.ALPACA is not in the cache"):
         exposures.check([candidate], exposures.rows([candidate]), subject)
     cache.known[IBM] = 1
     assert exposures.check([candidate], exposures.rows([candidate]), subject) is None
