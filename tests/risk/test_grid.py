@@ -13,7 +13,7 @@ from nautilus_trader.model.enums import OrderSide, TriggerType
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.config.risk import Portion
-from runner.risk.limits import Limits, LimitsBook
+from runner.risk.limits import Limits, LimitsBook, Rate
 from tests.risk.conftest import IBM, quote
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -130,6 +130,93 @@ def test_a_fault_while_room_is_reserved_or_prices_are_looked_at_lets_nothing_out
     assert gate.errors >= 1
     assert ours.codes() == ["GATE_ERROR"]
     assert len(gate.reservations) == 0
+
+
+def broken(*_args: Any, **_kwargs: Any) -> Any:
+    raise RuntimeError("a bug")
+
+
+STEPS = [
+    "_owners.subject",
+    "judge.candidate",
+    "judge.submit",
+    "judge.count",
+    "judge._uncovers",
+    "judge._may_not_open",
+    "judge._rate",
+    "judge._cover.check",
+    "judge._margin.check",
+    "judge._margin.refused",
+    "judge._holdings",
+    "judge._reducing.all",
+    "judge._exposures.rows",
+    "judge._states.severest",
+    "_follower.fresh",
+    "margin.reserve",
+    "reservations.reserve",
+    "ledger.mark",
+    "ledger.equity",
+]
+EVERYTHING = Limits(headroom=Decimal(0), max_order_qty=D(1_000), max_gross_exposure=Portion(amount=D(10**9)))
+
+
+def break_at(step: str, gate: Any) -> None:
+    """From now on that step of the gate raises, if it is made at all."""
+    *path, name = step.split(".")
+    owner: Any = gate
+    for each in path:
+        owner = getattr(owner, each)
+    assert hasattr(owner, name), step
+    try:
+        setattr(owner, name, broken)
+    except AttributeError:  # slots
+        pytest.skip(f"{step} can't be replaced")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_fault_at_any_step_denies_and_a_cancel_passes_all_the_same(bench, step):
+    gates: list[Any] = []
+    orders: list[Any] = []
+
+    def fail(s: Any) -> None:
+        break_at(step, gates[0])
+        s.market(BUY, 1)
+        if step != "judge.count":
+            s.modify_order(orders[0], Quantity.from_int(2))
+        s.cancel_order(orders[0])
+
+    ours, gate, engine = bench.run(
+        lambda s: orders.append(s.limit(BUY, 1, "90.00")),
+        fail,
+        lambda s: s.cancel_all_orders(IBM),
+        limits=EVERYTHING,
+        prepare=lambda _engine, gate: gates.append(gate),
+        quotes=[quote("100.00", "100.00", second) for second in range(1, 6)],
+    )
+    assert ours.codes() == ["GATE_ERROR"]
+    assert gate.errors >= 1
+    assert gate.denied["GATE_ERROR"] >= 1
+    assert engine.cache.positions() == []
+    assert orders[0].status_string() == "CANCELED"
+
+
+@pytest.mark.parametrize("part", ["_owners.subject", "_runaway.cancels", "_follower.on_order"])
+def test_a_fault_about_a_cancel_lets_it_pass_and_is_counted(bench, part):
+    gates: list[Any] = []
+    orders: list[Any] = []
+
+    def fail(s: Any) -> None:
+        break_at(part, gates[0])
+        s.cancel_order(orders[0])
+
+    _, gate, _ = bench.run(
+        lambda s: orders.append(s.limit(BUY, 1, "90.00")),
+        fail,
+        limits=Limits(max_cancels=Rate(5, 10**9)),
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert orders[0].status_string() == "CANCELED"
+    assert gate.errors == (0 if part == "_follower.on_order" else 1)  # that one is bound to the bus already
 
 
 def test_what_closes_passes_while_positions_can_not_be_valued(bench):

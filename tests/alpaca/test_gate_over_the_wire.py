@@ -1,0 +1,129 @@
+"""Over the wire, with options: nothing that the gate let through is refused by the exchange for money, level or cover.
+
+The node's own gate, adapter and execution engine on the simulated exchange; shares, single contracts and spreads, drawn
+at random, one after another, until money, shares and cover run short. Quotes stand still, and each order waits for the
+fills of those before: buying back a short option takes cash that no one has reserved, which is known once it is filled.
+"""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nautilus_trader.execution.engine import ExecutionEngine
+from nautilus_trader.model.data import QuoteTick
+from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
+from nautilus_trader.model.identifiers import InstrumentId, new_generic_spread_id
+from nautilus_trader.model.objects import Quantity
+
+from runner.alpaca.derived import spread
+from runner.node.build import direct
+from runner.node.trial import make_instrument
+from runner.risk.gate import RiskGate
+from runner.risk.limits import Limits, LimitsBook
+from tests.risk.test_agreement_options import CONTRACTS, SPOTS, Case, draw, legs_to_send
+
+ON_ITS_WAY = {OrderStatus.INITIALIZED, OrderStatus.SUBMITTED}
+SIZE = Quantity.from_int(1_000_000)
+
+
+def take_the_seat(rig: Any) -> RiskGate:
+    kernel = rig.node.kernel
+    gate = RiskGate(
+        msgbus=kernel.msgbus,
+        cache=kernel.cache,
+        clock=kernel.clock,
+        limits=LimitsBook(top=Limits(headroom=Decimal(0), self_match=True)),
+        venue_now_ns=rig.client.venue_clock.now_ns,
+    )
+    gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
+    rig.client.set_gate_check(gate.approved)
+    gate.begin()
+    return gate
+
+
+def show(rig: Any, case: Case) -> None:
+    """Both sides see the same market."""
+    cache = rig.node.kernel.cache
+    for symbol in (*SPOTS, *CONTRACTS):
+        bid, ask = case.quotes[symbol]
+        rig.quote(symbol, str(bid), str(ask))
+        instrument = cache.instrument(InstrumentId.from_str(f"{symbol}.ALPACA"))
+        prices = instrument.make_price(bid), instrument.make_price(ask)
+        now_ns = rig.exchange.market.now_ns
+        cache.add_quote_tick(QuoteTick(instrument.id, *prices, SIZE, SIZE, now_ns, now_ns))
+
+
+def a_random_order(rig: Any, rng: random.Random, case: Case) -> Any:
+    """At the market, or at a limit that rests or fills."""
+    cache = rig.node.kernel.cache
+    case.positions = {symbol: position.qty for symbol, position in rig.account.positions.items()}
+    dice, root = rng.random(), rng.choice(list(SPOTS))
+    qty = rng.choice((1, 2, 5, 20))
+    if dice < 0.35:
+        legs = legs_to_send(rng, case, root)
+        ids = [InstrumentId.from_str(f"{leg['symbol']}.ALPACA") for leg in legs]
+        signed = [leg["ratio"] if leg["side"] == "buy" else -leg["ratio"] for leg in legs]
+        instrument = spread(
+            new_generic_spread_id(list(zip(ids, signed, strict=True))),
+            [(cache.instrument(each), ratio) for each, ratio in zip(ids, signed, strict=True)],
+        )
+        cache.add_instrument(instrument)
+        side = OrderSide.BUY
+        far = sum(
+            case.quotes[leg["symbol"]][1 if sign > 0 else 0] * sign for leg, sign in zip(legs, signed, strict=True)
+        )
+    else:
+        symbol = root if dice < 0.6 else rng.choice(list(CONTRACTS))
+        if rng.random() < 0.4 and case.positions:
+            symbol = rng.choice(list(case.positions))
+        instrument = cache.instrument(InstrumentId.from_str(f"{symbol}.ALPACA"))
+        held = case.positions.get(symbol, Decimal(0))
+        side = OrderSide.BUY if held < 0 or rng.random() < 0.5 else OrderSide.SELL
+        qty *= 1 if symbol in CONTRACTS else 100
+        if held and (held > 0) == (side == OrderSide.SELL):
+            # The adapter would wait with what closes more than others leave, and send the rest later.
+            qty = min(qty, int(abs(held) - rig.account.held(symbol)))
+        elif not held and symbol in SPOTS:
+            side = OrderSide.BUY
+        far = case.quotes[symbol][1 if side == OrderSide.BUY else 0]
+    if qty <= 0:
+        return a_random_order(rig, rng, case)
+    factory, size = rig.strategy.order_factory, Quantity.from_int(qty)
+    if rng.random() < 0.4:
+        return factory.market(instrument.id, side, size, time_in_force=TimeInForce.DAY)
+    limit = far + Decimal(rng.choice((0, 0, 5, -50))) / 100 * (1 if side == OrderSide.BUY else -1)
+    price = instrument.make_price(max(limit, Decimal("0.05")) if dice >= 0.35 else limit)
+    return factory.limit(instrument.id, side, size, price, time_in_force=TimeInForce.DAY)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_that_passed_is_refused(play: Any, running: Any, seed: int) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            rng = random.Random(seed)
+            case = draw(rng)
+            for symbol in (*SPOTS, *CONTRACTS):
+                instrument_id = InstrumentId.from_str(f"{symbol}.ALPACA")
+                if rig.node.kernel.cache.instrument(instrument_id) is None:
+                    rig.node.kernel.cache.add_instrument(make_instrument(instrument_id))
+            rig.exchange.market.add_symbols(list(CONTRACTS))
+            show(rig, case)
+            gate = take_the_seat(rig)
+            account_id = rig.node.kernel.cache.accounts()[0].id
+            orders = []
+            for _ in range(80):
+                await rig.until(lambda: gate.ledger.cash(account_id) == rig.account.cash, "the last fill")
+                order = a_random_order(rig, rng, case)
+                rig.strategy.submit_order(order)
+                orders.append(order)
+                await rig.until(lambda order=order: order.status not in ON_ITS_WAY, "an answer")
+            refused = [order.last_event.reason for order in orders if order.status == OrderStatus.REJECTED]
+            money = [reason for reason in refused if "insufficient" in reason or "eligible" in reason]
+            assert (money, gate.errors) == ([], 0)
+            assert sum(order.status == OrderStatus.FILLED for order in orders) > 10
+            assert {"MARGIN_INSUFFICIENT", "MARGIN_UNCOVERED"} & set(gate.denied)
+
+    play(scenario())
