@@ -22,20 +22,24 @@ from runner.alpaca.derived import spread
 from runner.node.build import direct
 from runner.node.trial import make_instrument
 from runner.risk.gate import RiskGate
-from runner.risk.limits import Limits, LimitsBook
+from runner.risk.limits import Limits, LimitsBook, Rate
+from runner.risk.state import State
 from tests.risk.test_agreement_options import CONTRACTS, SPOTS, Case, draw, legs_to_send
 
 ON_ITS_WAY = {OrderStatus.INITIALIZED, OrderStatus.SUBMITTED}
 SIZE = Quantity.from_int(1_000_000)
 
 
-def take_the_seat(rig: Any) -> RiskGate:
+ALL = Limits(headroom=Decimal(0), self_match=True)
+
+
+def take_the_seat(rig: Any, limits: Limits = ALL) -> RiskGate:
     kernel = rig.node.kernel
     gate = RiskGate(
         msgbus=kernel.msgbus,
         cache=kernel.cache,
         clock=kernel.clock,
-        limits=LimitsBook(top=Limits(headroom=Decimal(0), self_match=True)),
+        limits=LimitsBook(top=limits),
         venue_now_ns=rig.client.venue_clock.now_ns,
     )
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
@@ -125,5 +129,46 @@ def test_nothing_that_passed_is_refused(play: Any, running: Any, seed: int) -> N
             assert (money, gate.errors) == ([], 0)
             assert sum(order.status == OrderStatus.FILLED for order in orders) > 10
             assert {"MARGIN_INSUFFICIENT", "MARGIN_UNCOVERED"} & set(gate.denied)
+
+    play(scenario())
+
+
+HOUR_NS = 3_600_000_000_000
+
+
+def test_live_the_last_cancel_of_the_rate_changes_nothing_and_one_more_makes_the_node_reducing(
+    play: Any, running: Any
+) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            rig.quote("IBM", "99.99", "100.01")
+            gate = take_the_seat(rig, Limits(max_cancels=Rate(2, HOUR_NS)))
+            for n in range(3):
+                assert gate.states.severest("", "").state is State.ACTIVE
+                order = rig.limit("buy", 1 + n, "90.00")
+                await rig.status(order, OrderStatus.ACCEPTED)
+                rig.strategy.cancel_order(order)
+                await rig.status(order, OrderStatus.CANCELED)  # the one that is too many is cancelled as well
+            assert gate.states.severest("", "").state is State.REDUCING
+            await rig.status(rig.limit("buy", 1, "90.00"), OrderStatus.DENIED)
+            assert (gate.denied, gate.errors) == ({"STATE_REDUCING": 1}, 0)
+
+    play(scenario())
+
+
+def test_live_the_last_fill_of_the_rate_changes_nothing_and_one_more_makes_the_node_reducing(
+    play: Any, running: Any
+) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            rig.quote("IBM", "99.99", "100.01")
+            gate = take_the_seat(rig, Limits(max_fills=Rate(2, HOUR_NS)))
+            for n in range(3):
+                assert gate.states.severest("", "").state is State.ACTIVE
+                await rig.status(rig.market("buy", 1 + n), OrderStatus.FILLED)
+            assert gate.states.severest("", "").state is State.REDUCING
+            await rig.status(rig.market("buy", 1), OrderStatus.DENIED)
+            await rig.status(rig.market("sell", 6), OrderStatus.FILLED)
+            assert (gate.denied, gate.errors) == ({"STATE_REDUCING": 1}, 0)
 
     play(scenario())
