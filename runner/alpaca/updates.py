@@ -207,7 +207,9 @@ class Updates:
         tracked.known.set()
         if part.replacement is not None:
             self.replacements.refused(tracked, part, f"the order was {status} first", ts_ns)
-        if not tracked.closed:
+        # After a restart a half that had filled before is told with the other one on its way, or working.
+        goes_on = any(other.sent and not other.done for other in tracked.parts)
+        if not tracked.closed and not goes_on:
             if status == "filled":
                 if tracked.held == 0:
                     self._tracker.close(tracked)

@@ -14,7 +14,7 @@ from nautilus_trader.model.objects import Price, Quantity
 
 from runner.alpaca.fills import FillLedger
 from runner.alpaca.resume import Resume
-from runner.alpaca.tracking import Tracker
+from runner.alpaca.tracking import Part, Tracker
 from runner.journal import Journal
 from tests.alpaca.conftest import IBM
 from tests.alpaca.scripted import Venue, pair
@@ -184,6 +184,36 @@ def test_what_ended_while_the_node_was_down_is_told_at_its_restart(play: Any, ru
             assert [position.strategy_id for position in rig.node.kernel.cache.positions_open()] == [
                 rig.strategy.id
             ] * 2
+
+    play(scenario())
+
+
+def test_a_crossing_order_goes_on_after_a_restart_when_its_first_half_has_filled(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            await rig.status(rig.market("buy", 10), OrderStatus.FILLED)
+            rig.quote("IBM", "180.00", "180.02")
+            order = rig.limit("sell", 15, "181.00")
+            await rig.status(order, OrderStatus.ACCEPTED)
+            tracked = rig.client.tracker.get(order.client_order_id.value)
+            # As the journal has it where the node ended between the second half's POST and its reply.
+            tracked.held = Decimal(0)
+            second = Part(f"{tracked.id}-2", Decimal(5), sent=True, unknown=True)
+            rig.client.tracker.add_part(tracked, second)
+            rig.client.resume._tracked = [tracked]
+            rig.quote("IBM", "181.00", "181.02")
+            await rig.until(lambda: order.filled_qty == 10, "the first half")
+            assert not tracked.closed
+            body = {"symbol": "IBM", "side": "sell", "type": "limit", "limit_price": "182", "qty": "5"}
+            body |= {"time_in_force": "gtc", "client_order_id": second.client_order_id}
+            desk = rig.exchange.broker.desk
+            desk.submit(rig.account, body)
+            await rig.client.resume.catch_up()
+            rig.quote("IBM", "182.00", "182.02")
+            await rig.status(order, OrderStatus.FILLED)
+            assert [type(fill).__name__ for fill in rig.strategy.events].count("OrderCanceled") == 0
+            assert [position.strategy_id for position in rig.node.kernel.cache.positions_open()] == [rig.strategy.id]
+            await rig.agree()
 
     play(scenario())
 
