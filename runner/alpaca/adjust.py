@@ -142,6 +142,27 @@ class Adjustments:
         for number, change in enumerate(changes, 1):
             self._tell(instrument, change, reason, number)
 
+    def take_dropped(self, fill: Any) -> None:
+        """A fill that Nautilus has just handled: where its strategy held nothing to reduce, take it as EXTERNAL's.
+
+        The broker nets an account: an exit fills against others' shares where the strategy's own are gone. Nautilus
+        counts such a fill of a reduce-only order for no position, and its net position would stay another one.
+        """
+        order = self._client.cached_order(fill.client_order_id)
+        if fill.account_id != self._client.account_id or order is None or not order.is_reduce_only:
+            return
+        instrument = self._client.instrument(fill.instrument_id)
+        if instrument is None or instrument.is_spread() or self._client.is_in_position(fill):
+            return
+        qty = fill.last_qty.as_decimal() * (1 if fill.order_side == OrderSide.BUY else -1)
+        self.count += 1
+        self._client.log.warning(
+            f"{fill.client_order_id} filled {fill.last_qty} {instrument.id.symbol} that its strategy did not hold: "
+            "somebody else's shares were reduced, and EXTERNAL's position follows"
+        )
+        reason = self.made_up("REDUCED", instrument.id.symbol.value, None)
+        self._tell(instrument, Change(EXTERNAL, qty, fill.last_px.as_decimal()), reason, 1)
+
     def _tell(self, instrument: Any, change: Change, reason: Reason, number: int) -> None:
         quantity = exact_quantity(abs(change.qty), instrument.size_precision)
         if not quantity:

@@ -115,6 +115,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self._arrivals: dict[str, asyncio.Event] = {}
         self._set_account_id(AccountId(f"{name}-{'PAPER' if config.paper else 'LIVE'}"))
         self.fills.on_fill(lambda fill: self.crossings.move(fill.symbol, fill.signed_qty))
+        msgbus.subscribe(topic="events.fills.*", handler=self.adjustments.take_dropped)
 
     # -- what others read -----------------------------------------------------------------------------
 
@@ -179,6 +180,15 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         """Nautilus's open positions of this account in an instrument, the largest first."""
         rows = self._cache.positions_open(instrument_id=instrument_id)
         return sorted((row for row in rows if row.account_id == self.account_id), key=lambda row: -row.quantity)
+
+    def is_in_position(self, fill: Any) -> bool:
+        """Whether Nautilus has counted a fill for a position."""
+        position = self._cache.position(fill.position_id) if fill.position_id is not None else None
+        return position is not None and fill.trade_id in position.trade_ids
+
+    def cached_order(self, client_order_id: Any) -> Any:
+        """Nautilus's order, None where it has none."""
+        return self._cache.order(client_order_id)
 
     def unsettled(self) -> set[Any]:
         """Client order ids of unknown outcomes, and of orders that wait for a close."""

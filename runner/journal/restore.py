@@ -177,6 +177,9 @@ def _cycles(rows: Rows) -> dict[tuple[str, str], list[Any]]:
         before = sums[key]
         signed = fill.last_qty.as_decimal() * (1 if fill.order_side == OrderSide.BUY else -1)
         sums[key] = before + signed
+        if before == 0 and _is_reduce_only(rows, fill):
+            sums[key] = before  # Nautilus counts it for no position: there is none of this strategy's.
+            continue
         if sums[key] == 0:
             fills[key] = []
             continue
@@ -185,6 +188,11 @@ def _cycles(rows: Rows) -> dict[tuple[str, str], list[Any]]:
             continue
         fills[key].append(fill)
     return {key: found for key, found in fills.items() if found}
+
+
+def _is_reduce_only(rows: Rows, fill: Any) -> bool:
+    row = rows.orders.get(fill.client_order_id.value)
+    return row is not None and bool(decode(row[0]).reduce_only)
 
 
 def _part(fill: Any, qty: Decimal) -> Any:

@@ -186,11 +186,15 @@ class Rig:
     async def agree(self, *symbols: str) -> None:
         """Positions of the venue, of the adapter and of Nautilus are the same, and cash is what the fills make it."""
         await self.client.settle()
-        await self.until(lambda: self.node.kernel.exec_engine.evt_qsize() == 0)
+        net_position = self.node.kernel.portfolio.net_position
         for symbol in ("IBM", "BAC", *symbols):
-            net = self.node.kernel.portfolio.net_position(InstrumentId.from_str(f"{symbol}.ALPACA"))
-            assert self.client.crossings.position(symbol) == self.position(symbol)
-            assert Decimal(str(net)) == self.position(symbol)
+            held, instrument_id = self.position(symbol), InstrumentId.from_str(f"{symbol}.ALPACA")
+            assert self.client.crossings.position(symbol) == held
+            # What the settling has just told may still be on its way to the engine's queue, which is empty meanwhile.
+            await self.until(
+                lambda held=held, each=instrument_id: Decimal(str(net_position(each))) == held,
+                f"{symbol}: {held} at the venue, {net_position(instrument_id)} in Nautilus",
+            )
         snapshot = await self.client.broker_snapshot()
         assert self.client.opening is not None
         spent = sum(

@@ -231,3 +231,24 @@ def test_a_row_that_never_comes_is_a_difference_once_it_is_due(play: Any, runnin
             assert (await books_of(rig)).agree is False
 
     play(scenario())
+
+
+def test_a_reduce_only_fill_against_anothers_shares_reduces_theirs_in_nautilus_too(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            body = {"symbol": "IBM", "side": "buy", "type": "market", "time_in_force": "day", "qty": "16"}
+            rig.exchange.broker.desk.submit(rig.account, body)
+            await rig.until(lambda: rig.client.crossings.position("IBM") == 16, "somebody else's shares")
+            order = rig.market("sell", 10, reduce_only=True)  # the broker nets: for it there is a position
+            await rig.status(order, FILLED)
+            await rig.agree()
+            (position,) = rig.node.kernel.cache.positions_open()
+            assert (position.strategy_id.value, position.signed_decimal_qty()) == ("EXTERNAL", 6)
+            # What the strategy holds itself is reduced as ever, to the last share.
+            await rig.status(rig.market("buy", 5), FILLED)
+            await rig.status(rig.market("sell", 5, reduce_only=True), FILLED)
+            await rig.agree()
+            assert rig.client.adjustments.count == 1
+            await agree(rig)
+
+    play(scenario())

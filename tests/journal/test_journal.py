@@ -47,10 +47,9 @@ class Desk:
         self.factory.set_client_order_id_count(self.journal.run * 100)
         self.journal.start(self.cache)
 
-    async def send(self, side: str, qty: int) -> Any:
-        order = self.factory.limit(
-            IBM, OrderSide.BUY if side == "buy" else OrderSide.SELL, Quantity.from_int(qty), Price.from_str("100.00")
-        )
+    async def send(self, side: str, qty: int, **kw: Any) -> Any:
+        way = OrderSide.BUY if side == "buy" else OrderSide.SELL
+        order = self.factory.limit(IBM, way, Quantity.from_int(qty), Price.from_str("100.00"), **kw)
         self.cache.add_order(order)
         name = order.client_order_id.value
         await self.account.before_submit(
@@ -141,6 +140,20 @@ async def test_a_position_that_went_through_zero_in_one_fill_comes_back_as_the_r
     (position,) = desk.cache.positions_open()
     assert position.signed_decimal_qty() == -7
     assert str(position.avg_px_open) == "99.0"
+    desk.journal.close()
+
+
+async def test_a_reduce_only_fill_without_a_position_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = Desk(path)
+    desk.fill(await desk.send("buy", 3), 3)
+    desk.fill(await desk.send("sell", 3, reduce_only=True), 3)
+    desk.fill(await desk.send("sell", 2, reduce_only=True), 2)  # filled against what somebody else holds
+    desk.fill(await desk.send("buy", 4), 4)
+    desk = desk.reborn(path)
+    assert desk.account.restore() == []
+    (position,) = desk.cache.positions_open()
+    assert position.signed_decimal_qty() == 4
     desk.journal.close()
 
 
