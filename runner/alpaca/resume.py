@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.enums import OrderSide, OrderStatus
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 
 from runner.alpaca.groups import Group, leg_order
@@ -20,6 +20,9 @@ from runner.alpaca.tracking import Part, Tracked
 
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
+
+#: How the legs of an order end that ended so without a fill.
+ENDED = {OrderStatus.REJECTED: "rejected", OrderStatus.CANCELED: "canceled", OrderStatus.EXPIRED: "expired"}
 
 
 class Resume:
@@ -131,16 +134,21 @@ class Resume:
             part = Part(tracked.id, tracked.qty)
             tracker.add_part(tracked, part)
             self._ids(tracked, part)
+            self._replacements(tracked, part, past)
             return
         for send in submits:
             part = Part(send.client_order_id, send.qty if len(submits) > 1 else tracked.qty, sent=True, unknown=True)
             tracker.add_part(tracked, part)
         if len(submits) == 1:
             self._ids(tracked, tracked.parts[0])
-            for send in past.sends:
-                if send.kind == "replace":
-                    tracked.parts[0].replacements += 1
-                    tracker.add_client_id(tracked, tracked.parts[0], send.client_order_id)
+            self._replacements(tracked, tracked.parts[0], past)
+
+    def _replacements(self, tracked: Tracked, part: Part, past: PastOrder) -> None:
+        """Ids of replacements that left, or may have: they are found by them, and none is used again."""
+        for send in past.sends:
+            if send.kind == "replace":
+                part.replacements += 1
+                self._client.tracker.add_client_id(tracked, part, send.client_order_id)
 
     @staticmethod
     def _of_silent_head(family: Mapping[str, Any] | None) -> bool:
@@ -170,10 +178,17 @@ class Resume:
         """Look each of them up; what happened meanwhile is told. Raises what the reads raise."""
         for tracked in self._tracked:
             for part in list(tracked.parts):
-                if tracked.closed or part.done or not part.sent:
-                    continue
-                await self._look_up(tracked, part)
+                if self._lacks_legs(tracked) or (part.sent and not (part.done or tracked.closed)):
+                    await self._look_up(tracked, part)
+            if tracked.closed and not tracked.is_silent and self._lacks_legs(tracked) and tracked.order.status in ENDED:
+                reason = "its order had ended before the restart"
+                self._client.updates.end_members(tracked, ENDED[tracked.order.status], 0, reason)
         self._end_pending()
+
+    @staticmethod
+    def _lacks_legs(tracked: Tracked) -> bool:
+        """Whether it is the head of others whose ids the journal lacks: the reply was lost, or came to nothing."""
+        return tracked.group is not None and tracked.group.head is tracked and tracked.group.has_unmapped()
 
     async def _look_up(self, tracked: Tracked, part: Part) -> None:
         rest, client = self._client.rest, self._client

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from nautilus_trader.cache.cache import Cache
-from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
+from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, TimeInForce
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.alpaca.fills import FillLedger
@@ -46,8 +46,23 @@ async def reborn(rig: Any, path: Path) -> Any:
     again.start(cache)
     resume: Any = Resume(client)  # type: ignore[arg-type]
     await resume._take_up(again.account("main"))
+    client.resume = resume
     again.close()
     return client
+
+
+def bracket(rig: Any, entry_price: str | None = None) -> Any:
+    """Sent: five shares of IBM bought, with two exits of the day."""
+    day, more = TimeInForce.DAY, {}
+    if entry_price is not None:
+        more = {"entry_order_type": OrderType.LIMIT, "entry_price": Price.from_str(entry_price)}
+    made = rig.strategy.order_factory.bracket(
+        IBM, OrderSide.BUY, Quantity.from_int(5), tp_price=Price.from_str("190.00"),
+        sl_trigger_price=Price.from_str("170.00"), time_in_force=day, tp_time_in_force=day,
+        sl_time_in_force=day, tp_post_only=False, **more,
+    )  # fmt: skip
+    rig.strategy.submit_order_list(made)
+    return made.orders
 
 
 def test_a_spread_comes_back_with_its_legs(play: Any, running: Any, tmp_path: Path) -> None:
@@ -83,14 +98,7 @@ def test_the_exits_of_a_filled_entry_come_back_with_it(play: Any, running: Any, 
     async def scenario() -> None:
         async with running() as rig:
             journal = keep(rig, tmp_path / "j.sqlite")
-            day = TimeInForce.DAY
-            bracket = rig.strategy.order_factory.bracket(
-                IBM, OrderSide.BUY, Quantity.from_int(5), tp_price=Price.from_str("190.00"),
-                sl_trigger_price=Price.from_str("170.00"), time_in_force=day, tp_time_in_force=day,
-                sl_time_in_force=day, tp_post_only=False,
-            )  # fmt: skip
-            rig.strategy.submit_order_list(bracket)
-            entry, *exits = bracket.orders
+            entry, *exits = bracket(rig)
             await rig.status(entry, OrderStatus.FILLED)
             for order in exits:
                 await rig.status(order, OrderStatus.ACCEPTED)
@@ -106,6 +114,82 @@ def test_the_exits_of_a_filled_entry_come_back_with_it(play: Any, running: Any, 
                 assert not tracked.closed
                 assert client.tracker.find("", tracked.venue_order_id.value) == (tracked, tracked.part)
             assert client.tracker.working("IBM", "sell") == 5  # of two that cancel each other one counts
+
+    play(scenario())
+
+
+def test_an_exit_that_was_modified_comes_back_with_its_replacements(play: Any, running: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            journal = keep(rig, tmp_path / "j.sqlite")
+            entry, _stop, profit = bracket(rig)
+            await rig.status(entry, OrderStatus.FILLED)
+            await rig.status(profit, OrderStatus.ACCEPTED)
+            rig.strategy.modify_order(profit, price=Price.from_str("191.00"))
+            await rig.until(lambda: profit.price == Price.from_str("191.00"), "the modification")
+            journal.close()
+            client = await reborn(rig, tmp_path / "j.sqlite")
+            tracked = client.tracker.get(f"{profit.client_order_id}-r1")
+            assert tracked is client.tracker.get(profit.client_order_id.value)
+            assert tracked.part.replacements == 1  # an id that was used once is never used again
+            assert len(tracked.part.order_ids) == 2
+
+    play(scenario())
+
+
+def test_exits_whose_ids_the_journal_lacks_are_found_by_their_filled_entry(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            entry, _stop, profit = bracket(rig)
+            await rig.status(entry, OrderStatus.FILLED)
+            await rig.status(profit, OrderStatus.ACCEPTED)
+            tracker = rig.client.tracker
+            head = tracker.get(entry.client_order_id.value)
+            # The entry's end was written, and what its exits are called was not.
+            for tracked in head.group.exits:
+                part = tracked.part
+                tracker._by_order_id.pop(part.order_id)
+                tracker._by_client_id.pop(part.client_order_id)
+                part.order_ids.clear()
+                part.sent, part.client_order_id = False, tracked.id
+            rig.client.resume._tracked = head.group.orders
+            await rig.client.resume.catch_up()
+            for tracked in head.group.exits:
+                assert tracker.find("", tracked.venue_order_id.value) == (tracked, tracked.part)
+            rig.quote("IBM", "190.50", "190.52")
+            await rig.status(profit, OrderStatus.FILLED)
+            await rig.agree()
+            assert rig.node.kernel.cache.positions_open() == []
+
+    play(scenario())
+
+
+def test_exits_of_an_entry_that_had_been_refused_end_with_it(play: Any, running: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            journal = keep(rig, tmp_path / "j.sqlite")
+            entry, *exits = bracket(rig, "179.00")
+            await rig.status(exits[1], OrderStatus.ACCEPTED)
+            rig.node.kernel.msgbus.unsubscribe("events.order.*", journal.on_order_event)
+            rig.strategy.cancel_order(entry)
+            await rig.status(entry, OrderStatus.CANCELED)
+            journal.on_order_event(entry.last_event)  # and then the node dies
+            journal.close()
+            client = await reborn(rig, tmp_path / "j.sqlite")
+            head = client.tracker.get(entry.client_order_id.value)
+            for tracked in head.group.exits:
+                tracked.part.order_ids.clear()
+            ended: list[Any] = []
+
+            async def nothing(_id: str) -> None:
+                return None
+
+            client.rest = SimpleNamespace(order=nothing, order_by_client_id=nothing)
+            client.updates = SimpleNamespace(end_members=lambda *args: ended.append(args[:2]))
+            client.log = SimpleNamespace(error=lambda _text: None, warning=lambda _text: None)
+            client.resume._client = client
+            await client.resume.catch_up()
+            assert ended == [(head, "canceled")]
 
     play(scenario())
 
