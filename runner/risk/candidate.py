@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
+from types import EllipsisType
 from typing import Any
 
 from runner.risk.codes import text
@@ -37,6 +38,7 @@ class Candidate:
     price: Decimal | None  # what one unit is worth
     before: Candidate | None = None
     limit: Decimal | None = None  # the limit that it has, or would have
+    worth: Decimal | EllipsisType | None = ...  # what one unit counts for in limits on value; by default its price
     buy: bool = field(init=False)
     leg: Leg = field(init=False)
     instrument_id: Any = field(init=False)
@@ -49,9 +51,10 @@ class Candidate:
         left = qty or ZERO
         if order.filled_qty.raw:
             left -= order.filled_qty.as_decimal()
-        self.leg = Leg(order, left, self.price)
+        unit = self.price if isinstance(self.worth, EllipsisType) else self.worth
+        self.leg = Leg(order, left, unit)
         self.buy = self.leg.buy
-        self.notional = None if qty is None or self.price is None else qty * self.price
+        self.notional = None if qty is None or unit is None else qty * unit
 
     @property
     def words(self) -> str:
@@ -75,7 +78,8 @@ def working_leg(order: Any, prices: Prices) -> Leg:
     """What may still be filled of an order that the gate has not judged, at today's prices."""
     price = prices.order(order)
     qty = base_qty(order, order.leaves_qty, price)
-    return Leg(order, order.leaves_qty.as_decimal() if qty is None else qty, price)
+    worth = prices.worth(order.instrument_id, price)
+    return Leg(order, order.leaves_qty.as_decimal() if qty is None else qty, worth)
 
 
 def base_qty(order: Any, quantity: Any, price: Decimal | None) -> Decimal | None:

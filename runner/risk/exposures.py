@@ -259,7 +259,7 @@ class Exposures:
         self._price(number, instrument_id, False)
 
     def _price(self, number: int, instrument_id: Any, buy: bool) -> None:
-        price = self._prices.market(instrument_id, buy=buy)
+        price = self._prices.worth(instrument_id, self._prices.market(instrument_id, buy=buy))
         key = (number, buy)
         if price is not (known := self._marks.get(key)) and price != known:
             self.book.mark(number, buy, None if price is None else nano(price))

@@ -283,7 +283,7 @@ class RiskGate:
             try:
                 for candidate in candidates:
                     self.margin.reserve(candidate, subject)
-                    self.reservations.reserve(candidate.order, subject.account_id, candidate.price, candidate.leg)
+                    self.reservations.reserve(candidate.order, subject.account_id, candidate.leg.price, candidate.leg)
                 self.judge.count(orders, subject)
             except Exception as error:
                 self._failed("reserving room", error)
@@ -327,7 +327,7 @@ class RiskGate:
         before = candidate.before
         assert before is not None
         qty: Decimal = candidate.qty if candidate.qty is not None else candidate.order.quantity.as_decimal()
-        self.reservations.expect(candidate.order, subject.account_id, qty, candidate.price, before.price)
+        self.reservations.expect(candidate.order, subject.account_id, qty, candidate.leg.price, before.leg.price)
 
     def _surely_reduces(self, candidates: list[Candidate], subject: Subject, orders: int) -> bool:
         """After a failure: whether it only shrinks positions and uncovers nothing; False where that can't be told."""

@@ -76,7 +76,8 @@ class Judge:
         """The order as it was made."""
         price = self._prices.order(order)
         limit = order.price.as_decimal() if order.has_price else None
-        return Candidate(order, base_qty(order, order.quantity, price), price, limit=limit)
+        worth = self._prices.worth(order.instrument_id, price)
+        return Candidate(order, base_qty(order, order.quantity, price), price, limit=limit, worth=worth)
 
     def modified(self, order: Any, command: Any) -> Candidate:
         """The order as the command would make it."""
@@ -84,7 +85,8 @@ class Judge:
         qty = base_qty(order, command.quantity or order.quantity, price)
         limit = command.price or (order.price if order.has_price else None)
         limit = None if limit is None else limit.as_decimal()
-        return Candidate(order, qty, price, before=self.candidate(order), limit=limit)
+        worth = self._prices.worth(order.instrument_id, price)
+        return Candidate(order, qty, price, before=self.candidate(order), limit=limit, worth=worth)
 
     def submit(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
         """Judge an order, or a list as a whole: a denial with the order that it is about, or None."""
@@ -279,7 +281,7 @@ class Judge:
             if worth > bound.value:
                 return Denial(
                     Code.MAX_ORDER_NOTIONAL,
-                    f"{candidate.words} at {text(candidate.price or ZERO)} is {text(worth)}, "
+                    f"{candidate.words} at {text(candidate.leg.price or ZERO)} is {text(worth)}, "
                     f"more than the {named(bound)}",
                 )
             if worth > self.largest.get(bound.where, ZERO):

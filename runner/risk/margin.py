@@ -390,7 +390,10 @@ class Margin:
         if order is None or order.is_closed or order.account_id is None or not (order.is_open or order.is_inflight):
             return None
         leg = self._working.other(order)
-        candidate = Candidate(order, leg.qty + order.filled_qty.as_decimal(), leg.price)
+        limit = order.price.as_decimal() if order.has_price else None
+        candidate = Candidate(
+            order, leg.qty + order.filled_qty.as_decimal(), self._prices.order(order), limit=limit, worth=leg.price
+        )
         subject = Subject(order.account_id, order.strategy_id, "", "", None)  # type: ignore[arg-type]
         closing = self.closing(candidate, subject) + order.filled_qty.as_decimal()
         # The broker's figures are asked for after the orders that are open already.

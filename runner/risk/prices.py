@@ -69,6 +69,21 @@ class Prices:
         ]
         return max(known) if known else self._any_bar(instrument_id)
 
+    def worth(self, instrument_id: Any, price: Decimal | None) -> Decimal | None:
+        """What one unit counts for in limits on value: its price; of a spread, what all its legs are worth together.
+
+        A spread's own price is the difference of its legs' and says nothing of its size: it may be 0, or below.
+        """
+        if not is_generic_spread_id(instrument_id):
+            return price
+        total = Decimal(0)
+        for leg_id, ratio in generic_spread_id_to_list(instrument_id):
+            middle = self.middle(leg_id)
+            if middle is None:
+                return None
+            total += middle * abs(ratio)
+        return total
+
     def proceeds(self, instrument_id: Any) -> Decimal | None:
         """What a sale at the market brings at least, a unit: the bid; of a spread, its legs' far sides."""
         bid, _, _ = self.quote(instrument_id)
