@@ -18,6 +18,7 @@ from nautilus_trader.core.fsm import InvalidStateTrigger
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.enums import OmsType, OrderSide
 from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.identifiers import is_generic_spread_id
 from nautilus_trader.model.objects import Money, Quantity
 from nautilus_trader.model.orders.unpacker import OrderUnpacker
 from nautilus_trader.model.position import Position
@@ -169,8 +170,8 @@ def _cycles(rows: Rows) -> dict[tuple[str, str], list[Any]]:
         if kind != "OrderFilled":
             continue
         fill = decode(body)
-        if fill.position_id is None:
-            continue  # of a spread as a whole: its legs have positions
+        if fill.position_id is None or is_generic_spread_id(fill.instrument_id):
+            continue  # of a spread as a whole: its legs have positions, though the fill names one
         if fill.strategy_id.value == EXTERNAL:
             continue  # What others hold is the broker's to tell; here are only orders that closed it by command.
         key = (fill.instrument_id.value, fill.strategy_id.value)

@@ -82,6 +82,7 @@ def test_a_spread_comes_back_with_its_legs(play: Any, running: Any, tmp_path: Pa
             assert head.group.body(head.part) == before.group.body(before.part)
             assert head.filled == 1
             assert [member.id for member in head.group.members] == [member.id for member in before.group.members]
+            assert len(client._cache.positions_open()) == 2  # of the legs, none of the spread
             for symbol, qty in ((LOW, 1), (HIGH, -1)):
                 (position,) = [p for p in client._cache.positions_open() if p.instrument_id.symbol.value == symbol]
                 assert position.signed_decimal_qty() == qty
