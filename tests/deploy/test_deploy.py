@@ -60,7 +60,7 @@ def test_overrides_of_the_node_are_keys_of_the_file(services: dict[str, Any]) ->
     """By the real loader: an override that the file has no place for is an error."""
     from runner.config.load import load
 
-    environ = {"ALPACA_API_KEY": "PK0000000000000000000", "ALPACA_API_SECRET": "secret"}
+    environ = {"ALPACA_API_KEY": "PK0000000000000000000", "ALPACA_API_SECRET": "a-secret-of-the-deployment"}
     given = services["services"]["node"]["environment"]
     environ |= {name: value for name, value in given.items() if name.startswith("RUNNER__")}
     assert len(environ) == 5

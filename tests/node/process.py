@@ -151,6 +151,11 @@ class Running:
         return [line[9:] for line in self.lines if " buys " in line or " sells " in line]
 
 
+def hear_hangups() -> None:
+    """For a child: SIGHUP as a terminal's own programs have it, though the tests themselves may run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def running(*words: str | Path, **environment: str) -> Iterator[Running]:
     """Start `runner run` with these words; killed when the block is left."""
@@ -166,6 +171,7 @@ def running(*words: str | Path, **environment: str) -> Iterator[Running]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_hangups,
     ) as process:
         try:
             yield Running(process)

@@ -18,7 +18,7 @@ import pytest
 
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
-from tests.node.process import LIMIT_S, ROOT, config, running
+from tests.node.process import LIMIT_S, ROOT, config, hear_hangups, running
 from tests.node.remote.test_end_to_end import Cli
 
 pytestmark = pytest.mark.slow
@@ -208,8 +208,9 @@ def test_a_terminal_that_closes_ends_the_node(tmp_path: Path) -> None:
     path, log = config(tmp_path, {"one": "Trader"}), tmp_path / "log"
     words = [sys.executable, "-m", "runner.cli", "run", str(path), "--sim", "--speed", "60", "--start", "12:00"]
     with subprocess.Popen(
-        [sys.executable, "-c", TERMINAL, str(log), *words], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as terminal:
+        [sys.executable, "-c", TERMINAL, str(log), *words],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=hear_hangups,
+    ) as terminal:  # fmt: skip
         deadline = time.monotonic() + LIMIT_S
         while not (log.exists() and " one buys " in log.read_text()):
             assert time.monotonic() < deadline
