@@ -61,6 +61,19 @@ class Legs:
         if leg.id not in part.order_ids:
             self._tracker.add_order_id(member, part, leg.id)
 
+    def drop(self, leg: Order) -> bool:
+        """Whether it was a leg of a replacing order that was refused: the one before stands, and it is none any more.
+
+        It never traded; what it shows as filled is what the others had.
+        """
+        found = self._tracker.find("", leg.id)
+        if found is None or not found[0].is_leg or leg.id in found[1].order_ids[:1]:
+            return False
+        if leg.id in found[1].order_ids:
+            found[1].order_ids.remove(leg.id)
+        self._ledger.seed(leg.id, leg.filled_qty, leg.filled_avg_price)
+        return True
+
     def awaits(self, order: Order) -> bool:
         """Whether an order that nobody knows may be a leg of a group whose legs are not known yet."""
         if not order.order_class or not order.symbol or self._client.find(order) is not None:

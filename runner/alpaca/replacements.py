@@ -98,7 +98,9 @@ class Replacements:
     # -- what the new order repeats -------------------------------------------------------------------
 
     def carries(self, order: Order) -> bool:
-        """Whether what is missing of an order is just what the one that it replaced had filled."""
+        """Whether what is missing of an order is just what the one that it replaced, or was to replace, had filled."""
+        if order.status == "rejected":
+            return True  # It never worked.
         replaced_id = order.replaces or self._legs.before(order)
         before = self._ledger.booked_qty(replaced_id) if replaced_id else Decimal(0)
         return before > 0 and self._ledger.missing(order.id, order.filled_qty) == [(Decimal(0), before)]
@@ -158,6 +160,8 @@ class Replacements:
             wanted.order_id, wanted.unknown = order.id, False
 
     def _rejected(self, tracked: Tracked, part: Part, order: Order, ts_ns: int) -> None:
+        for leg in order.legs or ():
+            self._legs.drop(leg)
         wanted = part.replacement
         if wanted is not None and wanted.client_order_id == order.client_order_id:
             self.refused(tracked, part, "the venue rejected the replacing order", ts_ns)

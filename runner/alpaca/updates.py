@@ -301,6 +301,8 @@ class Updates:
             if order.id != part.order_id:
                 return
         if order.status == "rejected":
+            if self.legs.drop(order):
+                return
             self._known(tracked, part, order.id)
         else:
             self.known(tracked, part, order, order.submitted_ns)

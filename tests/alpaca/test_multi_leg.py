@@ -149,6 +149,40 @@ def test_a_replaced_multi_leg_order_has_new_legs_and_fills_under_them(play: Any,
     play(scenario())
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["by the stream", "when it is read"])
+def test_legs_of_a_refused_replacement_have_filled_nothing(play: Any, running: Any, told: bool) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            venue = Venue(rig, CALL, CALL2, VERTICAL)
+            order = send(rig, OrderSide.BUY, 2, "3.00")
+            await rig.status(order, OrderStatus.ACCEPTED)
+            first = venue.last()
+            venue.fill_units(first, 1, "2.90", ["5.00", "2.10"])
+            rig.strategy.modify_order(order, price=Price.from_str("3.20"))
+            await rig.until(lambda: venue.patched, "the replacement")
+            second = venue.last()
+            second |= {"filled_qty": "1", "filled_avg_price": "2.90"}  # it repeats what has filled, and so do its legs
+            for leg, price in zip(second["legs"], ("5.00", "2.10"), strict=True):
+                leg |= {"filled_qty": "1", "filled_avg_price": price}
+            # The old order fills whole before the venue has decided.
+            first |= {"replaced_by": None}
+            venue.fill_units(first, 1, "3.00", ["5.05", "2.05"])
+            for row in (second, *second["legs"]):
+                row["status"] = "rejected"
+            if told:
+                venue.say("rejected", second)
+            for leg in second["legs"]:
+                await rig.client.gaps.refresh(leg["id"])
+            await rig.status(order, OrderStatus.FILLED)
+            await rig.until(lambda: (net(rig, CALL), net(rig, CALL2)) == (2, -2))
+            assert rig.client.stream_stats()["inferred_fills"] == 0
+            for member in rig.client.tracker.get(order.client_order_id.value).group.members:
+                assert len(member.part.order_ids) == 1
+                assert member.part.filled(rig.client.fills) == 2
+
+    play(scenario())
+
+
 def test_a_missed_update_of_a_multi_leg_order_is_found_by_asking(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:
