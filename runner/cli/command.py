@@ -35,7 +35,7 @@ class Scope:
 
     account: Annotated[str | None, Parameter(help="Only this account of the file.")] = None
     strategy: Annotated[str | None, Parameter(help="Only this strategy of the file.")] = None
-    why: Annotated[str, Parameter(help="Kept with the state, and in the log.")] = "by command"
+    why: Annotated[str, Parameter(help="Kept with the state, and in the log.")] = "no reason given"
 
 
 _NODE = Scope()

@@ -44,7 +44,7 @@ def plan(*files: _Files, reach: Reach = _HERE) -> int:
     node.
     """
     try:
-        answer = _ask("plan", files, reach, "by command")
+        answer = _ask("plan", files, reach, "no reason given")
     except NoNodeError as error:
         code = fail(error)
         print("  `runner check FILE` says what is wrong with a file, `runner FILE` starts it", file=sys.stderr)
@@ -58,7 +58,7 @@ def plan(*files: _Files, reach: Reach = _HERE) -> int:
     return {"applied": EXIT_CHANGES, "unchanged": EXIT_OK}.get(answer["result"], EXIT_REFUSED)
 
 
-def reload(*files: _Files, why: str = "by command", reach: Reach = _HERE) -> int:
+def reload(*files: _Files, why: str = "no reason given", reach: Reach = _HERE) -> int:
     """Have a running node take its changed file over. Strategies that are not touched trade on, with their orders.
 
     Every check comes first; where one fails, all stays as it was. Exit codes: 0 done or nothing to do, 1 not done, or

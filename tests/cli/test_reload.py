@@ -79,7 +79,7 @@ def test_files_go_as_absolute_paths_and_the_one_with_the_name_finds_the_node(
     files = [str(tmp_path / "base.yaml"), str(tmp_path / "over.yaml")]
     assert asked == [
         ("base.yaml", "/v1/reload", {"why": "a test", "files": files}),
-        ("test", "/v1/reload", {"why": "by command", "files": []}),
+        ("test", "/v1/reload", {"why": "no reason given", "files": []}),
     ]
 
 

@@ -91,27 +91,32 @@ fn without_covered(legs: &[Leg], mut lots: i64) -> Vec<Leg> {
 
 /// The requirement where long calls cover all short ones.
 fn covered(legs: &[Leg], reading: Expirations) -> Result<Requirement, Uncovered> {
-    let mut first = None;
-    if legs.iter().all(|leg| *first.get_or_insert(leg.contract.expiry) == leg.contract.expiry) {
+    // Dates are few: going over all legs for each of them is quicker than sorting the legs by date.
+    let mut dates: Vec<i32> = Vec::with_capacity(8);
+    for leg in legs {
+        if !dates.contains(&leg.contract.expiry) {
+            dates.push(leg.contract.expiry);
+        }
+    }
+    if dates.len() < 2 {
         return Ok(one_date(legs));
     }
-    let mut sorted: Vec<Leg> = legs.iter().filter(|leg| leg.qty != 0).copied().collect();
-    sorted.sort_unstable_by_key(|leg| (std::cmp::Reverse(leg.contract.expiry), leg.contract.strike));
+    dates.sort_unstable_by_key(|&date| std::cmp::Reverse(date));
     let mut worst = Requirement::default();
     let mut later = Longs::default();
-    let mut from = 0;
-    while from < sorted.len() {
-        let expiry = sorted[from].contract.expiry;
-        let to = from + sorted[from..].iter().take_while(|leg| leg.contract.expiry == expiry).count();
-        let own = &sorted[from..to];
-        later.check_cover(own, expiry)?;
+    for (number, &expiry) in dates.iter().enumerate() {
+        let own = || legs.iter().filter(move |leg| leg.contract.expiry == expiry).copied();
+        later.check_cover(own(), expiry)?;
         let found = match reading {
-            Expirations::PerDate => least(own.iter().copied(), later.legs(expiry)),
-            Expirations::FromDate => least(sorted[..to].iter().copied(), std::iter::empty()),
+            Expirations::PerDate => least(own(), later.legs(expiry)),
+            Expirations::FromDate => {
+                least(legs.iter().filter(|leg| leg.contract.expiry >= expiry).copied(), std::iter::empty())
+            }
         };
         worst = larger(worst, found, expiry);
-        later.take(own);
-        from = to;
+        if number + 1 < dates.len() {
+            later.take(own());
+        }
     }
     Ok(worst)
 }
@@ -169,23 +174,28 @@ impl Longs {
         calls.chain(self.puts.iter().map(move |bend| leg(Right::Put, bend)))
     }
 
-    fn check_cover(&self, own: &[Leg], expiry: i32) -> Result<(), Uncovered> {
-        let net: i64 = own.iter().filter(|leg| leg.contract.right == Right::Call).map(|leg| leg.qty).sum();
+    fn check_cover(&self, own: impl Iterator<Item = Leg>, expiry: i32) -> Result<(), Uncovered> {
+        let net: i64 = own.filter(|leg| leg.contract.right == Right::Call).map(|leg| leg.qty).sum();
         let left = net + self.calls.iter().map(|bend| bend.1).sum::<i64>();
         if left < 0 { Err(Uncovered { expiry, contracts: -left }) } else { Ok(()) }
     }
 
     /// Add a date's longs, and let its shorts use up the best of what there is. What stays helps earlier dates.
-    fn take(&mut self, own: &[Leg]) {
-        for (right, pool) in [(Right::Call, &mut self.calls), (Right::Put, &mut self.puts)] {
-            let mut shorts = 0;
-            for leg in own.iter().filter(|leg| leg.contract.right == right) {
-                if leg.qty > 0 {
-                    pool.push((leg.contract.strike, leg.qty));
-                } else {
-                    shorts -= leg.qty;
-                }
+    fn take(&mut self, own: impl Iterator<Item = Leg>) {
+        let (mut short_calls, mut short_puts) = (0, 0);
+        for leg in own {
+            let (pool, shorts) = match leg.contract.right {
+                Right::Call => (&mut self.calls, &mut short_calls),
+                Right::Put => (&mut self.puts, &mut short_puts),
+            };
+            if leg.qty > 0 {
+                pool.push((leg.contract.strike, leg.qty));
+            } else {
+                *shorts -= leg.qty;
             }
+        }
+        let pools = [(Right::Call, &mut self.calls, short_calls), (Right::Put, &mut self.puts, short_puts)];
+        for (right, pool, mut shorts) in pools {
             match right {
                 Right::Call => pool.sort_unstable_by_key(|bend| bend.0),
                 Right::Put => pool.sort_unstable_by_key(|bend| std::cmp::Reverse(bend.0)),
