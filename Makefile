@@ -18,7 +18,7 @@ help: ## list the targets
 setup: $(VENV)/.built ## make .venv with all dependencies and the compiled engine (the others call it)
 
 $(VENV)/.installed: requirements/dev.lock
-	@command -v cargo >/dev/null 2>&1 || { echo "Rust is missing: install it from rustup.rs (1.85 or newer), then run make again." >&2; exit 1; }
+	@cargo --version >/dev/null 2>&1 || { echo "Rust is missing: install it from rustup.rs (1.85 or newer), then run make again." >&2; exit 1; }
 	@python=$$(tools/find-python) && echo "setting up .venv with $$python (once, a few minutes)" && \
 		{ [ -x $(BIN)/python ] || "$$python" -m venv $(VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -84,16 +85,28 @@ def test_a_run_without_a_trade_has_a_page_too(run: Run, tmp_path: Path) -> None:
     assert "100,000.00" in (tmp_path / "r.html").read_text()
 
 
-CHROMIUM = shutil.which("chromium")
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The installed browser, or Debian's, which root can install here and now."""
+    if (found := shutil.which("chromium")) is not None:
+        return found
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        pytest.fail("a browser is needed: install chromium (on Debian: apt-get install chromium)")
+    for words in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
+        done = subprocess.run(["apt-get", "-qq", *words], capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode != 0:
+            pytest.fail(f"chromium can't be installed: apt-get {words[0]}: {done.stdout}{done.stderr}")
+    return shutil.which("chromium") or pytest.fail("apt-get installed chromium, and it is not on the PATH")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-def test_a_browser_draws_every_chart(made: Any, tmp_path: Path) -> None:
+# The first run may download the browser.
+@pytest.mark.timeout(900)
+def test_a_browser_draws_every_chart(made: Any, tmp_path: Path, chromium: str) -> None:
     recorder, summary = made
     write_report(tmp_path / "r.html", recorder, summary, title="t")
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--window-size=400,900")
     seen = subprocess.run(
-        [str(CHROMIUM), *flags, "--dump-dom", (tmp_path / "r.html").as_uri()],
+        [chromium, *flags, "--dump-dom", (tmp_path / "r.html").as_uri()],
         capture_output=True, text=True, check=True, timeout=100,
     ).stdout  # fmt: skip
     drawn = seen.count('class="main-svg"')
