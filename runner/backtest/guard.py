@@ -7,42 +7,11 @@ from typing import Any, cast
 
 from nautilus_trader.common.component import TestClock, deregister_component_clock, register_component_clock
 
-from runner.node.guard import Fault, StrategyGuard
+from runner.node.guard import Fault, GuardedTimers, StrategyGuard
 
 
-class GuardedTestClock(TestClock):
-    """A strategy's clock whose callbacks run guarded."""
-
-    guard: StrategyGuard
-
-    def set_time_alert_ns(
-        self,
-        name: str,
-        alert_time_ns: int,
-        callback: Callable[[Any], None] | None = None,
-        allow_past: bool = True,
-    ) -> None:
-        super().set_time_alert_ns(name, alert_time_ns, self.guard.timer(name, callback), allow_past)
-
-    def set_timer_ns(
-        self,
-        name: str,
-        interval_ns: int,
-        start_time_ns: int,
-        stop_time_ns: int,
-        callback: Callable[[Any], None] | None = None,
-        allow_past: bool = True,
-        fire_immediately: bool = False,
-    ) -> None:
-        super().set_timer_ns(
-            name,
-            interval_ns,
-            start_time_ns,
-            stop_time_ns,
-            self.guard.timer(name, callback),
-            allow_past,
-            fire_immediately,
-        )
+class GuardedTestClock(GuardedTimers, TestClock):
+    """A clock of the data's time."""
 
 
 class BacktestGuard(StrategyGuard):

@@ -38,8 +38,8 @@ class Fault:
     trace: str
 
 
-class GuardedClock(LiveClock):
-    """A strategy's clock whose callbacks run guarded, on the event loop's thread."""
+class GuardedTimers:
+    """What makes a Nautilus clock a strategy's own: its callbacks run guarded. Stands before the clock's class."""
 
     guard: StrategyGuard
 
@@ -50,7 +50,8 @@ class GuardedClock(LiveClock):
         callback: Callable[[Any], None] | None = None,
         allow_past: bool = True,
     ) -> None:
-        super().set_time_alert_ns(name, alert_time_ns, self.guard.timer(name, callback), allow_past)
+        guarded = self.guard.timer(name, callback)
+        super().set_time_alert_ns(name, alert_time_ns, guarded, allow_past)  # type: ignore[misc]  # the clock's
 
     def set_timer_ns(
         self,
@@ -62,15 +63,12 @@ class GuardedClock(LiveClock):
         allow_past: bool = True,
         fire_immediately: bool = False,
     ) -> None:
-        super().set_timer_ns(
-            name,
-            interval_ns,
-            start_time_ns,
-            stop_time_ns,
-            self.guard.timer(name, callback),
-            allow_past,
-            fire_immediately,
-        )
+        when = (interval_ns, start_time_ns, stop_time_ns, self.guard.timer(name, callback))
+        super().set_timer_ns(name, *when, allow_past, fire_immediately)  # type: ignore[misc]  # the clock's
+
+
+class GuardedClock(GuardedTimers, LiveClock):
+    """On the event loop's thread."""
 
 
 def _nothing(event: Any) -> None:
