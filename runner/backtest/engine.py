@@ -34,7 +34,7 @@ from runner.alpaca.fees import BASIS_POINT, TIERS
 from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
 from runner.backtest.session import CoreSession
-from runner.node.build import NodePlan, Parts, refuse_from_down
+from runner.node.build import NodePlan, Parts, refuse_algorithms, refuse_from_down
 from runner.node.closer import TRIES, Closer, cancel_orders
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.gate import QuoteWatch, illegal, limits_book, quoted, tell
@@ -177,6 +177,7 @@ class Backtest:
         executor = ThreadPoolExecutor(max_workers=1)
         parts = Parts(kernel, {}, {}, strategies, guards, Router(accounts), executor, self.plan.config, names=names)
         refuse_from_down(parts)
+        refuse_algorithms(parts)
         return parts
 
     def _gate(self) -> RiskGate:

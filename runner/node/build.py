@@ -26,7 +26,7 @@ from nautilus_trader.core.fsm import InvalidStateTrigger
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import SubmitOrder, SubmitOrderList
 from nautilus_trader.model.data import Bar, OrderBookDeltas, QuoteTick, TradeTick
-from nautilus_trader.model.events import OrderDenied
+from nautilus_trader.model.events import OrderDenied, OrderInitialized
 from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
 from nautilus_trader.risk.engine import RiskEngine
 from nautilus_trader.system.kernel import NautilusKernel
@@ -255,7 +255,38 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
     for name, strategy_plan in plan.strategies.items():
         parts.add_strategy(plan, name, strategy_plan.cls(config=strategy_plan.config), on_fault)
     refuse_from_down(parts)
+    refuse_algorithms(parts)
     return parts
+
+
+def refuse_algorithms(parts: Parts) -> None:
+    """Deny orders for an execution algorithm that does not run here.
+
+    They go straight to the algorithm, past router and gate; without one Nautilus only logs that nobody was there, and
+    the order stays as it was made for ever.
+    """
+    kernel, bus = parts.kernel, parts.kernel.msgbus
+
+    def denied(endpoint: str) -> Callable[[Any], None]:
+        name = endpoint.removesuffix(".execute")
+        reason = f"ORDER_ILLEGAL: no execution algorithm {name} runs in this node, leave it out"
+
+        def execute(command: Any) -> None:
+            if isinstance(command, SubmitOrder | SubmitOrderList):
+                orders = [command.order] if isinstance(command, SubmitOrder) else list(command.order_list.orders)
+                for order in orders:
+                    _deny(kernel, order, reason)
+
+        return execute
+
+    def watch(event: Any) -> None:
+        if isinstance(event, OrderInitialized) and event.exec_algorithm_id is not None:
+            endpoint = f"{event.exec_algorithm_id}.execute"
+            if endpoint not in bus.endpoints():
+                bus.register(endpoint, denied(endpoint))
+
+    # It is told of each order before the order is sent.
+    bus.subscribe("events.order.*", watch)
 
 
 def refuse_from_down(parts: Parts) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from nautilus_trader.indicators import ExponentialMovingAverage
 from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.identifiers import ExecAlgorithmId
 from nautilus_trader.trading.strategy import StrategyConfig
 from pydantic import SecretStr
 
@@ -161,6 +162,26 @@ async def test_orders_sent_after_the_fault_in_the_same_handler_are_denied(behavi
         assert order.status_string() == "DENIED"
         assert run.exec.sent == []
         assert order.last_event.reason.startswith("STRATEGY_DOWN")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+async def test_an_order_for_an_algorithm_that_does_not_run_is_denied(behaviour: Behaviour, listed: bool) -> None:
+    class Algorithmic(Quiet):
+        def on_quote_tick(self, tick: Any) -> None:
+            twap = ExecAlgorithmId("TWAP")
+            self.last = self.order_factory.market(IBM, OrderSide.BUY, quote().ask_size, exec_algorithm_id=twap)
+            if listed:
+                self.submit_order_list(self.order_factory.create_list([self.last]))
+            else:
+                self.submit_order(self.last)
+
+    async with Run(make_plan({"a": Algorithmic, "good": Quiet}), behaviour) as run:
+        await tick(run)
+        order = run.strategy("a").last
+        await run.until(lambda: order.is_closed)
+        assert order.status_string() == "DENIED"
+        assert order.last_event.reason == "ORDER_ILLEGAL: no execution algorithm TWAP runs in this node, leave it out"
+        assert run.exec.sent == []
 
 
 async def test_its_working_orders_are_cancelled_and_nothing_of_it_runs_again(behaviour: Behaviour) -> None:
