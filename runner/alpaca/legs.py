@@ -69,8 +69,10 @@ class Legs:
         found = self._tracker.find("", leg.id)
         if found is None or not found[0].is_leg or leg.id in found[1].order_ids[:1]:
             return False
-        if leg.id in found[1].order_ids:
-            found[1].order_ids.remove(leg.id)
+        part = found[1]
+        if leg.id in part.order_ids:
+            part.order_ids.remove(leg.id)
+            part.carried -= min(part.carried, self._ledger.booked_qty(leg.id))  # taken for carried while undecided
         self._ledger.seed(leg.id, leg.filled_qty, leg.filled_avg_price)
         return True
 

@@ -164,6 +164,8 @@ def test_legs_of_a_refused_replacement_have_filled_nothing(play: Any, running: A
             second |= {"filled_qty": "1", "filled_avg_price": "2.90"}  # it repeats what has filled, and so do its legs
             for leg, price in zip(second["legs"], ("5.00", "2.10"), strict=True):
                 leg |= {"filled_qty": "1", "filled_avg_price": price}
+            for leg in second["legs"]:
+                await rig.client.gaps.refresh(leg["id"])
             # The old order fills whole before the venue has decided.
             first |= {"replaced_by": None}
             venue.fill_units(first, 1, "3.00", ["5.05", "2.05"])
