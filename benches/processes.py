@@ -57,8 +57,8 @@ def ask(url: str) -> dict[str, Any]:
         return value
 
 
-def config(url: str, strategy: str, **params: Any) -> dict[str, Any]:
-    """A file as a user would write it, but for its addresses."""
+def config(url: str, strategy: str, folder: Path, **params: Any) -> dict[str, Any]:
+    """A file as a user would write it, but for its addresses; its journal is in `folder`."""
     return {
         "name": "bench",
         "environment": "paper",
@@ -69,6 +69,7 @@ def config(url: str, strategy: str, **params: Any) -> dict[str, Any]:
         "strategies": {"bench": {"class": f"benches.strategies:{strategy}", "account": "main", "feed": "stocks",
                                  "params": {"instrument_id": "IBM.ALPACA", **params}, "on_stop": "keep"}},
         "risk": {"max_order_qty": "1000", "max_order_notional": "1000000", "max_position_notional": "1000000000"},
+        "state": {"dir": str(folder / "state")},
         "log": {"level": "warning"},
     }  # fmt: skip
 
@@ -101,7 +102,7 @@ def node(
         os.mkfifo(pipe)
         if piped:
             params["report"] = str(pipe)
-        file = config(url, strategy, **params)
+        file = config(url, strategy, Path(folder), **params)
         if conflate_above is not None:
             file["feeds"]["stocks"]["conflate_above"] = conflate_above
         path.write_text(json.dumps(file))

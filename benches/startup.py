@@ -52,7 +52,7 @@ def file_to_trading(*, simulated: bool, times: int = 3) -> float:
             with tempfile.TemporaryDirectory() as folder:
                 path, pipe = Path(folder) / "bench.yaml", Path(folder) / "report"
                 os.mkfifo(pipe)
-                path.write_text(json.dumps(config(url, "Starter", report=str(pipe))))
+                path.write_text(json.dumps(config(url, "Starter", Path(folder), report=str(pipe))))
                 began = time.perf_counter()
                 with process("-m", "runner.cli", "run", str(path), *(["--sim"] if simulated else [])):
                     pipe.read_text()

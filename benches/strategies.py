@@ -33,7 +33,11 @@ class PipeConfig(StrategyConfig, frozen=True):
 
 def the_only(kind: type) -> Any:
     """The one object of a kind in this process: a strategy is not handed the engine that it runs in."""
-    return next(each for each in gc.get_objects() if isinstance(each, kind))
+    gc.unfreeze()  # the node has put what it was made of where the collector does not look
+    try:
+        return next(each for each in gc.get_objects() if isinstance(each, kind))
+    finally:
+        gc.freeze()
 
 
 class Reporter(Strategy):
