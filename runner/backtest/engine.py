@@ -33,7 +33,8 @@ from nautilus_trader.model.objects import Money
 from runner.alpaca.fees import BASIS_POINT, TIERS
 from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
-from runner.backtest.session import CoreSession
+from runner.backtest.session import CoreSession, trading_calendar
+from runner.backtest.trades import Trades
 from runner.node.build import NodePlan, Parts, refuse_algorithms, refuse_from_down
 from runner.node.closer import TRIES, Closer, cancel_orders
 from runner.node.exit_codes import ExitCode, NodeError
@@ -45,6 +46,7 @@ from runner.node.tally import Tally
 from runner.risk.gate import RiskGate
 from runner.risk.limits import LimitsBook
 from runner.risk.state import Scope
+from runner.risk.trading_day import TradingDay
 
 log = logging.getLogger("runner.node")
 VENUE = Venue("ALPACA")
@@ -136,6 +138,7 @@ class Backtest:
         self.parts = self._strategies()
         self.gate = self._gate()
         kernel = self.engine.kernel
+        Trades(kernel.portfolio.analyzer)
         feed.join(kernel.msgbus, kernel.data_engine.process)
         # Everything that is subscribed to comes from the feed. Left to itself the engine would look in the catalog too,
         # which is there for requests, and play what it finds a second time.
@@ -184,6 +187,7 @@ class Backtest:
         kernel, config = self.engine.kernel, self.plan.config
         now_ns = kernel.clock.timestamp_ns
         limits = with_margin(limits_book(config))
+        calendar, by_the_clock = trading_calendar(self.feed.start_ns, self.feed.end_ns), TradingDay()
         gate = RiskGate(
             msgbus=kernel.msgbus,
             cache=kernel.cache,
@@ -196,6 +200,7 @@ class Backtest:
             on_denied=self._on_denied,
             on_state=tell,
             account_name=lambda _id: self.account,
+            session=lambda at_ns: calendar.session(at_ns) or by_the_clock.session(at_ns),
             strategy_name=lambda strategy_id: self.parts.names.get(strategy_id.value, strategy_id.value),
         )
         self.session = CoreSession(kernel, partial(ExecutionEngine.execute, kernel.exec_engine))

@@ -7,7 +7,7 @@ Nautilus's venue trades whenever there is a price. Alpaca takes an order at nigh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nautilus_trader.common.actor import Actor
@@ -25,9 +25,30 @@ from nautilus_trader.model.events import OrderCanceled
 from nautilus_trader.model.identifiers import ComponentId
 from nautilus_trader.model.instruments import CurrencyPair
 
+from runner.alpaca.calendar import TradingCalendar
+from runner.alpaca.models import CalendarDay
 from runner.exchange.calendar import Calendar
 
 _SECOND = 1_000_000_000
+
+
+def trading_calendar(start_ns: int, end_ns: int) -> TradingCalendar:
+    """What Alpaca's calendar says of the days between two times (UNIX ns), and a few around them."""
+    rules, found = Calendar(), TradingCalendar()
+    first, last = (datetime.fromtimestamp(each // _SECOND, UTC).date() for each in (start_ns, end_ns))
+    first, last = first - timedelta(days=7), last + timedelta(days=7)
+    days = [day for n in range((last - first).days + 1) if rules.is_trading_day(day := first + timedelta(days=n))]
+    rows = [
+        CalendarDay(
+            date=day.isoformat(),
+            open=f"{rules.open_time(day):%H:%M}",
+            close=f"{rules.close_time(day):%H:%M}",
+            session_close=f"{rules.session_close_time(day):%H%M}",
+        )
+        for day in days
+    ]
+    found.fill(rows, first, last)
+    return found
 
 
 class CoreSession(Actor):

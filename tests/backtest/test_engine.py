@@ -122,6 +122,26 @@ def test_on_a_holiday_nothing_is_filled_and_what_waits_is_taken_back_at_the_end(
     assert backtest.tally.orders()["canceled"] == 1
 
 
+@pytest.mark.parametrize(
+    ("july", "hour", "code"),
+    [
+        (4, 10, "SESSION_CLOSED"),  # a holiday
+        (3, 14, "SESSION_CLOSED"),  # a half day, over at 13:00
+        (3, 12, None),
+    ],
+)
+def test_the_gate_knows_holidays_and_half_days(
+    run: Run, tmp_path: Path, july: int, hour: int, code: str | None
+) -> None:
+    data = tmp_path / "data"
+    with (history := History(data)).writing():
+        at = OPEN.replace(month=7, day=july, hour=hour)
+        import_recording(history, [write_recording(tmp_path / "r.jsonl", 10, start=at)])
+    backtest, _ = run({"a": {"steps": "buy 1"}}, data=data, risk={"universe": {"sessions": ["core"]}})
+    assert backtest.denials == ({("a", code): 1} if code else {})
+    assert backtest.tally.fills == (0 if code else 1)
+
+
 def test_with_extended_hours_they_don_t_wait(run: Run, tmp_path: Path) -> None:
     early = at(tmp_path, OPEN - timedelta(minutes=30))
     backtest, recorder = run({"a": {"steps": "bid 5 150", "extended": True}}, data=early)
