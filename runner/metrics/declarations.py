@@ -210,6 +210,13 @@ DECLARATIONS: tuple[Declaration, ...] = (
         only="trading",
     ),
     _stream(
+        "runner_adjustments_total",
+        "counter",
+        "adjustments",
+        "Positions put right after what is never streamed: exercise, assignment, expiry, splits, others' trades.",
+        only="trading",
+    ),
+    _stream(
         "runner_untold_ends_total",
         "counter",
         "untold_ends",
