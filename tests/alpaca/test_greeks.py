@@ -111,16 +111,6 @@ def test_tc_d62_greeks_are_the_snapshots_with_its_quotes_time_and_the_underlying
     watch(play, running, scenario)
 
 
-def test_what_is_subscribed_to_in_one_go_is_asked_for_in_one_request(play: Any, running: Any) -> None:
-    async def scenario(rig: Any, watcher: Watcher) -> None:
-        for each in await arrange(rig, 2):
-            watcher.subscribe_option_greeks(id_of(each))
-        await rig.until(lambda: len(watcher.seen) == 2, "greeks of both")
-        assert rig.data.greeks.polls == 1
-
-    watch(play, running, scenario, greeks_interval_s=3600.0)
-
-
 def test_what_changed_comes_with_the_next_poll_and_what_did_not_does_not(play: Any, running: Any) -> None:
     async def scenario(rig: Any, watcher: Watcher) -> None:
         first, second = await arrange(rig, 2)
