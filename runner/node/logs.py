@@ -221,10 +221,14 @@ class OutputTap:
         self._thread.start()
 
     def close(self) -> None:
-        """Give the descriptors back, once everything written so far is through."""
+        """Let go, once everything written so far is through.
+
+        Both descriptors are standard error then: Nautilus's logging thread may write on, and whoever reads a summary
+        from standard output must find nothing after it.
+        """
         sys.stdout.flush()
-        os.dup2(self.out.fileno(), 1)
-        os.dup2(self._err.fileno(), 2)
+        for fd in (1, 2):
+            os.dup2(self._err.fileno(), fd)
         self._thread.join(timeout=2)
         sys.stderr = self._stderr
         faulthandler.disable()

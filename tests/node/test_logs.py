@@ -103,11 +103,13 @@ def test_what_is_printed_goes_to_stderr_and_stdout_is_for_the_summary_alone() ->
         "tap.out.write('{}')\n"
         "tap.out.flush()\n"
         "tap.close()\n"
-        "print('after')\n"
+        "os.write(1, b'late, from a thread\\n')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "{}after\n"
-    lines = [line[9:] for line in done.stderr.splitlines()]
+    assert done.stdout == "{}"
+    *told, late = done.stderr.splitlines()
+    assert late == "late, from a thread"
+    lines = [line[9:] for line in told]
     assert lines == ["from a strategy", "S: own words", "error: X: trouble", "error:   second line"]
 
 
