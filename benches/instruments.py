@@ -14,13 +14,12 @@ import sys
 import time
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from nautilus_trader.common.component import LiveClock
 from nautilus_trader.model.identifiers import InstrumentId
 
-from benches.processes import line, process
+from benches.processes import line, process, resident_mb
 from runner._engine import AlpacaHttpClient
 from runner.alpaca.providers import AlpacaInstrumentProvider
 from runner.exchange.contracts import option_symbol
@@ -71,10 +70,10 @@ async def load(url: str) -> dict[str, dict[str, float]]:
     await provider.load_ids_async([InstrumentId.from_str("IBM.ALPACA")])
     took["one"] = {"count": 1, "seconds": time.perf_counter() - began, "mb": 0.0, "stood": longest}
     for name, filters in WANTED.items():
-        longest, resident, began = 0.0, _resident_mb(), time.perf_counter()
+        longest, resident, began = 0.0, resident_mb(), time.perf_counter()
         count = len(await provider.load_matching(filters))
         took[name] = {
-            "count": count, "seconds": time.perf_counter() - began, "mb": _resident_mb() - resident, "stood": longest,
+            "count": count, "seconds": time.perf_counter() - began, "mb": resident_mb() - resident, "stood": longest,
         }  # fmt: skip
     beating.cancel()
     http.detach()
@@ -89,10 +88,6 @@ def measure() -> dict[str, dict[str, float]]:
         process("-m", "benches.instruments", line(exchange)["url"]) as child,
     ):
         return line(child)
-
-
-def _resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 
 if __name__ == "__main__":

@@ -113,3 +113,9 @@ def node(
                 yield Node(child, reading)
         finally:
             os.close(reading)
+
+
+def resident_mb(pid: int | None = None) -> float:
+    """Resident megabytes of a process; None: of this one."""
+    pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

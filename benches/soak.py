@@ -32,7 +32,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from benches.processes import line, process
+from benches.processes import line, process, resident_mb
 from runner.exchange.calendar import Calendar
 from runner.exchange.generator import SyntheticDay
 from runner.exchange.wire import Message
@@ -44,7 +44,6 @@ FILE = Path(__file__).with_name("soak.yaml")
 #: What may grow after the first third of the run before it counts as a leak, and what a latency may.
 MEMORY_GROWTH = 1.03
 LATENCY_GROWTH = 2.0
-MB = 1 << 20
 
 
 def generated(first: date, days: int, seed: int) -> Iterator[Message]:
@@ -113,11 +112,6 @@ def scrape(url: str, pid: int, exchange_pid: int, began: float) -> Sample:
             elif sample.name == "runner_loop_lag_seconds":
                 lag = sample.value
     return Sample(time.monotonic() - began, resident_mb(pid), resident_mb(exchange_pid), lag * 1e3, counters, buckets)
-
-
-def resident_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / MB
 
 
 def quantile(earlier: dict[float, float], later: dict[float, float], share: float) -> float | None:

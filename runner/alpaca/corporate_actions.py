@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.alpaca.custom import AlpacaCorporateAction
 from runner.alpaca.models import WireError
+from runner.alpaca.paging import Query, pages
 
 PATH = "/v1/corporate-actions"
 PAGE = 1_000
@@ -48,8 +49,8 @@ async def history(
     if unknown:
         raise ValueError(f"Alpaca has no corporate actions of type {min(unknown)}; it has {', '.join(KINDS.values())}")
     rows: list[AlpacaCorporateAction] = []
-    token: str | None = None
-    while True:
+
+    async def read(query: Query) -> tuple[list[AlpacaCorporateAction], str | None]:
         params = [
             ("start", start.isoformat()),
             ("end", end.isoformat()),
@@ -57,15 +58,13 @@ async def history(
             ("limit", str(min(PAGE, limit - len(rows)) if limit else PAGE)),
             *([("symbols", symbols)] if symbols else []),
             *([("types", types)] if types else []),
-            *([("page_token", token)] if token is not None else []),
+            *query,
         ]
         found, following = _page(await get(PATH, params, data=True))
+        return found, None if limit and len(rows) + len(found) >= limit else following
+
+    async for found in pages(read, "the corporate actions' last page"):
         rows += found
-        if not following or (limit and len(rows) >= limit):
-            break
-        if following == token:
-            raise WireError(f"the corporate actions' last page never comes: {token} leads to itself")
-        token = following
     return sorted(rows, key=lambda row: row.ts_event)
 
 

@@ -13,7 +13,8 @@ import msgspec
 from nautilus_trader.model.data import CustomData, DataType
 
 from runner.alpaca.custom import AlpacaNews
-from runner.alpaca.models import WireError, decode, timestamp_ns
+from runner.alpaca.models import decode, timestamp_ns
+from runner.alpaca.paging import Query, pages
 from runner.alpaca.rest import rfc3339
 
 PATH = "/v1beta1/news"
@@ -143,24 +144,21 @@ async def history(
     `get` is the HTTP client's. Raises HttpError, Unavailable or WireError.
     """
     rows: list[NewsRow] = []
-    token: str | None = None
-    while True:
+
+    async def read(query: Query) -> tuple[list[NewsRow], str | None]:
         params = [
             ("start", rfc3339(start_ns)),
             ("end", rfc3339(end_ns)),
             ("sort", "desc" if limit else "asc"),
             ("limit", str(min(PAGE, limit - len(rows)) if limit else PAGE)),
             ("include_content", "true"),
+            *([("symbols", ",".join(sorted(symbols)))] if symbols else []),
+            *query,
         ]
-        if symbols:
-            params.append(("symbols", ",".join(sorted(symbols))))
-        if token is not None:
-            params.append(("page_token", token))
         page = decode(NewsPage, await get(PATH, params, data=True), "the news")
-        rows += page.news or ()
-        if not page.next_page_token or (limit and len(rows) >= limit):
-            break
-        if page.next_page_token == token:
-            raise WireError(f"the news' last page never comes: {token} leads to itself")
-        token = page.next_page_token
+        found = page.news or []
+        return found, None if limit and len(rows) + len(found) >= limit else page.next_page_token
+
+    async for found in pages(read, "the news' last page"):
+        rows += found
     return rows[:limit][::-1] if limit else rows

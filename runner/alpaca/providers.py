@@ -19,6 +19,7 @@ from runner.alpaca import symbols
 from runner.alpaca.derived import contract, pair, spread
 from runner.alpaca.instruments import equity
 from runner.alpaca.models import Asset, LatestTrades, OptionContractPage, OptionContractRow, WireError, decode
+from runner.alpaca.paging import Query, pages
 from runner.config.markets import is_spread, market_of
 
 #: Latest prices are asked for this many symbols at once: the address of a request must not grow without end.
@@ -155,18 +156,12 @@ class AlpacaInstrumentProvider(InstrumentProvider):
         await self._make([decode(OptionContractRow, body, f"the contract {symbol}")], _contract)
 
     async def _load_contracts(self, params: list[tuple[str, str]]) -> list[Any]:
-        found: list[Any] = []
-        token: str | None = None
-        while True:
-            query = [*params, ("limit", str(CONTRACT_PAGE)), *([("page_token", token)] if token else [])]
-            body = await self._http().get("/v2/options/contracts", query)
+        async def read(query: Query) -> tuple[list[Any], str | None]:
+            body = await self._http().get("/v2/options/contracts", [*params, ("limit", str(CONTRACT_PAGE)), *query])
             page = decode(OptionContractPage, body, "a page of option contracts")
-            found += await self._make(page.option_contracts, _listed_contract)
-            if not page.next_page_token:
-                return found
-            if page.next_page_token == token:
-                raise WireError(f"the last page of option contracts never comes: {token} leads to itself")
-            token = page.next_page_token
+            return await self._make(page.option_contracts, _listed_contract), page.next_page_token
+
+        return [each async for page in pages(read, "the last page of option contracts") for each in page]
 
     async def _make(self, rows: Sequence[Any], one: Callable[[Any, int], Any]) -> list[Any]:
         """Instruments of these rows, added; one that can't be made is told and left out. The loop turns meanwhile."""

@@ -11,7 +11,8 @@ import msgspec
 
 from runner._engine import HttpError
 from runner.alpaca.constants import ACTIVITIES_PAGE, NANOS, ORDERS_PAGE
-from runner.alpaca.models import Account, Activity, CalendarDay, Clock, Order, Position, WireError, decode, timestamp_ns
+from runner.alpaca.models import Account, Activity, CalendarDay, Clock, Order, Position, decode, timestamp_ns
+from runner.alpaca.paging import Query, pages
 from runner.alpaca.symbols import pair_symbol
 
 if TYPE_CHECKING:
@@ -110,24 +111,19 @@ class TradingRest:
         self, kind: str | None = None, *, after_ns: int | None = None, order_id: str | None = None
     ) -> list[Activity]:
         """Account activities of one type, or all that are no trades, to the last page, oldest first."""
-        found: list[Activity] = []
-        token: str | None = None
-        while True:
-            params = [("direction", "asc"), ("page_size", str(ACTIVITIES_PAGE))]
-            params.append(("category", "non_trade_activity") if kind is None else ("activity_types", kind))
-            if after_ns is not None:
-                params.append(("after", rfc3339(after_ns)))
-            if order_id is not None:
-                params.append(("order_id", order_id))
-            if token is not None:
-                params.append(("page_token", token))
-            page = decode(list[Activity], await self._http().get("/v2/account/activities", params), "the activities")
-            found += page
-            if len(page) < ACTIVITIES_PAGE:
-                break
-            if page[-1].id == token:
-                raise WireError(f"the activities' last page never comes: {token} leads to itself")
-            token = page[-1].id
+        params = [("direction", "asc"), ("page_size", str(ACTIVITIES_PAGE))]
+        params.append(("category", "non_trade_activity") if kind is None else ("activity_types", kind))
+        if after_ns is not None:
+            params.append(("after", rfc3339(after_ns)))
+        if order_id is not None:
+            params.append(("order_id", order_id))
+
+        async def read(query: Query) -> tuple[list[Activity], str | None]:
+            body = await self._http().get("/v2/account/activities", [*params, *query])
+            page = decode(list[Activity], body, "the activities")
+            return page, page[-1].id if len(page) >= ACTIVITIES_PAGE else None
+
+        found = [row async for page in pages(read, "the activities' last page") for row in page]
         # The filter by order is young; a venue without it answers with all.
         return [
             row if row.symbol is None else msgspec.structs.replace(row, symbol=pair_symbol(row.symbol))

@@ -17,7 +17,8 @@ from nautilus_trader.model.data import OptionGreeks
 from nautilus_trader.model.identifiers import InstrumentId
 
 from runner._engine import AlpacaHttpClient
-from runner.alpaca.models import StockSnapshot, WireError, decode, timestamp_ns
+from runner.alpaca.models import StockSnapshot, decode, timestamp_ns
+from runner.alpaca.paging import Query, pages
 
 #: Most symbols of one request, and the widest page.
 MOST_SYMBOLS: Final = 100
@@ -101,18 +102,15 @@ class SnapshotRest:
         return {symbol: price for symbol, price in priced.items() if price is not None}
 
     async def _pages(self, path: str, params: list[tuple[str, str]]) -> dict[str, Snapshot]:
+        async def read(query: Query) -> tuple[dict[str, Snapshot], str | None]:
+            asked = [*params, ("feed", self._feed), ("limit", str(PAGE)), *query]
+            page = decode(SnapshotPage, await self._http().get(path, asked, data=True), "a page of option snapshots")
+            return page.snapshots or {}, page.next_page_token
+
         found: dict[str, Snapshot] = {}
-        token: str | None = None
-        while True:
-            query = [*params, ("feed", self._feed), ("limit", str(PAGE)), *([("page_token", token)] if token else [])]
-            body = await self._http().get(path, query, data=True)
-            page = decode(SnapshotPage, body, "a page of option snapshots")
-            found |= page.snapshots or {}
-            if not page.next_page_token:
-                return found
-            if page.next_page_token == token:
-                raise WireError(f"the last page of option snapshots never comes: {token} leads to itself")
-            token = page.next_page_token
+        async for some in pages(read, "the last page of option snapshots"):
+            found |= some
+        return found
 
 
 def option_greeks(

@@ -28,6 +28,7 @@ from nautilus_trader.model.instruments import CurrencyPair
 from runner.alpaca.calendar import TradingCalendar
 from runner.alpaca.models import CalendarDay
 from runner.exchange.calendar import Calendar
+from runner.node.build import orders_of
 
 _SECOND = 1_000_000_000
 
@@ -76,7 +77,7 @@ class CoreSession(Actor):
     def execute(self, command: Any) -> None:
         """Pass a command on, or keep it until the opening."""
         if isinstance(command, SubmitOrder | SubmitOrderList):
-            orders = [command.order] if isinstance(command, SubmitOrder) else list(command.order_list.orders)
+            orders = orders_of(command)
             if (command.params or {}).get("extended_hours"):
                 self._extended.update(order.client_order_id for order in orders)
             elif not self.over and not self._pair(orders[0]) and not self.is_core(self.clock.timestamp_ns()):
@@ -110,8 +111,7 @@ class CoreSession(Actor):
         """Cancel waiting orders, each with its list; how many of `keys` waited."""
         found = [self._held[key] for key in keys if key in self._held]
         for command in dict.fromkeys(found):
-            orders = [command.order] if isinstance(command, SubmitOrder) else command.order_list.orders
-            for order in orders:
+            for order in orders_of(command):
                 self._held.pop(order.client_order_id, None)
                 self._canceled(order)
         return len(found)

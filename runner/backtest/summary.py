@@ -16,7 +16,7 @@ from runner.backtest.feed import moment
 from runner.node.summary import denied_by, money, plain, price, shown
 from runner.node.tally import STATES
 from runner.report.recorder import Recorder
-from runner.report.statistics import statistics
+from runner.report.statistics import positions_of, statistics
 
 _COLUMNS = ("submitted", "filled", "canceled", "denied", "fills")
 
@@ -75,9 +75,8 @@ def _notes(backtest: Backtest, recorder: Recorder) -> list[str]:
 
 
 def _account(kernel: Any, recorder: Recorder) -> dict[str, str | None]:
-    cache, last = kernel.cache, recorder.last
-    positions = [p for p in [*cache.positions(), *cache.position_snapshots()] if p.account_id == ACCOUNT]
-    realized = sum((money(p.realized_pnl) for p in positions), Decimal(0))
+    last = recorder.last
+    realized = sum((money(p.realized_pnl) for p in positions_of(kernel.cache, [ACCOUNT])), Decimal(0))
     made = None if last is None or recorder.first is None else last.equity - recorder.first.equity
     return {
         "cash": None if last is None else plain(last.cash),

@@ -23,10 +23,9 @@ from nautilus_trader.config import (
     TradingNodeConfig,
 )
 from nautilus_trader.core.fsm import InvalidStateTrigger
-from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.messages import SubmitOrder, SubmitOrderList
 from nautilus_trader.model.data import Bar, OrderBookDeltas, QuoteTick, TradeTick
-from nautilus_trader.model.events import OrderDenied, OrderInitialized
+from nautilus_trader.model.events import OrderInitialized
 from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
 from nautilus_trader.risk.engine import RiskEngine
 from nautilus_trader.system.kernel import NautilusKernel
@@ -38,6 +37,7 @@ from runner.node.guard import Fault, StrategyGuard
 from runner.node.logs import nautilus_level
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
+from runner.risk.answers import PROCESS, order_denied
 
 # Marks an order that the node itself sends while winding down; it passes although its strategy is down.
 NODE_TAG = "RUNNER_STOP"
@@ -273,8 +273,7 @@ def refuse_algorithms(parts: Parts) -> None:
 
         def execute(command: Any) -> None:
             if isinstance(command, SubmitOrder | SubmitOrderList):
-                orders = [command.order] if isinstance(command, SubmitOrder) else list(command.order_list.orders)
-                for order in orders:
+                for order in orders_of(command):
                     _deny(kernel, order, reason)
 
         return execute
@@ -299,7 +298,7 @@ def refuse_from_down(parts: Parts) -> None:
     def execute(command: Any) -> None:
         if isinstance(command, SubmitOrder | SubmitOrderList):
             guard = parts.guards.get(parts.names.get(command.strategy_id.value, ""))
-            orders = [command.order] if isinstance(command, SubmitOrder) else list(command.order_list.orders)
+            orders = orders_of(command)
             if guard is not None and guard.fault is not None and NODE_TAG not in (orders[0].tags or ()):
                 for order in orders:
                     _deny(kernel, order, f"STRATEGY_DOWN: {guard.name} ended with {guard.fault.error}")
@@ -326,18 +325,12 @@ def direct(engine: Any, base: type) -> Callable[[Any], None]:
     return execute
 
 
+def orders_of(command: SubmitOrder | SubmitOrderList) -> list[Any]:
+    """The orders that a command submits."""
+    return [command.order] if isinstance(command, SubmitOrder) else list(command.order_list.orders)
+
+
 def _deny(kernel: Any, order: Any, reason: str) -> None:
     if not kernel.cache.order_exists(order.client_order_id):
         kernel.cache.add_order(order)
-    kernel.msgbus.send(
-        endpoint="ExecEngine.process",
-        msg=OrderDenied(
-            order.trader_id,
-            order.strategy_id,
-            order.instrument_id,
-            order.client_order_id,
-            reason,
-            UUID4(),
-            kernel.clock.timestamp_ns(),
-        ),
-    )
+    kernel.msgbus.send(PROCESS, order_denied(order, reason, kernel.clock.timestamp_ns()))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from runner.node.books import all_agree
 from runner.node.node import BaseHook, Node
+from runner.report.statistics import positions_of
 
 
 class SummaryHook(BaseHook):
@@ -53,7 +54,8 @@ def summarize(node: Node) -> dict[str, Any]:
 
 def _account(node: Node, name: str, client: Any) -> dict[str, str | None]:
     closing = node.closing.get(name) or client.opening
-    positions = _of_account(node, client)
+    assert node.parts is not None
+    positions = positions_of(node.parts.kernel.cache, [client.account_id])
     realized = sum((money(p.realized_pnl) for p in positions), Decimal(0))
     unrealized = None
     if closing is not None:
@@ -66,14 +68,6 @@ def _account(node: Node, name: str, client: Any) -> dict[str, str | None]:
         "realized_pnl": plain(realized),
         "unrealized_pnl": None if unrealized is None else plain(unrealized),
     }
-
-
-def _of_account(node: Node, client: Any) -> list[Any]:
-    assert node.parts is not None
-    cache = node.parts.kernel.cache
-    # A position that was closed and opened again leaves its earlier lives as snapshots.
-    everything = [*cache.positions(), *cache.position_snapshots()]
-    return [p for p in everything if p.account_id == client.account_id]
 
 
 def _positions(node: Node, name: str, client: Any) -> list[dict[str, Any]]:

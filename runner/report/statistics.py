@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,11 @@ _MONEY = ("Winner", "Loser", "Expectancy")
 _CENT = Decimal("0.01")
 
 
+def positions_of(cache: Any, account_ids: Collection[Any]) -> list[Any]:
+    """All positions that accounts have and had: one that was closed and opened again leaves earlier lives behind."""
+    return [p for p in [*cache.positions(), *cache.position_snapshots()] if p.account_id in account_ids]
+
+
 def statistics(kernel: Any, recorder: Recorder) -> dict[str, Section]:
     """By section (PnL in USD, returns, general): the name of each statistic and its value as text, None if undefined.
 
@@ -25,9 +30,7 @@ def statistics(kernel: Any, recorder: Recorder) -> dict[str, Section]:
     accounts = cache.accounts()
     if not accounts:
         return {}
-    ids = {account.id for account in accounts[:1]}
-    positions = [p for p in [*cache.positions(), *cache.position_snapshots()] if p.account_id in ids]
-    analyzer.calculate_statistics(accounts[0], positions)
+    analyzer.calculate_statistics(accounts[0], positions_of(cache, [accounts[0].id]))
     pnl: Section = dict(_exact(recorder))
     for name, value in analyzer.get_performance_stats_pnls(USD).items():
         # Nautilus takes the first two from balances, which on a margin account lack what is still open.

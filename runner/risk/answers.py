@@ -67,15 +67,7 @@ class Answers:
             try:
                 if not self._cache.order_exists(order.client_order_id):
                     self._cache.add_order(order, command.position_id, command.client_id)
-                event = OrderDenied(
-                    order.trader_id,
-                    order.strategy_id,
-                    order.instrument_id,
-                    order.client_order_id,
-                    reason,
-                    UUID4(),
-                    self._clock.timestamp_ns(),
-                )
+                event = order_denied(order, reason, self._clock.timestamp_ns())
             except Exception as error:
                 self._failed(f"denying {order.client_order_id}", error)
                 continue
@@ -122,3 +114,9 @@ class Answers:
                 self._on_denied(str(code), subject.strategy, subject.account)
         except Exception as error:
             self._failed("telling of a denial", error)
+
+
+def order_denied(order: Any, reason: str, ts_ns: int) -> OrderDenied:
+    """The event that ends an order before it leaves the node."""
+    ids = (order.trader_id, order.strategy_id, order.instrument_id, order.client_order_id)
+    return OrderDenied(*ids, reason, UUID4(), ts_ns)
