@@ -32,6 +32,13 @@ async def say(control: ClientConnection, **message: Any) -> None:
     await control.send(json.dumps(message))
 
 
+async def engage(control: ClientConnection, data: Client) -> None:
+    """A client in lock-step, logged in for market data and subscribed to nothing yet."""
+    await recv(control, "hello")
+    await say(control, type="lockstep")
+    await data.login()
+
+
 async def begin(ex: ExchangeServer, control: ClientConnection) -> None:
     """Start in lock-step: the first step is offered before time moves, for what the client has to do at its start."""
     await say(control, type="start")
@@ -86,9 +93,7 @@ async def test_a_subscription_does_not_start_a_replay_in_lock_step(
         connect(ex.ws_url + "/control") as control,
         client(ex.ws_url + "/v2/iex") as data,
     ):
-        await recv(control, "hello")
-        await say(control, type="lockstep")
-        await data.login()
+        await engage(control, data)
         await data.subscribe(quotes=["BAC"])
         await data.subscribe(quotes=["IBM"])
         assert not ex.parts.replay.started  # the client may have more to subscribe to
@@ -104,9 +109,7 @@ async def test_lock_step_moves_on_only_when_the_client_is_idle(
         connect(ex.ws_url + "/control") as control,
         client(ex.ws_url + "/v2/iex") as data,
     ):
-        await recv(control, "hello")
-        await say(control, type="lockstep")
-        await data.login()
+        await engage(control, data)
         await data.subscribe(quotes=["IBM"])
         await begin(ex, control)
         seen = []
@@ -130,9 +133,7 @@ async def test_the_step_is_offered_again_while_the_client_is_behind(
         client(ex.ws_url + "/v2/iex") as data,
         httpx.AsyncClient(base_url=ex.url, headers=keys) as http,
     ):
-        await recv(control, "hello")
-        await say(control, type="lockstep")
-        await data.login()
+        await engage(control, data)
         await data.subscribe(quotes=["IBM"])
         await say(control, type="start")
         assert (await recv(control, "step"))["step"] == 1
@@ -155,9 +156,7 @@ async def test_requests_of_others_do_not_stop_the_client_for_ever(
     ):
         await http.get("/v2/clock")
         await ex.parts.traffic.quiet()  # the reply is here before its request counts as done
-        await recv(control, "hello")
-        await say(control, type="lockstep")
-        await data.login()
+        await engage(control, data)
         await data.subscribe(quotes=["IBM"])
         await say(control, type="start")
         offers: list[int] = []
@@ -175,9 +174,7 @@ async def test_the_replay_goes_on_without_a_client_that_vanished(
 ) -> None:
     async with ExchangeServer(settings(replay=(three_seconds,))) as ex, client(ex.ws_url + "/v2/iex") as data:
         async with connect(ex.ws_url + "/control") as control:
-            await recv(control, "hello")
-            await say(control, type="lockstep")
-            await data.login()
+            await engage(control, data)
             await data.subscribe(quotes=["IBM"])
             await say(control, type="start")
             await recv(control, "step")
@@ -194,9 +191,7 @@ async def test_slices_that_say_nothing_to_the_client_are_no_steps(
         connect(ex.ws_url + "/control") as control,
         client(ex.ws_url + "/v2/iex") as data,
     ):
-        await recv(control, "hello")
-        await say(control, type="lockstep")
-        await data.login()
+        await engage(control, data)
         await data.subscribe(quotes=["IBM"])
         await begin(ex, control)
         message = await recv(control, "step")
@@ -211,9 +206,7 @@ async def test_what_a_client_subscribes_to_at_its_start_it_gets_from_the_first_m
         connect(ex.ws_url + "/control") as control,
         client(ex.ws_url + "/v2/iex") as data,
     ):
-        await recv(control, "hello")
-        await say(control, type="lockstep")
-        await data.login()
+        await engage(control, data)
         await say(control, type="start")
         await recv(control, "step")
         await data.subscribe(quotes=["IBM"])  # it had to ask for something before

@@ -14,7 +14,6 @@ import os
 import random
 import signal
 import sys
-from collections import Counter
 from datetime import time
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +23,7 @@ import pytest
 
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
+from tests.node.process import sent_ids
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("RUNNER_CHAOS_KILLS", "4"))
@@ -172,15 +172,7 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         wait=True, symbols=symbols, options=("IBM",), start=time(10, 0), seed=seed, speed=20, activity=0.3
     )
     async with ExchangeServer(settings) as exchange:
-        sent: Counter[str] = Counter()
-        floor: Any = exchange.broker.desk.floor
-        check = floor.check_client_order_id
-
-        def counted(account: Any, client_order_id: str | None) -> None:
-            sent[str(client_order_id)] += 1
-            check(account, client_order_id)
-
-        floor.check_client_order_id = counted
+        sent = sent_ids(exchange)
         path = write_file(tmp_path, exchange)
         by_hand = {"symbol": "BAC", "side": "buy", "qty": "1", "type": "limit", "limit_price": "1"}
         by_hand |= {"time_in_force": "gtc", "client_order_id": "by-hand"}

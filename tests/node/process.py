@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,3 +178,17 @@ def running(*words: str | Path, **environment: str) -> Iterator[Running]:
             yield Running(process)
         finally:
             process.kill()
+
+
+def sent_ids(exchange: Any) -> Counter[str]:
+    """How often each client order id was sent to an `ExchangeServer`, from now on."""
+    sent: Counter[str] = Counter()
+    floor = exchange.broker.desk.floor
+    check = floor.check_client_order_id
+
+    def counted(account: Any, client_order_id: str | None) -> None:
+        sent[str(client_order_id)] += 1
+        check(account, client_order_id)
+
+    floor.check_client_order_id = counted
+    return sent

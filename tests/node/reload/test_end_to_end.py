@@ -9,16 +9,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
 from datetime import time as day_time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
-from tests.node.process import LIMIT_S, ROOT, config, hear_hangups, running
+from tests.node.process import LIMIT_S, ROOT, config, hear_hangups, running, sent_ids
 from tests.node.remote.test_end_to_end import Cli
 
 pytestmark = pytest.mark.slow
@@ -103,15 +101,7 @@ def write(folder: Path, url: str, ws_url: str) -> Path:
 async def test_one_of_three_is_changed_over_the_wire_and_a_kill_restores_by_the_new_file(tmp_path: Path) -> None:
     settings = Settings(symbols=tuple(SYMBOLS.values()), start=day_time(10, 0), speed=30)
     async with ExchangeServer(settings) as exchange:
-        sent: Counter[str] = Counter()
-        floor: Any = exchange.broker.desk.floor
-        check = floor.check_client_order_id
-
-        def counted(account: Any, client_order_id: str | None) -> None:
-            sent[str(client_order_id)] += 1
-            check(account, client_order_id)
-
-        floor.check_client_order_id = counted
+        sent = sent_ids(exchange)
         await asyncio.to_thread(_edit_reload_and_kill, tmp_path, exchange.url, exchange.ws_url)
     assert max(sent.values()) == 1
 
