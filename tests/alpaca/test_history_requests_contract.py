@@ -1,68 +1,28 @@
-"""Every request for history fits Alpaca's own OpenAPI specification: paths, names of parameters and their values.
-
-`history_requests_excerpt.json` is what the specification says of the paths used here, references followed; where the
-whole specification is at hand the excerpt must be a part of it.
+"""Every request for history fits Alpaca's own OpenAPI specification; where the whole of it is at hand, the excerpt that
+requests are held against must be a part of it.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from jsonschema import FormatChecker
 from nautilus_trader.model.data import BarType, DataType
 from nautilus_trader.model.identifiers import ClientId, InstrumentId
-from openapi_schema_validator import OAS30Validator
 
 from runner.alpaca.config import AlpacaDataFeed
 from runner.alpaca.custom import AlpacaCorporateAction, AlpacaNews
+from tests.alpaca.market_data_spec import EXCERPT, Query, check, record
 
-EXCERPT = json.loads((Path(__file__).parent / "history_requests_excerpt.json").read_text())
 ALPACA = ClientId("ALPACA")
 START = pd.Timestamp("2026-01-12", tz="UTC")
-type Query = tuple[str, list[tuple[str, str]]]
-
-
-class Recording:
-    """The HTTP client, with the queries for market data that pass through it written down."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.queries: list[Query] = []
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-        if name != "get" and not name.startswith("request_"):
-            return method
-
-        def ask(path: str, params: Any = (), *more: Any, **how: Any) -> Any:
-            if name != "get" or how.get("data"):
-                self.queries.append((path, list(params)))
-            return method(path, params, *more, **how)
-
-        return ask
-
-
-def check(path: str, query: list[tuple[str, str]]) -> None:
-    template = next((each for each in EXCERPT if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), path)), None)
-    assert template is not None, f"{path} is not in the specification"
-    known = {row["name"]: row for row in EXCERPT[template] if row["in"] == "query"}
-    assert {name for name, row in known.items() if row.get("required")} <= {name for name, _ in query}, (path, query)
-    assert len({name for name, _ in query}) == len(query), "a parameter stands twice"
-    for name, text in query:
-        assert name in known, (path, name)
-        schema = known[name]["schema"]
-        value = json.loads(text) if schema.get("type") in ("integer", "boolean", "number") else text
-        errors = [error.message for error in OAS30Validator(schema, format_checker=FormatChecker()).iter_errors(value)]
-        assert not errors, (path, name, text, errors)
 
 
 async def asked(rig: Any, *requests: Any) -> list[Query]:
-    recording = rig.data._shared._client = Recording(rig.data._shared.client)
+    recording = record(rig)
     for request in requests:
         done: list[Any] = []
         request(rig.strategy, done.append)
