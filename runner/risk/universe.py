@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any
 
 from nautilus_trader.model.enums import AssetClass, InstrumentClass
 
 from runner.risk.codes import Code, Denial, text
+from runner.risk.collateral import legs_of
 from runner.risk.exposure import ZERO
 from runner.risk.limits import Rules
 
@@ -27,7 +29,7 @@ def check(instrument: Any, rules: Rules, session: Callable[[], str]) -> Denial |
     """Whether the instrument may be opened now, in either direction."""
     symbol: str = instrument.id.symbol.value
     symbols = rules.symbols
-    denial = symbols[symbol] if symbol in symbols else symbols.setdefault(symbol, _unlisted(symbol, rules))
+    denial = symbols[symbol] if symbol in symbols else symbols.setdefault(symbol, _unlisted(instrument.id, rules))
     if denial is not None:
         return denial
     if not rules.sessions or instrument.asset_class == AssetClass.CRYPTOCURRENCY:
@@ -42,8 +44,10 @@ def check(instrument: Any, rules: Rules, session: Callable[[], str]) -> Denial |
     return None
 
 
-def _unlisted(symbol: str, rules: Rules) -> Denial | None:
-    for where, universe in rules.universe:
+def _unlisted(instrument_id: Any, rules: Rules) -> Denial | None:
+    """Of a spread each contract's symbol must be allowed."""
+    symbols = [leg.symbol.value for leg, _ in legs_of(instrument_id)]
+    for symbol, (where, universe) in product(symbols, rules.universe):
         if (pattern := listed(symbol, universe.deny)) is not None:
             return Denial(Code.SYMBOL_DENIED, f"{symbol} is denied by `{pattern}` of {where}.deny")
         if universe.allow is not None and listed(symbol, universe.allow) is None:

@@ -1,0 +1,59 @@
+"""The grid in a backtest on a margin account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from nautilus_trader.model.identifiers import InstrumentId
+
+from tests.risk.conftest import quote
+from tests.risk.grid.hand import BAC, CALLS, OPTION_QUOTES, RATIO, START_NS, VERTICAL, Cell, Hand, Seen, Step
+from tests.risk.grid.table import CELLS
+
+SECOND_0 = START_NS // 10**9
+#: A step runs at the first of them. What it sends is released, filled or refused by the last.
+QUOTES_A_STEP = 3
+
+
+def market(cell: Cell) -> list[Any]:
+    found = []
+    bid = ask = "100.00"
+    second = SECOND_0
+    for step in cell.steps:
+        bid, ask = step.market or (bid, ask)
+        for _ in range(QUOTES_A_STEP):
+            second += 1
+            for symbol, price in OPTION_QUOTES.items():
+                found.append(quote(price, price, second, InstrumentId.from_str(f"{symbol}.ALPACA")))
+            found.append(quote(bid, ask, second))
+    return [*found, quote(bid, ask, second + 1)]
+
+
+@pytest.mark.parametrize("cell", [cell for _, cell in CELLS], ids=[name for name, _ in CELLS])
+def test_a_cell(bench: Any, cell: Cell) -> None:
+    hand = Hand(cell)
+    seen: list[Seen] = []
+    found: list[set[str]] = []
+
+    def begin(step: Step) -> Any:
+        def do(strategy: Any) -> None:
+            hand.strategy = strategy
+            seen.append(Seen(hand))
+            step.do(hand)
+
+        return do
+
+    def end(_strategy: Any) -> None:
+        found.append(seen[-1].codes())
+
+    def prepare(engine: Any, gate: Any) -> None:
+        hand.gate = gate
+
+    steps = [each for step in cell.steps for each in (begin(step), *[lambda _s: None] * (QUOTES_A_STEP - 2), end)]
+    _, gate, _ = bench.run(
+        *steps, limits=cell.limits, quotes=market(cell), instruments=[BAC, *CALLS, VERTICAL, RATIO], prepare=prepare,
+        **hand.parts(),
+    )  # fmt: skip
+    assert found == [set() if step.code is None else {step.code} for step in cell.steps]
+    assert gate.errors == sum(step.code == "GATE_ERROR" for step in cell.steps)
