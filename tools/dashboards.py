@@ -35,7 +35,9 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ("runner_ready", "ready"), ("runner_up", "up"), ("runner_config_last_reload_successful", "file taken over"),
         ), about="1 while it trades, while it runs, and while the last reload of its file was carried out."),
         Panel("Streams", (("runner_stream_ready", "{{stream}} {{protocol}}"),), about="1 while subscribed."),
-        Panel("Strategies", ((f"runner_strategy_up{STRATEGY}", "{{strategy}}"),), about="0 after a fault or a stop."),
+        Panel("Strategies, actors and algorithms", (
+            (f"runner_strategy_up{STRATEGY}", "{{strategy}}"), ("runner_component_up", "{{component}}"),
+        ), about="0 after a fault or a stop."),
         Panel("Loop lag", (("runner_loop_lag_seconds", "lag"),), "s", "How late the event loop wakes up."),
         Panel("Age of the newest data", (("runner_stream_last_event_age_seconds", "{{stream}} {{protocol}}"),), "s"),
         Panel("Messages", (("rate(runner_stream_messages_total[1m])", "{{stream}} {{type}}"),), "cps"),

@@ -130,7 +130,12 @@ def _jobs_of_file(loaded: Loaded, options: Options) -> list[_Job]:
         _, feeds = real(config, live=config.environment == "live")
     else:
         feeds = dict.fromkeys(config.feeds, Endpoint(*_SIMULATED))
-    by_feed = wanted_by(plans, limits_book(config), {name: feed.market for name, feed in config.feeds.items()})
+    by_feed = wanted_by(
+        plans.strategies,
+        limits_book(config),
+        {name: feed.market for name, feed in config.feeds.items()},
+        plans.others(),
+    )
     for feed in list(by_feed):
         instruments = dict.fromkeys(want.instrument for want in by_feed[feed])
         more = wants_of(instruments, options.bars, quotes=options.quotes, trades=options.trades)

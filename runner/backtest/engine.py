@@ -35,11 +35,12 @@ from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
 from runner.backtest.session import CoreSession, trading_calendar
 from runner.backtest.trades import Trades
-from runner.node.build import NodePlan, Parts, refuse_algorithms, refuse_from_down
-from runner.node.closer import TRIES, Closer, cancel_orders
+from runner.config.classes import ACTOR, EXEC_ALGORITHM, STRATEGY, Kind
+from runner.node.build import NodePlan, Parts, refuse_from_down
+from runner.node.closer import TRIES, Closer, cancel_held, cancel_of_algorithm, cancel_orders
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.gate import QuoteWatch, illegal, limits_book, quoted, tell
-from runner.node.guard import Fault, StrategyGuard
+from runner.node.guard import Fault, Guard
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
 from runner.node.tally import Tally
@@ -93,7 +94,7 @@ class _Opening(Actor):
     """Starts before the strategies, when the account is known: from here on the gate counts losses."""
 
     def __init__(self, gate: RiskGate, every: timedelta) -> None:
-        super().__init__(ActorConfig(component_id=ComponentId("GateOpening")))
+        super().__init__(ActorConfig(component_id=ComponentId("runner-GateOpening")))
         self._gate = gate
         self._every = every
 
@@ -123,6 +124,9 @@ class Backtest:
         self.denials: dict[tuple[str, str], int] = {}
         """Orders denied, by (strategy, code)."""
         self.faults: dict[str, Fault] = {}
+        """Of strategies, by name."""
+        self.other_faults: list[Fault] = []
+        """Of actors and execution algorithms."""
         self._now_ns = 0
         self.engine = BacktestEngine(
             BacktestEngineConfig(
@@ -164,14 +168,13 @@ class Backtest:
     def _strategies(self) -> Parts:
         kernel = self.engine.kernel
         strategies, names, accounts = {}, {}, {}
-        guards: dict[str, StrategyGuard] = {}
+        guards: dict[str, Guard] = {}
         for name, plan in self.plan.strategies.items():
             strategy = plan.cls(config=plan.config)
             strategy_id = StrategyId(f"{plan.cls.__name__}-{name}")
             strategy.change_id(strategy_id)
             strategy.change_order_id_tag(name)
-            guard = BacktestGuard(strategy, name, instance_id=kernel.instance_id, on_fault=self._on_fault)
-            guard.install()
+            guard = self._guard(strategy, name, STRATEGY)
             give_portfolio(strategy, ACCOUNT)
             kernel.trader.add_strategy(strategy)
             strategies[name], guards[name] = strategy, guard
@@ -180,8 +183,20 @@ class Backtest:
         executor = ThreadPoolExecutor(max_workers=1)
         parts = Parts(kernel, {}, {}, strategies, guards, Router(accounts), executor, self.plan.config, names=names)
         refuse_from_down(parts)
-        refuse_algorithms(parts)
+        for name, plan in self.plan.exec_algorithms.items():
+            guard = self._guard(plan.cls(config=plan.config), name, EXEC_ALGORITHM)
+            parts.algorithms.add(guard)
+        for name, plan in self.plan.actors.items():
+            parts.actors[name] = guard = self._guard(plan.cls(config=plan.config), name, ACTOR)
+            kernel.trader.add_actor(guard.component)
         return parts
+
+    def _guard(self, component: Any, name: str, kind: Kind) -> Guard:
+        guard = BacktestGuard(
+            component, name, kind, instance_id=self.engine.kernel.instance_id, on_fault=self._on_fault
+        )
+        guard.install()
+        return guard
 
     def _gate(self) -> RiskGate:
         kernel, config = self.engine.kernel, self.plan.config
@@ -257,6 +272,7 @@ class Backtest:
         with Closer(self.parts) as closer:
             for name, plan in self.plan.strategies.items():
                 if plan.spec.on_stop == "keep":
+                    cancel_held(self.parts, name)
                     continue
                 self.session.take_back_all(self.parts.strategies[name].id)
                 cancel_orders(self.parts, name, spare=last)
@@ -291,18 +307,26 @@ class Backtest:
         self.denials[strategy, code] = self.denials.get((strategy, code), 0) + 1
 
     def _on_fault(self, fault: Fault) -> None:
-        self.faults[fault.strategy] = fault
+        if fault.kind is not STRATEGY:
+            self.other_faults.append(fault)
+            log.error(
+                "%s %s is stopped: %s in %s\n%s", fault.kind.word, fault.name, fault.error, fault.where, fault.trace
+            )
+            if fault.kind is EXEC_ALGORITHM:
+                cancel_of_algorithm(self.parts, fault.name)
+            return
+        self.faults[fault.name] = fault
         log.error(
             "strategy %s is stopped, its orders are cancelled: %s in %s\n%s",
-            fault.strategy,
+            fault.name,
             fault.error,
             fault.where,
             fault.trace,
         )
         why = f"{fault.error} in {fault.where}"
-        self.gate.set_state("halted", scope=Scope("strategy", fault.strategy), why=why, by="fault")
-        self.session.take_back_all(self.parts.strategies[fault.strategy].id)
-        cancel_orders(self.parts, fault.strategy)
+        self.gate.set_state("halted", scope=Scope("strategy", fault.name), why=why, by="fault")
+        self.session.take_back_all(self.parts.strategies[fault.name].id)
+        cancel_orders(self.parts, fault.name)
 
 
 def several_legs(instrument: Any, params: Mapping[str, Any] | None) -> str | None:

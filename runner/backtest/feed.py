@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,9 +28,9 @@ FINEST = ("quotes", "trades", "bars")
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a strategy names: an instrument, and a bar type of it (text) or None."""
+    """What a component (`strategy NAME`) names: an instrument, and a bar type of it (text) or None."""
 
-    strategy: str
+    who: str
     instrument: str
     bar_type: str | None = None
 
@@ -45,14 +46,14 @@ class Source:
 
 
 def needs(plans: Mapping[str, Any]) -> list[Need]:
-    """What the strategies' parameters name, of what only history can bring."""
+    """What parameters name, of what only history can bring; `plans` by whose they are, as in `strategy NAME`."""
     found: dict[Need, None] = {}
-    for name, plan in plans.items():
-        named = [Need(name, str(BarType.from_str(text).instrument_id), source_of(text)) for text in plan.bar_types]
+    for who, plan in plans.items():
+        named = [Need(who, str(BarType.from_str(text).instrument_id), source_of(text)) for text in plan.bar_types]
         found |= dict.fromkeys(named)
         others = set(plan.instruments) - {need.instrument for need in named}
         # Spreads are made of their legs.
-        found |= {Need(name, each): None for each in plan.instruments if each in others and not each.startswith("(")}
+        found |= {Need(who, each): None for each in plan.instruments if each in others and not each.startswith("(")}
     return list(found)
 
 
@@ -66,19 +67,27 @@ def source_of(bar_type: str) -> str | None:
 
 
 def sources(
-    history: History, plans: Mapping[str, Any], start_ns: int, end_ns: int, *, chains: bool = False
+    history: History,
+    plans: Mapping[str, Any],
+    start_ns: int,
+    end_ns: int,
+    *,
+    others: Mapping[str, Any] = MappingProxyType({}),
+    chains: bool = False,
 ) -> list[Source]:
     """The series to play between two times; with `chains` those of option contracts of what is named, too.
+
+    `plans` are those of strategies by name; `others` are `Plans.others()`.
 
     Raises DataError where a strategy would see nothing.
     """
     spans = history.spans()
-    wanted = needs(plans)
+    wanted = needs({f"strategy {name}": plan for name, plan in plans.items()} | dict(others))
     complaints = []
     for need in wanted:
         there = [each for each in spans if each.instrument == need.instrument]
         fits = [each for each in there if need.bar_type is None or each.identifier == need.bar_type]
-        what = f"strategy {need.strategy} needs {need.bar_type or need.instrument}"
+        what = f"{need.who} needs {need.bar_type or need.instrument}"
         if not fits:
             also = f"; of {need.instrument} there are {_listed(there)}" if there else ""
             complaints.append(f"{what}, and {history.folder} has none{also}")

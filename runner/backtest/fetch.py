@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -66,29 +67,38 @@ Told = Callable[[Want, int, int, int], None]
 """(series, ns done, ns in all, rows)"""
 
 
-def wanted_by(plans: Mapping[str, Any], limits: LimitsBook, markets: Mapping[str, str]) -> dict[str, list[Want]]:
-    """What the strategies of a file need, by feed; `markets` are the feeds' (stocks, crypto, options).
+def wanted_by(
+    plans: Mapping[str, Any],
+    limits: LimitsBook,
+    markets: Mapping[str, str],
+    others: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, list[Want]]:
+    """What the components of a file need, by feed; `markets` are the feeds' (stocks, crypto, options).
 
     A series comes from the strategy's feed, or from another where that one is of another market: the bars that its
     parameters name; ticks for bars that are made of ticks, or where no bars are named; quotes where a limit is held
-    against quotes. Raises ValueError where the file has no feed of a market.
+    against quotes. `others` are `Plans.others()`. Raises ValueError where the file has no feed of a market.
     """
     found: dict[str, dict[Want, None]] = {}
-    for name, plan in plans.items():
-        for want in _wanted(name, plan, quoted=bool(limits.rules(plan.spec.account, name).quoted)):
+    every = [
+        (f"strategy {name}", plan, [plan.spec.feed], bool(limits.rules(plan.spec.account, name).quoted))
+        for name, plan in plans.items()
+    ]
+    every += [(who, plan, [], False) for who, plan in others.items()]
+    for who, plan, own, quoted in every:
+        for want in _wanted(who, plan, quoted=quoted):
             market = market_of(_symbol(want.instrument))
-            feeds = [plan.spec.feed, *markets]
-            feed = next((feed for feed in feeds if markets.get(feed) == market), None)
+            feed = next((feed for feed in [*own, *markets] if markets.get(feed) == market), None)
             if feed is None:
-                raise ValueError(f"strategy {name} names {want.instrument}, and the file has no feed of {market}")
+                raise ValueError(f"{who} names {want.instrument}, and the file has no feed of {market}")
             found.setdefault(feed, {})[want] = None
     return {feed: list(wants) for feed, wants in found.items()}
 
 
-def _wanted(name: str, plan: Any, *, quoted: bool) -> dict[Want, None]:
-    """Of one strategy; `quoted` where its orders are held against quotes."""
+def _wanted(who: str, plan: Any, *, quoted: bool) -> dict[Want, None]:
+    """Of one component; `quoted` where its orders are held against quotes."""
     wants: dict[Want, None] = {}
-    named = needs({name: plan})
+    named = needs({who: plan})
     with_bars = {need.instrument for need in named if need.bar_type is not None}
     for need in named:
         if need.bar_type is not None:

@@ -1,4 +1,4 @@
-"""The strategy's guard in a backtest, where clocks are the data's and everything runs on one thread."""
+"""The guard in a backtest, where clocks are the data's and everything runs on one thread."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ from typing import Any, cast
 
 from nautilus_trader.common.component import TestClock, deregister_component_clock, register_component_clock
 
-from runner.node.guard import Fault, GuardedTimers, StrategyGuard
+from runner.config.classes import STRATEGY, Kind
+from runner.node.guard import Fault, Guard, GuardedTimers
 
 
 class GuardedTestClock(GuardedTimers, TestClock):
     """A clock of the data's time."""
 
 
-class BacktestGuard(StrategyGuard):
-    """Guards one strategy of a backtest. `instance_id` is the kernel's, by which its clocks are found."""
+class BacktestGuard(Guard):
+    """Guards one component of a backtest. `instance_id` is the kernel's, by which its clocks are found."""
 
-    def __init__(self, strategy: Any, name: str, *, instance_id: Any, on_fault: Callable[[Fault], None]) -> None:
+    def __init__(
+        self,
+        component: Any,
+        name: str,
+        kind: Kind = STRATEGY,
+        *,
+        instance_id: Any,
+        on_fault: Callable[[Fault], None],
+    ) -> None:
         # Nothing comes from another thread here, which is all that the loop is for.
-        super().__init__(strategy, name, loop=cast("Any", None), on_fault=on_fault)
+        super().__init__(component, name, kind, loop=cast("Any", None), on_fault=on_fault)
         self._instance_id = instance_id
 
     def _register(self, register: Callable[..., None]) -> Callable[..., None]:

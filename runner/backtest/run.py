@@ -20,10 +20,10 @@ from runner.backtest.summary import print_summary, summarize
 from runner.backtest.window import FOREVER_NS
 from runner.config.load import load
 from runner.config.models import RunnerConfig
-from runner.config.strategies import StrategyPlan, resolve
+from runner.config.strategies import Plans, StrategyPlan, resolve
 from runner.node.build import NodePlan
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.logs import OutputTap, nautilus_level, set_up
+from runner.node.logs import OutputTap, log_names, nautilus_level, set_up
 from runner.node.progress import ReplayBar
 from runner.report.page import write_report
 from runner.report.recorder import Recorder
@@ -52,7 +52,7 @@ def run(options: Options, environ: Mapping[str, str] | None = None) -> int:
     loaded = load(options.files, environ=os.environ if environ is None else environ, need_secrets=False)
     plans = resolve(loaded)
     config = loaded.config
-    tap = OutputTap({plan.cls.__name__ for plan in plans.values()})
+    tap = OutputTap(log_names(plans))
     bar = ReplayBar(config.name)
     try:
         terminal = set_up(config.log.level, config.log.file, config.log.format, config.name)
@@ -84,7 +84,7 @@ def run(options: Options, environ: Mapping[str, str] | None = None) -> int:
 def _run(
     options: Options,
     config: RunnerConfig,
-    plans: Mapping[str, StrategyPlan],
+    plans: Plans,
     bar: ReplayBar,
     logging_config: LoggingConfig,
 ) -> tuple[dict[str, Any], ExitCode]:
@@ -100,25 +100,27 @@ def _run(
             _report(options.report, recorder, summary, config.name)
     finally:
         backtest.close()
-    code = ExitCode.STRATEGY if len(backtest.faults) == len(plans_of(plans, backtest.account)) else ExitCode.OK
+    code = (
+        ExitCode.STRATEGY if len(backtest.faults) == len(plans_of(plans.strategies, backtest.account)) else ExitCode.OK
+    )
     return summary, code
 
 
 def prepare(
     options: Options,
     config: RunnerConfig,
-    plans: Mapping[str, StrategyPlan],
+    plans: Plans,
     *,
     logging_config: LoggingConfig | None = None,
 ) -> tuple[Backtest, Recorder]:
     """The backtest of a checked file, ready to run. Raises NodeError for data that is not there, and the like."""
     account = account_of(config, options.account)
-    own = plans_of(plans, account)
+    own = plans_of(plans.strategies, account)
     history = History.open(options.data)
     chains = any(feed.market == "options" for feed in config.feeds.values())
-    played = sources(history, own, options.start_ns, options.end_ns, chains=chains)
+    played = sources(history, own, options.start_ns, options.end_ns, others=plans.others(), chains=chains)
     feed = Feed(history, played, options.start_ns, options.end_ns)
-    plan = NodePlan(config, own, {}, {})
+    plan = NodePlan(config, own, {}, {}, actors=plans.actors, exec_algorithms=plans.exec_algorithms)
     backtest = Backtest(
         plan, account, _instruments(history, played), feed, options.terms, logging_config=logging_config
     )

@@ -28,7 +28,7 @@ from nautilus_trader.model.instruments import CurrencyPair
 from runner.alpaca.calendar import TradingCalendar
 from runner.alpaca.models import CalendarDay
 from runner.exchange.calendar import Calendar
-from runner.node.build import orders_of
+from runner.node.algorithms import orders_of
 
 _SECOND = 1_000_000_000
 
@@ -56,7 +56,7 @@ class CoreSession(Actor):
     """Stands behind the gate: `execute` is where what passed goes."""
 
     def __init__(self, kernel: Any, execute: Callable[[Any], None]) -> None:
-        super().__init__(ActorConfig(component_id=ComponentId("CoreSession")))
+        super().__init__(ActorConfig(component_id=ComponentId("runner-CoreSession")))
         self._kernel = kernel
         self._inner = execute
         self.over = False

@@ -61,8 +61,10 @@ def summarize(backtest: Backtest, recorder: Recorder) -> dict[str, Any]:
 
 
 def _notes(backtest: Backtest, recorder: Recorder) -> list[str]:
-    """Where this is not what the broker would have done."""
-    notes = []
+    """Where this is not what the broker would have done, and which actors and algorithms did not come to the end."""
+    notes = [
+        f"{fault.kind.word} {fault.name} was stopped: {fault.error} in {fault.where}" for fault in backtest.other_faults
+    ]
     late = sum("/" not in fill.symbol and not backtest.session.is_core(fill.ts_ns) for fill in recorder.fills)
     if late:
         notes.append(

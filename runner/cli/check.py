@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from runner.cli._files import EXIT_OK, report
+from runner.config.classes import KINDS
 from runner.config.errors import STAGES, ConfigErrors
 from runner.config.load import inspect, sorted_errors
 
@@ -23,15 +24,15 @@ def check(
 ) -> int:
     """Find every mistake in FILES (each laid over the one before) without connecting to anything.
 
-    Stages: parse, schema, references (names, environment variables, secrets), build (strategies are imported and
-    their parameters checked by their own config classes).
+    Stages: parse, schema, references (names, environment variables, secrets), build (strategies, actors and execution
+    algorithms are imported and their parameters checked by their own config classes).
 
     Parameters
     ----------
     sim
         As for `runner FILE --sim`: keys may be missing.
     no_build
-        Stop before the strategies are imported.
+        Stop before anything is imported that the file names.
     speed
         Of the replay that the file is meant for; other than 1, bars aggregated inside the node are refused.
     json_
@@ -39,18 +40,19 @@ def check(
     """
     found = inspect(files, environ=os.environ, need_secrets=not sim)
     errors = list(found.errors)
-    plans: dict[str, str] = {}
+    plans: dict[str, dict[str, str]] = {kind.section: {} for kind in KINDS}
     if not no_build:
         from runner.config.strategies import build_stage
 
         made, more = build_stage(found, files, speed_is_one=speed == "1")
         errors += more
-        plans = {name: f"{one.cls.__module__}:{one.cls.__qualname__}" for name, one in made.items()}
+        for one in made:
+            plans[one.kind.section][one.name] = f"{one.cls.__module__}:{one.cls.__qualname__}"
     if errors:
         return report(ConfigErrors(sorted_errors(errors, files)), as_json=json_)
     stages = [stage for stage in STAGES if stage != "build" or not no_build]
     if json_:
-        print(json.dumps({"errors": [], "stages": stages, "strategies": plans}, indent=2))
+        print(json.dumps({"errors": [], "stages": stages, **plans}, indent=2))
     else:
         print(f"{', '.join(map(str, files))}: fine ({', '.join(stages)})")
     return EXIT_OK

@@ -137,8 +137,17 @@ def lines(changes: dict[str, Any], *, done: bool) -> list[str]:
         told.append(f"~ {replace} strategy {row['name']}{why}{_leaving(row, done=done)}")
         told += [f"    {_key(key)}" for key in row["keys"]]
     told += [f"- {remove} strategy {row['name']}{_leaving(row, done=done, gone=True)}" for row in changes["remove"]]
+    actors = changes["actors"]
+    told += [f"+ {add} actor {name}" for name in actors["add"]]
+    for row in actors["change"]:
+        why = " (its code has changed)" if row["code"] else ""
+        told.append(f"~ {replace} actor {row['name']}{why}{', which had failed' if row['failed'] else ''}")
+        told += [f"    {_key(key)}" for key in row["keys"]]
+    for row in actors["remove"]:
+        told.append(f"- {remove} actor {row['name']}{', which had failed' if row['failed'] else ''}")
     told += [f"~ {change} {_key(key)}" for key in changes["in_place"]]
-    told += [f"  unchanged: {', '.join(changes['unchanged'])}"] if changes["unchanged"] else []
+    unchanged = [*changes["unchanged"], *(f"actor {name}" for name in actors["unchanged"])]
+    told += [f"  unchanged: {', '.join(unchanged)}"] if unchanged else []
     return told
 
 

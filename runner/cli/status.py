@@ -131,6 +131,11 @@ def _tables(answer: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tup
         (name, row["account"], _running(row), f"{row['orders']} orders", f"{row['positions']} positions", _state(row))
         for name, row in answer["strategies"].items()
     ]
+    components = [
+        (name, kind, row["class"], _running(row), f"{row['orders']} orders" if "orders" in row else "")
+        for kind, section in (("actor", "actors"), ("execution algorithm", "exec_algorithms"))
+        for name, row in answer[section].items()
+    ]
     limits = sorted(answer["limits"], key=lambda row: Decimal(row["used"]), reverse=True)
     used = [(row["limit"], row["name"] or row["kind"], f"{Decimal(row['used']):.0%}") for row in limits]
     positions = [(r["strategy"], r["quantity"], r["symbol"], r["avg_price"]) for r in answer["positions"]["rows"]]
@@ -151,6 +156,7 @@ def _tables(answer: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tup
         ("feeds", ("feed", "market", "", "", ""), feeds),
         ("accounts", ("account", "", "equity", "buying power", "state"), accounts),
         ("strategies", ("strategy", "account", "", "", "", "state"), strategies),
+        ("actors and execution algorithms", ("name", "", "class", "", ""), components),
         *(
             (_counted(title, total), columns, rows[:_ROWS])
             for title, total, columns, rows in (

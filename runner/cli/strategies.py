@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from runner.config.classes import ClassProblem, extend_path, import_strategy, search_folders, strategies_in
+from runner.config.classes import STRATEGY, ClassProblem, classes_in, extend_path, import_named, search_folders
 from runner.config.describe import Described, describe_class, snippet
 from runner.config.discover import NAUTILUS_EXAMPLES, Candidate, at, in_folders, in_package, installed
 
@@ -25,7 +25,7 @@ def strategies(
     *paths: str,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """List the strategies that a file can name, with their parameters; of one class, its texts and YAML to paste.
+    """List the strategies, actors and execution algorithms that a file can name; of one class, texts and YAML to paste.
 
     Without a path: those of the current folder, its packages (`strategies/`), installed packages that need Nautilus,
     and Nautilus's own examples. What can't be imported is shown with its error. Exit codes: 0 fine, 1 nothing found, or
@@ -68,7 +68,7 @@ def _collect(paths: tuple[str, ...]) -> tuple[list[Described], list[dict[str, st
     for each in paths:
         if ":" in each:
             try:
-                keep(each, import_strategy(each, folders))
+                keep(each, import_named(each, folders))
             except ClassProblem as problem:
                 errors[each] = problem.message
             continue
@@ -88,7 +88,9 @@ def _named(text: str, folders: list[Path], errors: dict[str, str]) -> list[Candi
     else:
         candidates = in_package(text) if all(part.isidentifier() for part in text.split(".")) else []
     if not candidates:
-        errors[text] = "no strategy is there: name a file, a folder, an installed package, or module:Class"
+        errors[text] = (
+            "nothing that a file can name is there: name a file, a folder, an installed package, or module:Class"
+        )
     return candidates
 
 
@@ -97,7 +99,7 @@ def _classes(one: Candidate, folders: list[Path], errors: dict[str, str], keep: 
         errors[one.name] = one.problem
         return
     try:
-        for cls in strategies_in(one.name, folders):
+        for cls in classes_in(one.name, folders):
             keep(f"{one.name}:{cls.__name__}", cls)
     except ClassProblem as problem:
         errors[one.name] = problem.message
@@ -106,10 +108,10 @@ def _classes(one: Candidate, folders: list[Path], errors: dict[str, str], keep: 
 def _tell(found: Iterable[Described], errors: Iterable[dict[str, str]]) -> None:
     shown = False
     for each in found:
-        if not shown and each.path.startswith(f"{NAUTILUS_EXAMPLES}."):
+        if not shown and each.path.startswith(NAUTILUS_EXAMPLES):
             print("# Nautilus's examples")
             shown = True
-        print(each.path)
+        print(each.path if each.kind is STRATEGY else f"{each.path}  ({each.kind.word})")
         if each.doc:
             _print(each.doc, 4)
         _print(" ".join(p.name if p.required else f"[{p.name}={p.default}]" for p in each.own), 4)
@@ -118,7 +120,7 @@ def _tell(found: Iterable[Described], errors: Iterable[dict[str, str]]) -> None:
 
 
 def _tell_one(one: Described) -> None:
-    print(one.path)
+    print(one.path if one.kind is STRATEGY else f"{one.path}  ({one.kind.word})")
     _print(one.doc, 2)
     print(f"  {one.source}\n")
     width = max((len(each.name) for each in one.own), default=0)
@@ -128,8 +130,8 @@ def _tell_one(one: Described) -> None:
             f"{each.name:<{width}}  {kind}, {'required' if each.required else f'default {each.default}'}", 2, width + 2
         )
         _print(each.doc, width + 4)
-    _print(f"and those of every Nautilus strategy: {', '.join(p.name for p in one.params if p.inherited)}", 2)
-    print(f"\nstrategies:\n{snippet(one)}", end="")
+    _print(f"and those of every Nautilus {one.kind.word}: {', '.join(p.name for p in one.params if p.inherited)}", 2)
+    print(f"\n{one.kind.section}:\n{snippet(one)}", end="")
 
 
 def _print(text: str, indent: int, hang: int = 0) -> None:

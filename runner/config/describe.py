@@ -1,4 +1,4 @@
-"""A strategy class told to a person: its parameters with types, defaults and texts, and a piece of YAML to paste.
+"""A class that a file can name, told to a person: parameters with types, defaults and texts, and YAML to paste.
 
 Needs Nautilus, which is imported inside functions.
 """
@@ -9,6 +9,7 @@ import enum
 import inspect
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -16,9 +17,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from runner.config.classes import ClassProblem, config_class
+from runner.config.classes import EXEC_ALGORITHM, STRATEGY, ClassProblem, Kind, config_class, config_fields, kind_of
 from runner.config.fields import duration_text
-from runner.config.params import REFUSED, describe, enum_members, plain_types
+from runner.config.params import describe, enum_members, plain_types
 
 _PARAMETER = re.compile(r"^(\w+(?:\s*,\s*\w+)*)\s*:(?:\s|$)")
 _EXAMPLES = {
@@ -43,37 +44,46 @@ class Parameter:
     doc: str
     choices: tuple[str, ...] = ()
     inherited: bool = False
-    """Of every Nautilus strategy."""
+    """Of every Nautilus strategy, actor or algorithm."""
     example: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A strategy class. `path` is what a file names."""
+    """A class. `path` is what a file names."""
 
+    kind: Kind
     path: str
     source: str
     doc: str
     config: str
     params: tuple[Parameter, ...]
+    id: str | None = None
+    """By which orders know an algorithm, where its config says so by default."""
 
     @property
     def own(self) -> tuple[Parameter, ...]:
-        """Parameters of this strategy alone."""
+        """Parameters of this class alone."""
         return tuple(each for each in self.params if not each.inherited)
 
     def as_dict(self) -> dict[str, Any]:
         params = [{key: value for key, value in asdict(each).items() if key != "example"} for each in self.params]
-        made = {"class": self.path, "source": self.source, "doc": self.doc, "config": self.config}
+        made = {
+            "kind": self.kind.word,
+            "class": self.path,
+            "source": self.source,
+            "doc": self.doc,
+            "config": self.config,
+        }
         return {**made, "params": params, "yaml": snippet(self)}
 
 
 def describe_class(cls: type) -> Described:
     """Raises ClassProblem where its config class can't be told."""
-    from nautilus_trader.config import StrategyConfig
-
+    kind = kind_of(cls)
+    assert kind is not None, cls
     config = config_class(cls)
-    common = {field.name for field in msgspec.structs.fields(StrategyConfig)}
+    common = config_fields(kind)
     texts = _texts(config)
     params = []
     try:
@@ -81,7 +91,7 @@ def describe_class(cls: type) -> Described:
     except Exception as error:  # annotations that can't be resolved
         raise ClassProblem(f"the parameters of {config.__name__} can't be read: {error}") from error
     for field in fields:
-        if field.encode_name in REFUSED:
+        if field.encode_name in kind.refused:
             continue
         default = None if field.required else _text(_default(field))
         params.append(
@@ -97,21 +107,30 @@ def describe_class(cls: type) -> Described:
             )
         )
     return Described(
+        kind,
         f"{cls.__module__}:{cls.__qualname__}",
         str(getattr(sys.modules.get(cls.__module__), "__file__", "") or ""),
         _first(inspect.getdoc(cls) if "__doc__" in vars(cls) else None),
         f"{config.__module__}:{config.__qualname__}",
         tuple(params),
+        _id(kind, fields),
     )
 
 
+def _id(kind: Kind, fields: Iterable[Any]) -> str | None:
+    found = next((field for field in fields if kind is EXEC_ALGORITHM and field.name == kind.id_field), None)
+    return None if found is None or found.required or _default(found) is None else str(_default(found))
+
+
 def snippet(one: Described) -> str:
-    """A block for `strategies:`; what is required is written, the rest stands as comments with its default."""
+    """A block for its section; what is required is written, the rest stands as comments with its default."""
     module = one.path.partition(":")[0].rpartition(".")[2]
-    name = re.sub(r"_+", "_", module).strip("_")
-    lines = [f"  {name}:", f"    class: {one.path}", "    account: main", "    feed: stocks"]
+    name = one.id or re.sub(r"_+", "_", module).strip("_")
+    lines = [f"  {name}:", f"    class: {one.path}"]
+    lines += ["    account: main", "    feed: stocks"] if one.kind is STRATEGY else []
     required = [each for each in one.own if each.required]
-    lines.append("    params:" if required else "    # params:")
+    if one.own:
+        lines.append("    params:" if required else "    # params:")
     lines += [f"      {each.name}: {each.example}".ljust(40) + f"  # {each.type}" for each in required]
     lines += [f"      # {each.name}: {each.default}" for each in one.own if not each.required]
     return "\n".join([*lines, ""])

@@ -16,10 +16,13 @@ from pydantic import BaseModel
 
 from runner.config.models import RunnerConfig, SecretRef
 from runner.config.secrets import MASK, redact
-from runner.config.source import is_secret_key
+from runner.config.source import NAMED_SECTIONS, is_secret_key
 
 #: Sections whose entries are added, changed and removed in a running node, with the keys that change in place.
-NAMED: Mapping[str, frozenset[str]] = {"strategies": frozenset({"limits", "on_stop", "shared"})}
+NAMED: Mapping[str, frozenset[str]] = {
+    "strategies": frozenset({"limits", "on_stop", "shared"}),
+    "actors": frozenset(),
+}
 #: What else changes in place, wherever it stands below these.
 _IN_PLACE = ("risk", "reload", "paths", "tests")
 _ACCOUNT_IN_PLACE = frozenset({"limits", "on_stream_down"})
@@ -140,7 +143,7 @@ def _masked(path: _Steps, value: Any) -> Any:
 
 def _is_secret(path: _Steps) -> bool:
     """By the names of the keys on the way; of a checked file they are known not to be misspelt."""
-    chosen = path[0] in {"feeds", "accounts", *NAMED}
+    chosen = path[0] in NAMED_SECTIONS
     return any(is_secret_key(step) for i, step in enumerate(path) if not (chosen and i == 1))
 
 

@@ -1,4 +1,4 @@
-"""Which modules may hold strategies: found by reading their text, so that nothing runs that only looks like one."""
+"""Which modules may hold strategies, actors and algorithms: by their text, so that nothing runs that only looks so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-NAUTILUS_EXAMPLES = "nautilus_trader.examples.strategies"
+NAUTILUS_EXAMPLES = ("nautilus_trader.examples.strategies", "nautilus_trader.examples.algorithms.twap")
+_BASES = ("Strategy", "ExecAlgorithm", "Actor")
 _DISTRIBUTIONS = {"guarded-runner", "nautilus_trader", "nautilus-trader"}
 _HARMLESS = (
     ast.Import,
@@ -24,13 +25,13 @@ _HARMLESS = (
     ast.Assert,
     ast.Pass,
 )
-#: Folders of a user's that hold no strategies, and would take long.
+#: Folders of a user's that hold none, and would take long.
 _SKIPPED = {"node_modules", "site-packages", "tests", "target", "dist", "build"}
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A module whose text defines a strategy. `problem` says why it must not be imported."""
+    """A module whose text defines one. `problem` says why it must not be imported."""
 
     name: str
     path: Path
@@ -97,39 +98,40 @@ def installed() -> Iterator[Candidate]:
             continue
         for top in (distribution.read_text("top_level.txt") or name.replace("-", "_")).split():
             yield from in_package(top)
-    yield from in_package(NAUTILUS_EXAMPLES)
+    for examples in NAUTILUS_EXAMPLES:
+        yield from in_package(examples)
 
 
 def _read(name: str, path: Path) -> Candidate | None:
-    """A candidate where the text has a class that extends something with Strategy in its name."""
+    """A candidate where the text has a class that extends what is called like Nautilus's bases."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    if "Strategy" not in text:
+    if not any(base in text for base in _BASES):
         return None
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", 1)
         return Candidate(name, path, f"SyntaxError at {path}:{line}: {getattr(error, 'msg', error)}")
-    if not _strategies(tree):
+    if not _found(tree):
         return None
     # A module of a package is made to be imported; one that stands alone may be a script.
     return Candidate(name, path, None if "." in name else _runs(tree, path))
 
 
-def _strategies(tree: ast.Module) -> Sequence[str]:
-    """Names of classes that extend a strategy, by the look of it; their configs are not among them."""
-    known = {"Strategy"}
+def _found(tree: ast.Module) -> Sequence[str]:
+    """Names of classes that extend one, by the look of it; their configs are not among them."""
+    known = set(_BASES)
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
-            known |= {each.asname or each.name for each in node.names if each.name.endswith("Strategy")}
+            known |= {each.asname or each.name for each in node.names if each.name.endswith(_BASES)}
     found = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             bases = [each.attr if isinstance(each, ast.Attribute) else getattr(each, "id", "") for each in node.bases]
-            if any(base in known or base.endswith("Strategy") for base in bases):
+            if any(base in known or base.endswith(_BASES) for base in bases):
                 known.add(node.name)
                 found.append(node.name)
     return found

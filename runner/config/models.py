@@ -176,6 +176,24 @@ class StrategyConfig(Section):
         return without_nulls(value)
 
 
+class _ByClass(Section):
+    class_: ClassPath = Field(alias="class", description="package.module:ClassName")
+    params: dict[str, Any] = Field(default_factory=dict, description="Fields of its own config class.")
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _params(cls, value: Any) -> Any:
+        return without_nulls(value)
+
+
+class ActorConfig(_ByClass):
+    """What hears and computes and sends no orders: any Nautilus `Actor`, by its import path."""
+
+
+class ExecAlgorithmConfig(_ByClass):
+    """How an order is carried out in parts: any Nautilus `ExecAlgorithm`, by its import path."""
+
+
 class MetricsConfig(Section):
     listen: ListenAddress | None = Field(
         None, description="host:port that Prometheus scrapes; without it there is no endpoint."
@@ -302,6 +320,13 @@ class RunnerConfig(Section):
     feeds: Annotated[dict[Name, FeedConfig], BeforeValidator(without_nulls)] = _sections("Market data")
     accounts: Annotated[dict[Name, AccountConfig], BeforeValidator(without_nulls)] = _sections("Accounts at a broker")
     strategies: Annotated[dict[Name, StrategyConfig], BeforeValidator(without_nulls)] = _sections("Strategies")
+    actors: Annotated[dict[Name, ActorConfig], BeforeValidator(without_nulls)] = Field(
+        default_factory=dict, description="Actors, each under its id. They are started first, and end last."
+    )
+    exec_algorithms: Annotated[dict[Name, ExecAlgorithmConfig], BeforeValidator(without_nulls)] = Field(
+        default_factory=dict,
+        description="Execution algorithms, each under its id: the `exec_algorithm_id` that an order names.",
+    )
     risk: RiskLimits = Field(default_factory=RiskLimits, description="Limits over all accounts.")
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
     control: ControlConfig = Field(default_factory=ControlConfig)
@@ -312,7 +337,7 @@ class RunnerConfig(Section):
     node: NodeConfig = Field(default_factory=NodeConfig)
     paths: list[str] = Field(
         default_factory=list,
-        description="More folders to look for strategies in; relative to the file's folder.",
+        description="More folders to look for classes in; relative to the file's folder.",
     )
     tests: list[Trial] = Field(
         default_factory=list, description="Orders that the limits allow or deny; `runner test FILE` judges them."
@@ -338,9 +363,11 @@ class RunnerConfig(Section):
 
 __all__ = [
     "AccountConfig",
+    "ActorConfig",
     "AlertsConfig",
     "ControlConfig",
     "Environment",
+    "ExecAlgorithmConfig",
     "FeedConfig",
     "LogConfig",
     "MetricsConfig",

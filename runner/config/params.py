@@ -1,4 +1,4 @@
-"""A strategy's parameters: texts of the file made into what the strategy's own config class declares.
+"""A component's parameters: texts of the file made into what its own config class declares.
 
 Every function here needs Nautilus or is called by one that does; it is imported inside functions, as this package
 must be importable without.
@@ -27,10 +27,6 @@ _WITH_TAG = re.compile(r"[!-~]+-[!-~]+")
 _BAR_TYPE = re.compile(r"(?P<instrument>.+)-(?P<step>\d+)-[A-Z_]+-[A-Z]+-(?:INTERNAL|EXTERNAL)(?:@.+)?")
 _WHOLE = re.compile(r"[+-]?\d+(_\d+)*")
 _FRACTION = re.compile(r"[+-]?(\d+(_\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?")
-REFUSED = {
-    "strategy_id": "the strategy's name in the file is its id, remove it",
-    "order_id_tag": "made from the strategy's name in the file, remove it",
-}
 
 
 class Bad(Exception):
@@ -45,21 +41,29 @@ type Report = Callable[[Mark, tuple[Step, ...], str], None]
 _FAILED = object()
 
 
-def build_struct(node: MapNode, config_cls: type, path: tuple[Step, ...], report: Report, *, top: bool = True) -> Any:
+def build_struct(
+    node: MapNode,
+    config_cls: type,
+    path: tuple[Step, ...],
+    report: Report,
+    *,
+    refused: Mapping[str, str] = types.MappingProxyType({}),
+) -> Any:
     """An instance of `config_cls` from a mapping; None after anything was reported.
 
-    `report(mark, path, message)` is called for each key that is unknown, missing or of the wrong type.
+    `report(mark, path, message)` is called for each key that is unknown, missing or of the wrong type. `refused` are
+    keys that a file can't set, with what to do instead.
     """
     fields = {field.encode_name: field for field in msgspec.structs.fields(config_cls)}
     values: dict[str, Any] = {}
     good = True
     for key, entry in node.entries.items():
         here = (*path, key)
-        if top and key in REFUSED:
-            report(entry.key_mark, here, REFUSED[key])
+        if key in refused:
+            report(entry.key_mark, here, refused[key])
             good = False
         elif key not in fields:
-            known = [name for name in fields if not (top and name in REFUSED)]
+            known = [name for name in fields if name not in refused]
             report(entry.key_mark, here, f"unknown key, {_instead(key, known, config_cls)}")
             good = False
         elif _is_null(entry.value) and not _takes_none(fields[key].type):
@@ -119,7 +123,7 @@ def _convert(node: Node, kind: Any, path: tuple[Step, ...], report: Report, key_
     kind_is = _bare(kind)
     choices = _members(kind_is)
     if isinstance(node, MapNode) and (structs := [one for one in choices if _is_struct(one)]):
-        made = build_struct(node, structs[0], path, report, top=False)
+        made = build_struct(node, structs[0], path, report)
         return _FAILED if made is None else made
     if isinstance(node, ListNode) and (lists := [one for one in choices if _origin(one) in _SEQUENCES]):
         item_types = get_args(lists[0])

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 from runner.config.document import ListNode, MapNode, Mark, Scalar, Step, entry_at
 from runner.config.errors import ConfigError, instead
 from runner.config.hosts import LIVE_HOST, PAPER_HOST
-from runner.config.source import Source
+from runner.config.source import NAMED_SECTIONS, Source
+
+_ENDPOINTS = {"BacktestEngine", "Controller", "DataEngine", "ExecEngine", "OrderEmulator", "RiskEngine"}
 
 
 def text_at(source: Source, *path: Step) -> str | None:
@@ -33,6 +35,7 @@ def check_references(source: Source) -> list[ConfigError]:
     return [
         *_twins(source),
         *_strategies(source),
+        *_algorithms(source),
         *_feeds(source),
         *_accounts(source),
         *_paths(source),
@@ -46,7 +49,7 @@ def _error(source: Source, path: tuple[Step, ...], message: str, **how: Any) -> 
 
 def _twins(source: Source) -> Iterator[ConfigError]:
     """An override's variable has no case, so names must differ by more than that."""
-    for section in ("feeds", "accounts", "strategies"):
+    for section in NAMED_SECTIONS:
         seen: dict[str, str] = {}
         for name in names(source, section):
             other = seen.setdefault(name.casefold(), name)
@@ -64,6 +67,16 @@ def _strategies(source: Source) -> Iterator[ConfigError]:
             if wanted is not None and wanted not in known:
                 path = ("strategies", strategy, key)
                 yield _error(source, path, f"there is no {key} `{wanted}`, {instead(wanted, known, f'{section}')}")
+
+
+def _algorithms(source: Source) -> Iterator[ConfigError]:
+    """Nautilus sends an order for an algorithm to the endpoint `ID.execute`, and has some of that form itself."""
+    for name in names(source, "exec_algorithms"):
+        if name in _ENDPOINTS:
+            path = ("exec_algorithms", name)
+            yield source.error(
+                "references", source.key_mark(path), path, "a part of Nautilus has this name, take another"
+            )
 
 
 def _feeds(source: Source) -> Iterator[ConfigError]:

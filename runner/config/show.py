@@ -6,16 +6,17 @@ from typing import Any
 
 import yaml
 
+from runner.config.classes import KINDS
 from runner.config.models import RunnerConfig, SecretRef
 from runner.config.secrets import MASK, redact
 from runner.config.source import is_secret_key
 
 
 def resolved(config: RunnerConfig) -> dict[str, Any]:
-    """Plain values. A secret is its reference; a strategy's parameter that is named like one is masked."""
+    """Plain values. A secret is its reference; a parameter that is named like one is masked."""
     values = config.model_dump(mode="json", by_alias=True, exclude_none=True)
-    for strategy in values["strategies"].values():
-        strategy["params"] = _masked(strategy["params"])
+    for each in (each for kind in KINDS for each in values[kind.section].values()):
+        each["params"] = _masked(each["params"])
     return values
 
 

@@ -17,6 +17,8 @@ _SECRET_KEY = re.compile(
     r"(?:^|[^A-Za-z0-9])keys?(?:$|[^A-Za-z0-9])|[a-z]Key|api_?key|secret|token|passw|passphrase|credential",
     re.IGNORECASE,
 )
+#: Whose keys are names that the file's author chose.
+NAMED_SECTIONS = ("feeds", "accounts", "strategies", "exec_algorithms", "actors")
 _HARMLESS = frozenset(
     {
         "adjustment",
@@ -53,7 +55,7 @@ def under_secret(path: Sequence[Step]) -> bool:
     if tuple(path[:2]) == ("alerts", "webhook"):
         # Who knows the address can write there; it is easily written here instead of under url.
         return True
-    chosen = len(path) > 1 and path[0] in {"feeds", "accounts", "strategies"}
+    chosen = len(path) > 1 and path[0] in NAMED_SECTIONS
     return any(is_secret_key(step) for i, step in enumerate(path) if not (chosen and i == 1))
 
 
@@ -173,7 +175,7 @@ class Source:
 
 def _slipped(path: Sequence[Step]) -> bool:
     """Whether a text has slipped to where an account or the like should be, by its indentation."""
-    return len(path) == 2 and path[0] in {"feeds", "accounts", "strategies"} and is_secret_key(path[1])
+    return len(path) == 2 and path[0] in NAMED_SECTIONS and is_secret_key(path[1])
 
 
 def _secret_marks(node: Node, path: tuple[Step, ...]) -> Iterator[Mark]:

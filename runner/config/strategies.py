@@ -1,4 +1,4 @@
-"""The build stage: imports each strategy's class and makes its config, all mistakes at their places.
+"""The build stage: imports each class that the file names and makes its config, all mistakes at their places.
 
 Imports Nautilus, but only when it is called.
 """
@@ -6,17 +6,30 @@ Imports Nautilus, but only when it is called.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from runner.config.classes import ClassProblem, config_class, extend_path, import_strategy, search_folders
+import msgspec
+
+from runner.config.classes import (
+    ACTOR,
+    EXEC_ALGORITHM,
+    KINDS,
+    STRATEGY,
+    ClassProblem,
+    Kind,
+    config_class,
+    extend_path,
+    import_class,
+    search_folders,
+)
 from runner.config.document import MapNode, Mark, Node, Scalar, Step, entry_at, walk
 from runner.config.errors import ConfigError, ConfigErrors
 from runner.config.fields import CLASS_PATH
 from runner.config.load import Inspected, Loaded, inspect, sorted_errors
 from runner.config.markets import Market, market_of
-from runner.config.models import StrategyConfig
+from runner.config.models import ActorConfig, ExecAlgorithmConfig, StrategyConfig
 from runner.config.params import VENUE, build_struct
 from runner.config.references import extra_folders, names, text_at
 from runner.config.secrets import MASK
@@ -24,8 +37,8 @@ from runner.config.source import Source, under_secret
 
 
 @dataclass(frozen=True)
-class StrategyPlan:
-    """A strategy that can be built: `cls(config)`. `instruments` and `bar_types` are those its config names."""
+class ComponentPlan[Spec]:
+    """What can be built: `cls(config)`. `instruments` and `bar_types` are those its config names."""
 
     id: str
     cls: type
@@ -33,11 +46,31 @@ class StrategyPlan:
     config: Any
     instruments: tuple[str, ...]
     bar_types: tuple[str, ...]
-    spec: StrategyConfig
+    spec: Spec
+
+
+type StrategyPlan = ComponentPlan[StrategyConfig]
+type ActorPlan = ComponentPlan[ActorConfig]
+type ExecAlgorithmPlan = ComponentPlan[ExecAlgorithmConfig]
+
+
+@dataclass(frozen=True)
+class Plans:
+    """All that a file names by class, by its names there."""
+
+    strategies: dict[str, StrategyPlan] = field(default_factory=dict)
+    exec_algorithms: dict[str, ExecAlgorithmPlan] = field(default_factory=dict)
+    actors: dict[str, ActorPlan] = field(default_factory=dict)
+
+    def others(self) -> dict[str, ComponentPlan[Any]]:
+        """Of what is no strategy, by its kind and its name, as in `actor NAME`."""
+        kinds = ((EXEC_ALGORITHM, self.exec_algorithms), (ACTOR, self.actors))
+        return {f"{kind.word} {name}": plan for kind, plans in kinds for name, plan in plans.items()}
 
 
 @dataclass(frozen=True)
 class _Made:
+    kind: Kind
     name: str
     cls: type
     config_cls: type
@@ -45,9 +78,12 @@ class _Made:
     instruments: tuple[str, ...]
     bar_types: tuple[str, ...]
 
+    def plan[Spec](self, spec: Spec) -> ComponentPlan[Spec]:
+        return ComponentPlan(self.name, self.cls, self.config_cls, self.config, self.instruments, self.bar_types, spec)
 
-def resolve(loaded: Loaded, *, speed_is_one: bool = True) -> dict[str, StrategyPlan]:
-    """A plan for each strategy by its name in the file. Raises ConfigErrors with every mistake.
+
+def resolve(loaded: Loaded, *, speed_is_one: bool = True) -> Plans:
+    """A plan for each class that the file names. Raises ConfigErrors with every mistake.
 
     `speed_is_one` is false for a replay at another speed, where bars aggregated inside Nautilus would be cut by
     today's clock and are refused.
@@ -60,7 +96,7 @@ def resolve(loaded: Loaded, *, speed_is_one: bool = True) -> dict[str, StrategyP
 
 def prepare(
     files: Sequence[Path], *, environ: Mapping[str, str], need_secrets: bool = True, speed_is_one: bool = True
-) -> tuple[Loaded, dict[str, StrategyPlan]]:
+) -> tuple[Loaded, Plans]:
     """`load` and `resolve` at once: raises ConfigErrors with the mistakes of both."""
     found = inspect(files, environ=environ, need_secrets=need_secrets)
     errors = list(found.errors)
@@ -73,50 +109,60 @@ def prepare(
 
 def build_stage(
     found: Inspected, files: Sequence[Path], *, speed_is_one: bool = True
-) -> tuple[dict[str, _Made], list[ConfigError]]:
+) -> tuple[list[_Made], list[ConfigError]]:
     """The build stage of whatever could be parsed, mistakes elsewhere in the file or not."""
     if found.source is None:
-        return {}, []
+        return [], []
     return _build(found.source, files, speed_is_one=speed_is_one)
 
 
-def _plans(made: dict[str, _Made], loaded: Loaded) -> dict[str, StrategyPlan]:
-    return {
-        name: StrategyPlan(
-            name, one.cls, one.config_cls, one.config, one.instruments, one.bar_types, loaded.config.strategies[name]
-        )
-        for name, one in made.items()
-    }
+def _plans(made: Sequence[_Made], loaded: Loaded) -> Plans:
+    config, plans = loaded.config, Plans()
+    for one in made:
+        if one.kind is STRATEGY:
+            plans.strategies[one.name] = one.plan(config.strategies[one.name])
+        elif one.kind is EXEC_ALGORITHM:
+            plans.exec_algorithms[one.name] = one.plan(config.exec_algorithms[one.name])
+        else:
+            plans.actors[one.name] = one.plan(config.actors[one.name])
+    return plans
 
 
-def _build(source: Source, files: Sequence[Path], *, speed_is_one: bool) -> tuple[dict[str, _Made], list[ConfigError]]:
+def _build(source: Source, files: Sequence[Path], *, speed_is_one: bool) -> tuple[list[_Made], list[ConfigError]]:
     errors: list[ConfigError] = []
-    made: dict[str, _Made] = {}
-    wanted = [(name, path) for name in names(source, "strategies") if (path := _class_path(source, name)) is not None]
+    made: list[_Made] = []
+    wanted = [
+        (kind, name, path)
+        for kind in KINDS
+        for name in names(source, kind.section)
+        if (path := _class_path(source, kind, name)) is not None
+    ]
     if not wanted:
         return made, errors
     folders = search_folders(files, [folder for _, _, folder in extra_folders(source)])
     extend_path(folders)
-    for name, class_path in wanted:
-        one = _one(source, name, class_path, folders, errors)
+    for kind, name, class_path in wanted:
+        one = _one(source, kind, name, class_path, folders, errors)
         if one is not None:
-            made[name] = one
+            made.append(one)
             if not speed_is_one:
                 errors += _internal_bars(source, one)
-    errors += _same_instrument(source, made)
+    errors += _same_instrument(source, [one for one in made if one.kind is STRATEGY])
     errors += _markets(source, made)
     return made, errors
 
 
-def _class_path(source: Source, name: str) -> str | None:
-    text = text_at(source, "strategies", name, "class")
+def _class_path(source: Source, kind: Kind, name: str) -> str | None:
+    text = text_at(source, kind.section, name, "class")
     return text if text is not None and CLASS_PATH.fullmatch(text) else None
 
 
-def _one(source: Source, name: str, class_path: str, folders: list[Path], errors: list[ConfigError]) -> _Made | None:
-    here: tuple[Step, ...] = ("strategies", name)
+def _one(
+    source: Source, kind: Kind, name: str, class_path: str, folders: list[Path], errors: list[ConfigError]
+) -> _Made | None:
+    here: tuple[Step, ...] = (kind.section, name)
     try:
-        cls = import_strategy(class_path, folders)
+        cls = import_class(kind, class_path, folders)
         config_cls = config_class(cls)
     except ClassProblem as problem:
         path = (*here, "class")
@@ -136,20 +182,35 @@ def _one(source: Source, name: str, class_path: str, folders: list[Path], errors
             message = message.replace(value, MASK)
         errors.append(source.error("build", mark, where, message))
 
-    config = build_struct(node, config_cls, path, report)
+    config = build_struct(node, config_cls, path, report, refused=kind.refused)
     if config is None:
         return None
+    if kind is not STRATEGY:
+        config = _identified(config, kind, name)
     try:
-        cls(config)
-    except Exception as error:  # the strategy author's own checks
+        made = cls(config)
+    except Exception as error:  # its author's own checks
         text = " ".join(str(error).split()) or type(error).__name__
         report(node.mark, path, f"{cls.__name__} refuses these: {text}")
         return None
-    instruments, bar_types = _named(config)
-    return _Made(name, cls, config_cls, config, instruments, bar_types)
+    if kind is not STRATEGY and made.id.value != name:
+        path = (*here, "class")
+        message = f"{cls.__name__} is not called {name}: its __init__ must hand its config on, super().__init__(config)"
+        errors.append(source.error("build", source.value_mark(path), path, message))
+        return None
+    instruments, bar_types = _values_named(config)
+    return _Made(kind, name, cls, config_cls, config, instruments, bar_types)
 
 
-def _named(config: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _identified(config: Any, kind: Kind, name: str) -> Any:
+    """The config with its name in the file for an id. A strategy is given its own later: Nautilus lets it change."""
+    from nautilus_trader.model.identifiers import ComponentId, ExecAlgorithmId
+
+    made = ExecAlgorithmId(name) if kind is EXEC_ALGORITHM else ComponentId(name)
+    return msgspec.structs.replace(config, **{kind.id_field: made})
+
+
+def _values_named(config: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Every instrument and bar type among a config's values."""
     from nautilus_trader.model.data import BarType
     from nautilus_trader.model.identifiers import InstrumentId
@@ -180,9 +241,9 @@ def _values(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _place(source: Source, strategy: str, text: str) -> tuple[Mark, tuple[Step, ...]]:
+def _place(source: Source, made: _Made, text: str) -> tuple[Mark, tuple[Step, ...]]:
     """Where the parameters name `text`, or else the parameters themselves (it may be a default)."""
-    path: tuple[Step, ...] = ("strategies", strategy, "params")
+    path: tuple[Step, ...] = (made.kind.section, made.name, "params")
     entry = entry_at(source.root, path)
     if entry is not None:
         for where, _, node in walk(entry.value, path):
@@ -198,7 +259,7 @@ def _internal_bars(source: Source, made: _Made) -> Iterator[ConfigError]:
     for bar_type in made.bar_types:
         if "-INTERNAL" not in bar_type:
             continue
-        mark, path = _place(source, made.name, bar_type)
+        mark, path = _place(source, made, bar_type)
         message = (
             "bars aggregated inside the node (INTERNAL) are cut by today's clock, which a replay at this speed outruns:"
             " use EXTERNAL bars or --speed 1"
@@ -206,9 +267,10 @@ def _internal_bars(source: Source, made: _Made) -> Iterator[ConfigError]:
         yield source.error("build", mark, path, message)
 
 
-def _same_instrument(source: Source, made: Mapping[str, _Made]) -> Iterator[ConfigError]:
+def _same_instrument(source: Source, made: Sequence[_Made]) -> Iterator[ConfigError]:
     owners: dict[tuple[str, str], list[str]] = {}
-    for name, one in made.items():
+    for one in made:
+        name = one.name
         account = text_at(source, "strategies", name, "account")
         for instrument in one.instruments if account is not None else ():
             assert account is not None
@@ -217,7 +279,7 @@ def _same_instrument(source: Source, made: Mapping[str, _Made]) -> Iterator[Conf
             for other in others:
                 if shared and text_at(source, "strategies", other, "shared") == "true":
                     continue
-                mark, path = _place(source, name, instrument)
+                mark, path = _place(source, one, instrument)
                 message = (
                     f"strategies.{other} trades {instrument} on accounts.{account} already,"
                     " name another or write `shared: true` on both"
@@ -227,19 +289,19 @@ def _same_instrument(source: Source, made: Mapping[str, _Made]) -> Iterator[Conf
             others.append(name)
 
 
-def _markets(source: Source, made: Mapping[str, _Made]) -> Iterator[ConfigError]:
+def _markets(source: Source, made: Sequence[_Made]) -> Iterator[ConfigError]:
     """An instrument is of a market; without a feed of that market it would get neither prices nor orders through."""
     feeds = names(source, "feeds")
     markets = {text_at(source, "feeds", feed, "market") for feed in feeds}
     if not feeds or not markets <= set(get_args(Market)):
         return  # the feeds' own mistakes come first
-    for name, one in made.items():
+    for one in made:
         for instrument in one.instruments:
             symbol, _, venue = instrument.rpartition(".")
             market = market_of(symbol)
             if venue != VENUE or market in markets:
                 continue
-            mark, path = _place(source, name, instrument)
+            mark, path = _place(source, one, instrument)
             message = (
                 f"{instrument} needs a feed of {market}, and there is none:"
                 f" add `{market}: {{source: alpaca, market: {market}}}` under feeds"

@@ -17,7 +17,7 @@ import msgspec
 from nautilus_trader.core.fsm import InvalidStateTrigger
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.enums import OmsType, OrderSide
-from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.events import OrderFilled, OrderInitialized
 from nautilus_trader.model.identifiers import is_generic_spread_id
 from nautilus_trader.model.objects import Money, Quantity
 from nautilus_trader.model.orders.unpacker import OrderUnpacker
@@ -134,7 +134,7 @@ def restore(rows: Rows, cache: Any) -> list[PastOrder]:
     for name, (init, params, _) in rows.orders.items():
         if name not in wanted:
             continue
-        order = OrderUnpacker.from_init(decode(init))
+        order = OrderUnpacker.from_init(_plain(decode(init)))
         for body in events[name]:
             _apply(order, decode(body))
         cache.add_order(order, order.position_id)
@@ -148,6 +148,17 @@ def restore(rows: Rows, cache: Any) -> list[PastOrder]:
     for fills in cycles.values():
         _position(fills, cache)
     return past
+
+
+def _plain(init: Any) -> Any:
+    """An execution algorithm knows nothing of an earlier life: what it had sent is the strategy's alone from now on.
+
+    Nautilus would look for the order that a part was spawned of at each fill, and that was never sent.
+    """
+    if init.exec_algorithm_id is None:
+        return init
+    without = dict.fromkeys(("exec_algorithm_id", "exec_algorithm_params", "exec_spawn_id"))
+    return OrderInitialized.from_dict(OrderInitialized.to_dict(init) | without)
 
 
 def _silent(sends: Iterable[Send]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from runner.metrics.declarations import (
+    COMPONENT_KINDS,
     DECLARATIONS,
     DENIAL_CODES,
     LATENCY_BUCKETS,
@@ -20,6 +21,7 @@ _VALUES = {
     "runner_order_latency_seconds": ("step", STEPS),
     "runner_config_reloads_total": ("result", RELOAD_RESULTS),
     "runner_risk_state": ("state", RISK_STATES),
+    "runner_component_up": ("kind", COMPONENT_KINDS),
 }
 
 
@@ -33,8 +35,8 @@ def catalogue() -> str:
         "`metrics: {listen: 127.0.0.1:9464}` in the file serves them at `/metrics`, as Prometheus text or OpenMetrics.",
         "`/-/healthy` answers 200 while the node's loop turns, `/-/ready` while it trades; otherwise both answer 503",
         "with the reason. Series of strategies, accounts and codes exist at 0 from the start. `strategy`, `account`,",
-        "`stream` and `client` are names from the file; a stream's `protocol` is `market` or `trading`. Beside these",
-        "there are the usual `process_*` metrics.",
+        "`component`, `stream` and `client` are names from the file; a stream's `protocol` is `market` or `trading`.",
+        "Beside these there are the usual `process_*` metrics.",
         "",
         "| name | type | labels | meaning |",
         "| --- | --- | --- | --- |",

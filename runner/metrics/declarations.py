@@ -82,6 +82,8 @@ _STREAM = ("stream", "protocol")
 _ACCOUNT = ("account",)
 _BY_STRATEGY = ("strategy", "account")
 _POSITION = ("account", "instrument")
+_COMPONENT = ("kind", "component")
+COMPONENT_KINDS = ("actor", "exec_algorithm")
 
 
 def _stream(name: str, kind: Kind, key: str, help_: str, **more: object) -> Declaration:
@@ -130,6 +132,18 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "runner_strategy_up", "gauge", "1 while the strategy runs, 0 before, after a stop or a fault.", ("strategy",)
     ),
     Declaration("runner_strategy_faults_total", "counter", "Exceptions that escaped the strategy.", ("strategy",)),
+    Declaration(
+        "runner_component_up",
+        "gauge",
+        "1 while the actor or execution algorithm runs, 0 before, after a stop or a fault.",
+        _COMPONENT,
+    ),
+    Declaration(
+        "runner_component_faults_total",
+        "counter",
+        "Exceptions that escaped the actor or execution algorithm.",
+        _COMPONENT,
+    ),
     # The file
     Declaration(
         "runner_config_last_reload_successful",

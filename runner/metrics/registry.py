@@ -125,6 +125,18 @@ class Metrics:
     def strategy_fault(self, strategy: str) -> None:
         self._own["runner_strategy_faults_total"].labels(strategy).inc()
 
+    def component_up(self, kind: str, name: str, up: bool) -> None:
+        """Of an actor or an execution algorithm; its series exist from the first call on."""
+        self._own["runner_component_up"].labels(kind, name).set(up)
+        self._own["runner_component_faults_total"].labels(kind, name)
+
+    def component_fault(self, kind: str, name: str) -> None:
+        self._own["runner_component_faults_total"].labels(kind, name).inc()
+
+    def forget_component(self, kind: str, name: str) -> None:
+        """It has left the node."""
+        self._own["runner_component_up"].remove(kind, name)
+
     def sample_error(self) -> None:
         self._own["runner_sample_errors_total"].inc()
 

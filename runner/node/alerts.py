@@ -60,7 +60,8 @@ class AlertsHook(BaseHook):
                 node.reloader.listeners.append(lambda _: self._reload(node))
 
     def faulted(self, node: Node, fault: Fault) -> None:
-        self._send("strategy fault", f"strategy {fault.strategy} is stopped: {fault.error} in {fault.where}")
+        word = fault.kind.word
+        self._send(f"{word} fault", f"{word} {fault.name} is stopped: {fault.error} in {fault.where}")
 
     async def stopped(self, node: Node) -> None:
         if self._task is not None:

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from runner.config.models import RunnerConfig
+from runner.config.strategies import Plans
 from runner.journal import Journal
 from runner.node.adapter import AlpacaAdapter, trading_url
 from runner.node.alerts import AlertsHook
-from runner.node.build import Endpoint, NodePlan, StrategyPlan
+from runner.node.build import Endpoint, NodePlan
 from runner.node.endpoints import real, simulated
 from runner.node.gate import GateHook, install_gate
 from runner.node.journal import JournalHook, lock_account, open_journal, open_shared
@@ -58,7 +59,7 @@ class Assembled:
 
 def assemble(
     config: RunnerConfig,
-    plans: Mapping[str, StrategyPlan],
+    plans: Plans,
     *,
     exchange: Exchange | None,
     ready: Ready | None,
@@ -68,11 +69,11 @@ def assemble(
     report: Path | None = None,
     origin: Origin | None = None,
     watch: bool = False,
-    on_classes: Callable[[set[str]], None] = lambda _: None,
+    on_names: Callable[[set[str]], None] = lambda _: None,
 ) -> Assembled:
     """Raises NodeError where the run must not begin: live trading half asked for, an account in use.
 
-    `origin` is where the file was read, for a node that can be reloaded; `watch` and `on_classes` as for `ReloadHook`.
+    `origin` is where the file was read, for a node that can be reloaded; `watch` and `on_names` as for `ReloadHook`.
     """
     watchdog = WatchdogHook(trading_url)
     telemetry = TelemetryHook(config.metrics.host, config.metrics.port, watchdog.healthy, any_port=exchange is not None)
@@ -80,7 +81,7 @@ def assemble(
     remote = RemoteHook(config.control, "sim" if exchange is not None else config.environment)
     reload = None
     if origin is not None:
-        reload = ReloadHook(origin, lambda: telemetry.metrics, watch=watch, on_classes=on_classes)
+        reload = ReloadHook(origin, lambda: telemetry.metrics, watch=watch, on_names=on_names)
     hooks: list[Hook] = [GateHook(), watchdog, telemetry, result, *([reload] if reload is not None else []), remote]
     page: ReportHook | None = None
     if report is not None:
@@ -105,13 +106,15 @@ def assemble(
         telemetry.sources |= {"journal": journal.store.stats, "alerts": alerts.stats}
     plan = NodePlan(
         config,
-        plans,
+        plans.strategies,
         accounts,
         feeds,
         serial=sim is not None and sim.lockstep,
         real_time=sim is None or sim.speed == "1",
         journal=journal,
         streams=journal is not None and config.state.redis is not None and config.state.redis.streams,
+        actors=plans.actors,
+        exec_algorithms=plans.exec_algorithms,
     )
     node = Node(plan, adapter, hooks=tuple(hooks), install_gate=partial(install_gate, latches=journal))
     return Assembled(node, watchdog, telemetry, result, remote, reload, locks, journal, page)

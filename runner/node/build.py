@@ -25,19 +25,19 @@ from nautilus_trader.config import (
 from nautilus_trader.core.fsm import InvalidStateTrigger
 from nautilus_trader.execution.messages import SubmitOrder, SubmitOrderList
 from nautilus_trader.model.data import Bar, OrderBookDeltas, QuoteTick, TradeTick
-from nautilus_trader.model.events import OrderInitialized
 from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
 from nautilus_trader.risk.engine import RiskEngine
 from nautilus_trader.system.kernel import NautilusKernel
 
 from runner.alpaca.calendar import TradingCalendar
 from runner.alpaca.custom import CUSTOM_TYPES
+from runner.config.classes import ACTOR, EXEC_ALGORITHM
 from runner.config.models import FeedConfig, RunnerConfig
-from runner.node.guard import Fault, StrategyGuard
+from runner.node.algorithms import Algorithms, deny, orders_of
+from runner.node.guard import Fault, Guard
 from runner.node.logs import nautilus_level
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
-from runner.risk.answers import PROCESS, order_denied
 
 # Marks an order that the node itself sends while winding down; it passes although its strategy is down.
 NODE_TAG = "RUNNER_STOP"
@@ -55,8 +55,8 @@ class Endpoint:
     stream_url: str | None = None
 
 
-class StrategyPlan(Protocol):
-    """See `runner.config.strategies.StrategyPlan`."""
+class ComponentPlan(Protocol):
+    """See `runner.config.strategies.ComponentPlan`."""
 
     @property
     def id(self) -> str: ...
@@ -79,7 +79,7 @@ class NodePlan:
     """
 
     config: RunnerConfig
-    strategies: Mapping[str, StrategyPlan]
+    strategies: Mapping[str, ComponentPlan]
     accounts: Mapping[str, Endpoint]
     feeds: Mapping[str, Endpoint]
     serial: bool = False
@@ -88,6 +88,8 @@ class NodePlan:
     """Whether Nautilus's messages are published to the file's Redis."""
     journal: Any = None
     """A `runner.journal.Journal`, open and not started; None where nothing outlives the process."""
+    actors: Mapping[str, ComponentPlan] = field(default_factory=dict)
+    exec_algorithms: Mapping[str, ComponentPlan] = field(default_factory=dict)
 
     @property
     def trader_id(self) -> str:
@@ -95,8 +97,9 @@ class NodePlan:
         return f"{self.config.name}-{self.journal.run if self.journal is not None else 1:03d}"
 
     def instruments(self) -> tuple[str, ...]:
-        """All instruments that any strategy names, each once."""
-        return tuple(dict.fromkeys(i for plan in self.strategies.values() for i in plan.instruments))
+        """All instruments that a strategy, an actor or an algorithm names, each once."""
+        every = (*self.strategies.values(), *self.exec_algorithms.values(), *self.actors.values())
+        return tuple(dict.fromkeys(i for plan in every for i in plan.instruments))
 
 
 class Adapter(Protocol):
@@ -119,7 +122,7 @@ class Parts:
     data_clients: dict[str, Any]
     exec_clients: dict[str, Any]
     strategies: dict[str, Any]
-    guards: dict[str, StrategyGuard]
+    guards: dict[str, Guard]
     router: Router
     executor: ThreadPoolExecutor
     config: RunnerConfig
@@ -132,6 +135,45 @@ class Parts:
     """Strategy id to the name in the file."""
     left: dict[str, str] = field(default_factory=dict)
     """The same of strategies that a reload has removed: whoever takes their name takes their id."""
+    actors: dict[str, Guard] = field(default_factory=dict)
+    """By name; each knows its actor (`component`)."""
+    algorithms: Algorithms = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.algorithms = Algorithms(self.kernel)
+
+    def others(self) -> list[Guard]:
+        """Of all that a file names by class and that is no strategy."""
+        return [*self.algorithms.guards.values(), *self.actors.values()]
+
+    def add_algorithm(self, name: str, algorithm: Any, on_fault: Callable[[Fault], None]) -> None:
+        """Guard an execution algorithm and hand it to the trader, which must not run yet."""
+        loop = asyncio.get_running_loop()
+        guard = Guard(algorithm, name, EXEC_ALGORITHM, loop=loop, on_fault=on_fault)
+        guard.install()
+        self.algorithms.add(guard)
+        algorithm.register_executor(loop, self.executor)
+
+    def add_actor(self, name: str, actor: Any, on_fault: Callable[[Fault], None]) -> None:
+        """Guard an actor and hand it to the trader."""
+        loop = asyncio.get_running_loop()
+        self.actors[name] = guard = Guard(actor, name, ACTOR, loop=loop, on_fault=on_fault)
+        guard.install()
+        self.kernel.trader.add_actor(actor)
+        actor.register_executor(loop, self.executor)
+
+    def remove_actor(self, name: str) -> None:
+        """Stop an actor and let go of it."""
+        guard = self.actors.pop(name)
+        actor = guard.component
+        if actor.is_running:
+            actor.stop()
+        if not actor.is_disposed:
+            with contextlib.suppress(InvalidStateTrigger):
+                actor.dispose()
+        guard.retire(self.kernel.msgbus)
+        if actor.id in self.kernel.trader.actor_ids():
+            self.kernel.trader.remove_actor(actor.id)
 
     def add_strategy(self, plan: NodePlan, name: str, strategy: Any, on_fault: Callable[[Fault], None]) -> None:
         """Guard a strategy that has been made of a plan, route it to its account, and hand it to the trader."""
@@ -140,7 +182,7 @@ class Parts:
         strategy_id = self.strategy_id(plan, name)
         strategy.change_id(strategy_id)
         strategy.change_order_id_tag(name)
-        guard = StrategyGuard(strategy, name, loop=loop, on_fault=on_fault)
+        guard = Guard(strategy, name, loop=loop, on_fault=on_fault)
         guard.install()
         self.strategies[name], self.guards[name] = strategy, guard
         give_portfolio(strategy, client.account_id)
@@ -254,42 +296,19 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
     parts = Parts(kernel, data_clients, exec_clients, {}, {}, Router({}), executor, plan.config)
     for name, strategy_plan in plan.strategies.items():
         parts.add_strategy(plan, name, strategy_plan.cls(config=strategy_plan.config), on_fault)
+    for name, algorithm_plan in plan.exec_algorithms.items():
+        parts.add_algorithm(name, algorithm_plan.cls(config=algorithm_plan.config), on_fault)
+    for name, actor_plan in plan.actors.items():
+        parts.add_actor(name, actor_plan.cls(config=actor_plan.config), on_fault)
     refuse_from_down(parts)
-    refuse_algorithms(parts)
     return parts
 
 
-def refuse_algorithms(parts: Parts) -> None:
-    """Deny orders for an execution algorithm that does not run here.
-
-    They go straight to the algorithm, past router and gate; without one Nautilus only logs that nobody was there, and
-    the order stays as it was made for ever.
-    """
-    kernel, bus = parts.kernel, parts.kernel.msgbus
-
-    def denied(endpoint: str) -> Callable[[Any], None]:
-        name = endpoint.removesuffix(".execute")
-        reason = f"ORDER_ILLEGAL: no execution algorithm {name} runs in this node, leave it out"
-
-        def execute(command: Any) -> None:
-            if isinstance(command, SubmitOrder | SubmitOrderList):
-                for order in orders_of(command):
-                    _deny(kernel, order, reason)
-
-        return execute
-
-    def watch(event: Any) -> None:
-        if isinstance(event, OrderInitialized) and event.exec_algorithm_id is not None:
-            endpoint = f"{event.exec_algorithm_id}.execute"
-            if endpoint not in bus.endpoints():
-                bus.register(endpoint, denied(endpoint))
-
-    # It is told of each order before the order is sent.
-    bus.subscribe("events.order.*", watch)
-
-
 def refuse_from_down(parts: Parts) -> None:
-    """Deny what a strategy still submits after its fault, in the same turn: its handler runs on behind the guard."""
+    """Deny what a strategy still submits after its fault, in the same turn: its handler runs on behind the guard.
+
+    So is what an algorithm sends in the name of such a strategy, or of an order that is not the algorithm's any more.
+    """
     kernel, bus = parts.kernel, parts.kernel.msgbus
     inner = kernel.risk_engine.execute
     bus.deregister("RiskEngine.execute", inner)
@@ -301,8 +320,13 @@ def refuse_from_down(parts: Parts) -> None:
             orders = orders_of(command)
             if guard is not None and guard.fault is not None and NODE_TAG not in (orders[0].tags or ()):
                 for order in orders:
-                    _deny(kernel, order, f"STRATEGY_DOWN: {guard.name} ended with {guard.fault.error}")
+                    deny(kernel, order, f"STRATEGY_DOWN: {guard.name} ended with {guard.fault.error}")
                 return
+            if (reason := next(filter(None, map(parts.algorithms.objection, orders)), None)) is not None:
+                for order in orders:
+                    deny(kernel, order, reason)
+                return
+            parts.algorithms.sent(orders)
         execute_now(command)
 
     bus.register("RiskEngine.execute", execute)
@@ -323,14 +347,3 @@ def direct(engine: Any, base: type) -> Callable[[Any], None]:
             engine._handle_queue_exception(error, "command")
 
     return execute
-
-
-def orders_of(command: SubmitOrder | SubmitOrderList) -> list[Any]:
-    """The orders that a command submits."""
-    return [command.order] if isinstance(command, SubmitOrder) else list(command.order_list.orders)
-
-
-def _deny(kernel: Any, order: Any, reason: str) -> None:
-    if not kernel.cache.order_exists(order.client_order_id):
-        kernel.cache.add_order(order)
-    kernel.msgbus.send(PROCESS, order_denied(order, reason, kernel.clock.timestamp_ns()))

@@ -97,7 +97,9 @@ def cancel_orders(
         if order.is_closed or order.is_pending_cancel or key in spare or (sent is not None and key in sent):
             continue
         # An order that has not left the risk engine's queue yet can't be cancelled; it is seen again when it has.
-        if order.status == OrderStatus.INITIALIZED or (NODE_TAG in (order.tags or ()) and not everything):
+        if order.status == OrderStatus.INITIALIZED and not parts.algorithms.holds(order):
+            continue
+        if NODE_TAG in (order.tags or ()) and not everything:
             continue
         try:
             strategy.cancel_order(order)
@@ -107,6 +109,29 @@ def cancel_orders(
         if sent is not None:
             sent.add(key)
     return asked
+
+
+def cancel_held(parts: Parts, name: str) -> None:
+    """End what of a strategy's orders an execution algorithm still holds: nobody would carry it out any more."""
+    strategy = parts.strategies.get(name)
+    for order in parts.algorithms.held(strategy.id) if strategy is not None else ():
+        log.info("%s: order %s is canceled, of which %s was not sent yet", name, order.client_order_id, order.quantity)
+        parts.algorithms.cancel(order)
+
+
+def cancel_of_algorithm(parts: Parts, name: str) -> None:
+    """Cancel all that an execution algorithm has under way, whose ever it is: nobody looks after it any more."""
+    for order in parts.algorithms.working(name):
+        if parts.algorithms.holds(order):
+            parts.algorithms.cancel(order)
+            continue
+        owner = parts.strategies.get(parts.names.get(order.strategy_id.value, ""))
+        if owner is None or order.is_pending_cancel:
+            continue
+        try:
+            owner.cancel_order(order)
+        except Exception:  # the other orders must still be cancelled
+            log.exception("%s: order %s could not be cancelled", name, order.client_order_id)
 
 
 @dataclass

@@ -131,7 +131,7 @@ class QuoteWatch(Actor):
     """Keeps the quotes coming of what limits are held against, whether or not a strategy asks for them."""
 
     def __init__(self, instruments: Sequence[str]) -> None:
-        super().__init__(ActorConfig(component_id=ComponentId("QuoteWatch")))
+        super().__init__(ActorConfig(component_id=ComponentId("runner-QuoteWatch")))
         self._watched = dict.fromkeys(InstrumentId.from_str(each) for each in instruments)
 
     def on_start(self) -> None:

@@ -1,8 +1,8 @@
-"""Faults stay in their strategy: every way into it is guarded on the instance itself.
+"""Faults stay in their strategy, actor or algorithm: every way into it is guarded on the instance itself.
 
 One handler that raises stops Nautilus's message bus for everyone behind it in the queue, so the guard sits inside the
-strategy: what its code raises ends that strategy and nothing else. Timers are guarded too; Nautilus calls them from a
-thread of its own, and here they are brought to the event loop, where the rest of the strategy runs.
+component: what its code raises ends that component and nothing else. Timers are guarded too; Nautilus calls them from a
+thread of its own, and here they are brought to the event loop, where the rest of the component runs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from nautilus_trader.common.component import Component, LiveClock
 
+from runner.config.classes import ACTOR, STRATEGY, Kind
 from runner.config.secrets import redact
 from runner.node.subscriptions import Subscriptions
 
@@ -30,18 +31,19 @@ _INNER = ("_handle_indicators_for_",)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What ended a strategy. `trace` is the traceback as text, secrets masked."""
+    """What ended a component, by its name in the file. `trace` is the traceback as text, secrets masked."""
 
-    strategy: str
+    name: str
     where: str
     error: str
     trace: str
+    kind: Kind = STRATEGY
 
 
 class GuardedTimers:
-    """What makes a Nautilus clock a strategy's own: its callbacks run guarded. Stands before the clock's class."""
+    """What makes a Nautilus clock a component's own: its callbacks run guarded. Stands before the clock's class."""
 
-    guard: StrategyGuard
+    guard: Guard
 
     def set_time_alert_ns(
         self,
@@ -75,22 +77,45 @@ def _nothing(event: Any) -> None:
     """In the place of a handler that is gone."""
 
 
-class StrategyGuard:
-    """Guards one strategy. Install it before the strategy is added to the trader.
+class Handler:
+    """A handler of the message bus that is guarded, and is the same as the one that it stands for to the bus."""
 
-    `on_fault` is called once, on the loop's thread, as soon as the fault happened; the strategy is down by then.
+    def __init__(self, inner: Callable[[Any], None], guarded: Callable[[Any], None]) -> None:
+        self._inner = inner
+        self._guarded = guarded
+        self.__self__ = getattr(inner, "__self__", None)
+
+    def __call__(self, message: Any) -> None:
+        self._guarded(message)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._inner == (other._inner if isinstance(other, Handler) else other))
+
+    def __hash__(self) -> int:
+        return hash(self._inner)
+
+    def __str__(self) -> str:
+        return str(self._inner)  # the bus knows handlers by their text, too
+
+
+class Guard:
+    """Guards one component. Install it before the component is added to the trader.
+
+    `on_fault` is called once, on the loop's thread, as soon as the fault happened; the component is down by then.
     """
 
     def __init__(
         self,
-        strategy: Any,
+        component: Any,
         name: str,
+        kind: Kind = STRATEGY,
         *,
         loop: asyncio.AbstractEventLoop,
         on_fault: Callable[[Fault], None],
     ) -> None:
-        self.strategy = strategy
+        self.component = component
         self.name = name
+        self.kind = kind
         self.fault: Fault | None = None
         self._loop = loop
         self._on_fault = on_fault
@@ -104,24 +129,25 @@ class StrategyGuard:
         return self.fault is not None
 
     def install(self) -> None:
-        strategy = self.strategy
-        for name in dir(type(strategy)):
+        component = self.component
+        for name in dir(type(component)):
             if not (name.startswith(_PREFIXES) or name in _ACTIONS) or name.startswith(_INNER):
                 continue
-            if isinstance(inspect.getattr_static(strategy, name), property | staticmethod | classmethod):
+            if isinstance(inspect.getattr_static(component, name), property | staticmethod | classmethod):
                 continue
-            method = getattr(strategy, name)
+            method = getattr(component, name)
             if callable(method):
-                setattr(strategy, name, self._guarded(name, method))
-        self.subscriptions = Subscriptions(strategy)
-        strategy.start = self._start(strategy.start)
-        strategy.register = self._register(strategy.register)
+                setattr(component, name, self.guarded(name, method))
+        self.subscriptions = Subscriptions(component)
+        component.start = self._start(component.start)
+        register = "register_base" if self.kind is ACTOR else "register"
+        setattr(component, register, self._register(getattr(component, register)))
 
     def timer(self, name: str, callback: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
-        """The callback that the clock may hold instead of `callback` (None: the strategy's `on_event`, guarded)."""
+        """The callback that the clock may hold instead of `callback` (None: the component's `on_event`, guarded)."""
         if callback is None:
-            callback = self.strategy.handle_event
-        guarded = self._guarded(f"timer {name}", callback)
+            callback = self.component.handle_event
+        guarded = self.guarded(f"timer {name}", callback)
 
         def on_loop(event: Any) -> None:
             if threading.get_ident() == self._thread:
@@ -132,41 +158,43 @@ class StrategyGuard:
         return on_loop
 
     def stop(self) -> None:
-        """Bring a strategy that is down to its end state, whatever its own `stop` would do. Its code isn't called."""
-        if self.strategy.is_running and not self._stopping:
+        """Bring a component that is down to its end state, whatever its own `stop` would do. Its code isn't called."""
+        if self.component.is_running and not self._stopping:
             self._stopping = True
-            Component.stop(self.strategy)
+            Component.stop(self.component)
 
     def fail(self, where: str, error: BaseException) -> None:
-        """Take the strategy down for something that went wrong around it."""
+        """Take the component down for something that went wrong around it."""
         if self.fault is None:
             self._failed(where, error)
 
     def saved(self) -> dict[str, bytes]:
-        """What `on_save` gives. Raises what it raises, and the strategy runs on: for a look before it is replaced."""
+        """What `on_save` gives. Raises what it raises, and the component runs on: for a look before it is replaced."""
         # Past the guard, whose methods stand on the instance.
-        return dict(type(self.strategy).on_save(self.strategy))
+        return dict(type(self.component).on_save(self.component))
 
     def retire(self, msgbus: Any) -> None:
-        """The strategy is stopped and leaves the node: nothing of it is called any more, and nothing waits for it."""
+        """The component is stopped and leaves the node: nothing of it is called any more, and nothing waits for it."""
         if self.subscriptions is not None:
             self.subscriptions.release(msgbus)
         self._retired = True
         # A thread or a task of its own may outlive it, and must not trade in the name of who takes its place.
         for name in ("submit_order", "submit_order_list", "modify_order", "close_position", "close_all_positions"):
-            setattr(self.strategy, name, self._refused(name))
-        # The clock holds its handler where no collector looks: with it the strategy would live as long as the process.
-        if self.strategy.clock is not None:
-            self.strategy.clock.cancel_timers()
-            self.strategy.clock.register_default_handler(_nothing)
+            if hasattr(self.component, name):
+                setattr(self.component, name, self._refused(name))
+        # The clock holds its handler where no collector looks: with it the component would live as long as the process.
+        if self.component.clock is not None:
+            self.component.clock.cancel_timers()
+            self.component.clock.register_default_handler(_nothing)
 
     def _refused(self, what: str) -> Callable[..., None]:
         def refused(*args: Any, **kwargs: Any) -> None:
-            log.warning("strategy %s has left the node, and its %s is not carried out", self.name, what)
+            log.warning("%s %s has left the node, and its %s is not carried out", self.kind.word, self.name, what)
 
         return refused
 
-    def _guarded(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, whose exceptions are this component's fault; nothing is called once it is down."""
         instead: Any = {} if name in ("save", "on_save") else None
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -185,22 +213,37 @@ class StrategyGuard:
         return guarded
 
     def _failed(self, where: str, error: BaseException) -> None:
-        # Frames of the guard itself say nothing to whoever wrote the strategy.
+        # Frames of the guard itself say nothing to whoever wrote the component.
         frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
         trace = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
         text = traceback.format_exception_only(error)[-1].strip()
-        self.fault = Fault(self.name, where, redact(text), redact(trace))
+        self.fault = Fault(self.name, where, redact(text), redact(trace), self.kind)
         self.stop()
         self._on_fault(self.fault)
 
     def _start(self, start: Callable[[], None]) -> Callable[[], None]:
         def started() -> None:
             start()
+            self._guard_handlers()
             # A fault in on_start finds the strategy between two states; it can be stopped only now.
             if self.fault is not None:
                 self.stop()
 
         return started
+
+    def _guard_handlers(self) -> None:
+        """What it has subscribed to on the message bus by itself."""
+        bus = self.component.msgbus
+        for each in bus.subscriptions() if bus is not None else ():
+            if getattr(each.handler, "__self__", None) is self.component and not isinstance(each.handler, Handler):
+                self.guard_handler(bus, each)
+
+    def guard_handler(self, bus: Any, subscription: Any) -> None:
+        """Put a guarded handler in the place of one of the component's."""
+        inner = subscription.handler
+        guarded = self.guarded(getattr(inner, "__name__", "a handler"), inner)
+        bus.unsubscribe(topic=subscription.topic, handler=inner)
+        bus.subscribe(topic=subscription.topic, handler=Handler(inner, guarded), priority=subscription.priority)
 
     def _register(self, register: Callable[..., None]) -> Callable[..., None]:
         def registered(*, clock: Any, **others: Any) -> None:

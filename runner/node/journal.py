@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner._engine import EngineError
+from runner.config.classes import STRATEGY, Kind
 from runner.config.models import RunnerConfig
 from runner.config.secrets import redact
 from runner.journal import Journal, JournalError, SharedStates
@@ -115,6 +116,9 @@ class JournalHook(BaseHook):
             state = await self.kept(name)
             if state is not None:
                 strategy.load(state)
+        for guard in node.parts.others():
+            if (state := await self.kept(guard.kind.state_key(guard.name))) is not None:
+                guard.component.load(state)
 
     async def kept(self, name: str) -> dict[str, bytes] | None:
         """The newest of what is kept here and in Redis. Raises NodeError where Redis can't be asked."""
@@ -150,16 +154,19 @@ class JournalHook(BaseHook):
         if node.traded:
             for name, strategy in node.parts.strategies.items():
                 if not node.parts.guards[name].down:
-                    await self.save(name, strategy)
+                    await self.save(STRATEGY, name, strategy)
+            for guard in node.parts.others():
+                if not guard.down:
+                    await self.save(guard.kind, guard.name, guard.component)
 
-    async def save(self, name: str, strategy: Any) -> None:
-        """Keep what a strategy's `on_save` gives. What fails is logged."""
+    async def save(self, kind: Kind, name: str, component: Any) -> None:
+        """Keep what a component's `on_save` gives. What fails is logged."""
         try:
-            state = strategy.save()
+            state = component.save()
             if state:
-                await self.keep(name, state)
+                await self.keep(kind.state_key(name), state)
         except Exception as error:
-            log.error("the state of strategy %s could not be saved: %s", name, error)  # noqa: TRY400
+            log.error("the state of %s %s could not be saved: %s", kind.word, name, error)  # noqa: TRY400
 
     async def keep(self, name: str, state: dict[str, bytes]) -> None:
         """Keep it here and in Redis. Raises JournalError, OSError."""

@@ -192,6 +192,12 @@ class _Masked(io.TextIOBase):
         return self._file.fileno()
 
 
+def log_names(plan: Any) -> set[str]:
+    """What Nautilus's log calls the components of a plan that has strategies, exec_algorithms and actors."""
+    by_class = (*plan.strategies.values(), *plan.exec_algorithms.values())
+    return {each.cls.__name__ for each in by_class} | set(plan.actors)
+
+
 class OutputTap:
     """Takes over file descriptors 1 and 2. `out` is the real standard output, for the one thing that belongs there.
 
@@ -200,8 +206,9 @@ class OutputTap:
     it was (`faulthandler`) comes out all the same.
     """
 
-    def __init__(self, strategies: Iterable[str] = ()) -> None:
-        self.strategies = set(strategies)
+    def __init__(self, own: Iterable[str] = ()) -> None:
+        self.own = set(own)
+        """Names of what the file names by class, as Nautilus logs them (`log_names`)."""
         self.out: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
         self._err: TextIO = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
         self._stderr = sys.stderr
@@ -248,7 +255,7 @@ class OutputTap:
 
     def emit(self, level: int, component: str, text: str, *, continued: bool = False) -> None:
         """One line of Nautilus: a strategy's own words at their level, the machinery's are for debugging."""
-        own = component in self.strategies
+        own = component in self.own
         if level >= logging.WARNING:
             quiet = _EXPECTED.search(text) is not None or text.startswith("<--")
         else:

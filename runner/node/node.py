@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runner.config.classes import EXEC_ALGORITHM, STRATEGY
 from runner.node.books import Agreement
 from runner.node.build import Adapter, NodePlan, Parts, build
-from runner.node.closer import cancel_orders
+from runner.node.closer import cancel_of_algorithm, cancel_orders
 from runner.node.closing import activities_before, close_books
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.explain import explain_connect
@@ -45,7 +46,7 @@ class Hook(Protocol):
         """All strategies have been started."""
 
     def faulted(self, node: Node, fault: Fault) -> None:
-        """A strategy is down."""
+        """A strategy, an actor or an execution algorithm is down."""
 
     def replanned(self, node: Node) -> None:
         """A reload has put another plan in force; what it removes is gone, what it adds is not there yet."""
@@ -298,12 +299,19 @@ class Node:
             await self._step("finish the reload", self.reloader.finish(), budget * 0.5)
         if started:
             await self._step("wind down the strategies", WindDown(self.plan, parts).run(budget * 0.5), budget * 0.55)
+            self._stop_others(parts)
             await self._step("settle the books", self._close_books(budget * 0.25), budget * 0.3)
         for hook in self._hooks:
             await self._step(f"end {type(hook).__name__}", hook.stopped(self), budget * 0.1)
         clients = [*parts.data_clients.values(), *parts.exec_clients.values()]
         await self._step("disconnect", asyncio.gather(*(_disconnect(c) for c in clients)), max(budget * 0.15, 0.2))
         self._dispose(parts)
+
+    def _stop_others(self, parts: Parts) -> None:
+        """Actors and algorithms hear of all that the strategies do at their end."""
+        for guard in parts.others():
+            if guard.component.is_running:
+                guard.component.stop()
 
     async def _close_books(self, timeout_s: float) -> None:
         assert self.parts is not None
@@ -335,10 +343,13 @@ class Node:
 
     def on_fault(self, fault: Fault) -> None:
         assert self.parts is not None
-        account = self.parts.account_of(fault.strategy, self.plan)
+        if fault.kind is not STRATEGY:
+            self._on_other_fault(fault)
+            return
+        account = self.parts.account_of(fault.name, self.plan)
         log.error(
             "strategy %s is stopped, its orders on account %s are cancelled: %s in %s\n%s",
-            fault.strategy,
+            fault.name,
             account,
             fault.error,
             fault.where,
@@ -346,8 +357,8 @@ class Node:
         )
         if self.gate is not None:
             why = f"{fault.error} in {fault.where}"
-            self.gate.set_state("halted", scope=Scope("strategy", fault.strategy), why=why, by="fault")
-        cancel_orders(self.parts, fault.strategy)
+            self.gate.set_state("halted", scope=Scope("strategy", fault.name), why=why, by="fault")
+        cancel_orders(self.parts, fault.name)
         for hook in self._hooks:
             hook.faulted(self, fault)
         if all(guard.down for guard in self.parts.guards.values()) and not self.reloading:
@@ -355,6 +366,23 @@ class Node:
             asyncio.get_running_loop().call_soon(
                 self.request_stop, ExitCode.STRATEGY, "every strategy has failed, the node ends"
             )
+
+    def _on_other_fault(self, fault: Fault) -> None:
+        assert self.parts is not None
+        algorithm = fault.kind is EXEC_ALGORITHM
+        log.error(
+            "%s %s is stopped%s: %s in %s\n%s",
+            fault.kind.word,
+            fault.name,
+            ", what it has under way is cancelled" if algorithm else "",
+            fault.error,
+            fault.where,
+            fault.trace,
+        )
+        if algorithm:
+            cancel_of_algorithm(self.parts, fault.name)
+        for hook in self._hooks:
+            hook.faulted(self, fault)
 
     def _on_engine_failure(self, command: Any) -> None:
         self.request_stop(ExitCode.FAILED, f"Nautilus asked to shut down: {command.reason}")

@@ -22,7 +22,7 @@ from runner.config.errors import ConfigErrors
 from runner.config.load import Loaded, load
 from runner.config.models import RunnerConfig
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.logs import OutputTap, set_up
+from runner.node.logs import OutputTap, log_names, set_up
 from runner.node.progress import ReplayBar
 from runner.node.reload.origin import Origin, fingerprint
 from runner.node.simulation import Exchange, SimOptions
@@ -114,7 +114,7 @@ def _load(options: RunOptions, env: dict[str, str]) -> tuple[Loaded, SimOptions 
 
 
 def symbols_of(config: RunnerConfig) -> tuple[str, ...]:
-    """The symbols that the strategies' parameters name, found without importing anything."""
+    """The symbols that parameters name, found without importing anything."""
     found: dict[str, None] = {}
 
     def walk(value: Any) -> None:
@@ -127,8 +127,9 @@ def symbols_of(config: RunnerConfig) -> tuple[str, ...]:
         elif isinstance(value, str):
             found.update(dict.fromkeys(_INSTRUMENT.findall(value)))
 
-    for strategy in config.strategies.values():
-        walk(strategy.params)
+    walk([each.params for each in config.strategies.values()])
+    walk([each.params for each in config.exec_algorithms.values()])
+    walk([each.params for each in config.actors.values()])
     return tuple(found)
 
 
@@ -150,7 +151,7 @@ def _run(
     from runner.node.assemble import assemble
 
     ready = exchange.wait_ready(_READY_TIMEOUT_S) if exchange is not None else None
-    tap.strategies = {plan.cls.__name__ for plan in plans.values()}
+    tap.own = log_names(plans)
     code, summary = _on_loop(
         lambda: assemble(
             loaded.config,
@@ -163,7 +164,7 @@ def _run(
             report=options.report,
             origin=origin,
             watch=options.watch,
-            on_classes=tap.strategies.update,
+            on_names=tap.own.update,
         ),
         ending,
     )

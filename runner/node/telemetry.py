@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from runner.config.classes import ACTOR, STRATEGY
 from runner.metrics.declarations import Source
 from runner.metrics.registry import Metrics
 from runner.metrics.sampler import Sampler
@@ -40,6 +41,7 @@ class TelemetryHook(BaseHook):
         self._task: asyncio.Task[None] | None = None
         self._node: Node | None = None
         self._homes: dict[str, str] = {}
+        self._actors: set[str] = set()
         self._sampler: Sampler | None = None
         self.sources: dict[Source, Callable[[], Mapping[str, int]]] = {}
         """Statistics of what lives beside the node, to be read at each scrape."""
@@ -52,6 +54,7 @@ class TelemetryHook(BaseHook):
         assert parts is not None
         self._node = node
         self._homes = homes = _homes(node)
+        self._actors = set(plan.actors)
         self.metrics = metrics = Metrics(homes, plan.config.accounts)
         accounts = {name: client.account_id for name, client in parts.exec_clients.items()}
         metrics.events.attach(
@@ -76,6 +79,8 @@ class TelemetryHook(BaseHook):
             metrics.attach_stream(name, "trading", client.stream_stats, _venue_now(client))
         for source, stats in self.sources.items():
             metrics.attach(source, stats)
+        for guard in parts.others():
+            metrics.component_up(guard.kind.label, guard.name, False)
         metrics.set_up(True)
         host, port = self._address
         if host is not None and port is not None:
@@ -115,6 +120,9 @@ class TelemetryHook(BaseHook):
         metrics, homes = self.metrics, _homes(node)
         assert metrics is not None
         assert self._sampler is not None
+        for name in self._actors - set(node.plan.actors):
+            metrics.forget_component(ACTOR.label, name)
+        self._actors = set(node.plan.actors)
         for name in self._homes.keys() - homes.keys():
             metrics.forget_strategy(name, self._homes[name])
         for name, home in homes.items():
@@ -136,11 +144,18 @@ class TelemetryHook(BaseHook):
         assert node.parts is not None
         for name, guard in node.parts.guards.items():
             self.metrics.strategy_up(name, not guard.down)
+        for guard in node.parts.others():
+            self.metrics.component_up(guard.kind.label, guard.name, not guard.down)
 
     def faulted(self, node: Node, fault: Fault) -> None:
-        if self.metrics is not None:
-            self.metrics.strategy_up(fault.strategy, False)
-            self.metrics.strategy_fault(fault.strategy)
+        if self.metrics is None:
+            return
+        if fault.kind is STRATEGY:
+            self.metrics.strategy_up(fault.name, False)
+            self.metrics.strategy_fault(fault.name)
+        else:
+            self.metrics.component_up(fault.kind.label, fault.name, False)
+            self.metrics.component_fault(fault.kind.label, fault.name)
 
     def stopping(self, node: Node) -> None:
         if self.metrics is not None and node.parts is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from nautilus_trader.common.component import Component
 
 from runner.node.build import NodePlan, Parts
-from runner.node.closer import Closer
+from runner.node.closer import Closer, cancel_held
 from runner.node.stages import Condition
 
 log = logging.getLogger("runner.node")
@@ -18,11 +18,20 @@ log = logging.getLogger("runner.node")
 class WindDown:
     """Stops strategies (all, unless it is told which) and brings their orders to where the file wants them.
 
-    `policies` says so for each by its name: keep, cancel or flatten.
+    `policies` says so for each by its name: keep, cancel or flatten. `heirs` are those whose place another one takes,
+    which keeps what an execution algorithm holds as well.
     """
 
-    def __init__(self, plan: NodePlan, parts: Parts, policies: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        plan: NodePlan,
+        parts: Parts,
+        policies: Mapping[str, str] | None = None,
+        *,
+        heirs: Collection[str] = (),
+    ) -> None:
         self._parts = parts
+        self._heirs = heirs
         self._policies = (
             {name: plan.strategies[name].spec.on_stop for name in parts.strategies} if policies is None else policies
         )
@@ -53,6 +62,8 @@ class WindDown:
         """What is left of a strategy's orders and positions, in words."""
         policy = self._policies[name]
         if policy == "keep":
+            if name not in self._heirs:
+                cancel_held(self._parts, name)
             return ""
         with Closer(self._parts) as closer:
             await closer.cancel([name], timeout_s / 4, spare=last)

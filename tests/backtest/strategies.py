@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.enums import OrderSide, TimeInForce
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.identifiers import ExecAlgorithmId, InstrumentId
 from nautilus_trader.trading.strategy import Strategy, StrategyConfig
 
 
 class StepsConfig(StrategyConfig, frozen=True):
-    """`steps`: what to do at each bar, such as `buy 10`, `sell 10`, `bid 5 99.00`, `raise`, or nothing."""
+    """`steps`: what to do at each bar, such as `buy 10`, `sell 10`, `bid 5 99.00`, `twap 10`, `raise`, or nothing."""
 
     instrument_id: InstrumentId
     bar_type: BarType
@@ -62,7 +64,16 @@ class Steps(Strategy):
         instrument = self.cache.instrument(self.config.instrument_id)
         side = OrderSide.SELL if what in ("sell", "ask") else OrderSide.BUY
         size, day = instrument.make_qty(int(qty)), TimeInForce.DAY
-        if price:
+        if what == "twap":
+            order = self.order_factory.market(
+                instrument.id,
+                side,
+                size,
+                time_in_force=day,
+                exec_algorithm_id=ExecAlgorithmId("TWAP"),
+                exec_algorithm_params={"horizon_secs": 120, "interval_secs": 60},
+            )
+        elif price:
             order = self.order_factory.limit(
                 instrument.id, side, size, instrument.make_price(float(price[0])), time_in_force=day
             )
@@ -72,3 +83,24 @@ class Steps(Strategy):
 
     def on_stop(self) -> None:
         self.stops += 1
+
+
+class CountConfig(ActorConfig, frozen=True):
+    bar_type: BarType
+    fails_at: int = 0
+
+
+class Count(Actor):
+    """Counts bars."""
+
+    def __init__(self, config: CountConfig) -> None:
+        super().__init__(config)
+        self.bars = 0
+
+    def on_start(self) -> None:
+        self.subscribe_bars(self.config.bar_type)
+
+    def on_bar(self, _bar: Any) -> None:
+        self.bars += 1
+        if self.bars == self.config.fails_at:
+            raise ValueError("an actor that fails")

@@ -14,11 +14,12 @@ from nautilus_trader.model.objects import Price, Quantity
 
 from runner.backtest.catalog import History
 from runner.backtest.engine import Terms, several_legs
+from runner.backtest.errors import DataError
 from runner.backtest.feed import Feed
 from runner.backtest.recording import import_recording
 from runner.backtest.summary import summarize
 from runner.node.exit_codes import NodeError
-from tests.backtest.conftest import OPEN, Run, at_ns, write_recording
+from tests.backtest.conftest import BARS, OPEN, Run, at_ns, write_recording
 
 D = Decimal
 
@@ -230,3 +231,50 @@ def test_what_nautilus_raises_ends_it_with_a_sentence(run: Run, monkeypatch: pyt
     monkeypatch.setattr(Feed, "days", lambda _self: iter([[bad]]))
     with pytest.raises(NodeError, match=r"Nautilus ended the backtest: invalid .*precision"):
         run({"a": {}})
+
+
+TWAP = {"TWAP": {"class": "nautilus_trader.examples.algorithms.twap:TWAPExecAlgorithm"}}
+
+
+def test_an_algorithm_carries_an_order_out_over_time_and_an_actor_hears_the_data(run: Run) -> None:
+    actors = {
+        "count": {"class": "tests.backtest.strategies:Count", "params": {"bar_type": BARS}},
+        "bad": {"class": "tests.backtest.strategies:Count", "params": {"bar_type": BARS, "fails_at": 3}},
+    }
+    backtest, recorder = run({"a": {"steps": "twap 11, , , , sell 11"}}, actors=actors, exec_algorithms=TWAP)
+    times, quantities = zip(*((fill.ts_ns, fill.quantity) for fill in recorder.fills), strict=True)
+    assert quantities == (D("5.5"), D("5.5"), -11)
+    assert times[1] - times[0] == 60_000_000_000
+    counted = {name: guard.component.bars for name, guard in backtest.parts.actors.items()}
+    assert counted == {"count": backtest.feed.counts["bars"], "bad": 3}
+    assert [(fault.kind.word, fault.name) for fault in backtest.other_faults] == [("actor", "bad")]
+    assert "actor bad was stopped: ValueError: an actor that fails in on_bar" in summarize(backtest, recorder)["notes"]
+
+
+def test_what_the_gate_denies_of_an_algorithm_is_not_lost_and_the_end_takes_back_the_rest(run: Run) -> None:
+    limits = {"max_order_qty": 5}
+    backtest, recorder = run({"a": {"steps": "twap 14", "limits": limits}}, exec_algorithms=TWAP)
+    # The first part is denied, and comes back to what is sent last: nothing is lost, and nothing left lying.
+    assert recorder.fills == []
+    (primary,) = (each for each in backtest.engine.kernel.cache.orders() if each.is_primary)
+    assert (primary.status, int(primary.quantity)) == (OrderStatus.DENIED, 14)
+    # The data ends in the middle of it.
+    last = ", " * (backtest.feed.counts["bars"] - 1) + "twap 10"
+    backtest, recorder = run({"a": {"steps": last, "on_stop": "keep"}}, exec_algorithms=TWAP)
+    (primary,) = (each for each in backtest.engine.kernel.cache.orders() if each.is_primary)
+    assert primary.status == OrderStatus.CANCELED
+    assert [fill.quantity for fill in recorder.fills] == [5]
+
+
+def test_without_the_algorithm_its_orders_are_denied(run: Run) -> None:
+    backtest, recorder = run({"a": {"steps": "twap 10"}})
+    (order,) = backtest.engine.kernel.cache.orders()
+    assert order.status == OrderStatus.DENIED
+    assert recorder.fills == []
+
+
+def test_history_that_only_an_actor_needs_is_asked_for(run: Run) -> None:
+    params = {"bar_type": "BAC.ALPACA-1-MINUTE-LAST-EXTERNAL"}
+    actors = {"count": {"class": "tests.backtest.strategies:Count", "params": params}}
+    with pytest.raises(DataError, match=r"actor count needs BAC\.ALPACA-1-MINUTE-LAST-EXTERNAL"):
+        run({"a": {"steps": "buy 10"}}, actors=actors)

@@ -25,6 +25,19 @@ CHANGES: dict[str, Any] = {
     ],
     "remove": [{"name": "one", "on_stop": "keep", "orders": 1, "positions": [], "failed": False}],
     "unchanged": ["three"],
+    "actors": {
+        "add": ["ears"],
+        "change": [
+            {
+                "name": "eyes",
+                "keys": [{"path": "actors.eyes.params.every", "old": "1", "new": "2"}],
+                "code": False,
+                "failed": True,
+            }
+        ],
+        "remove": [{"name": "nose", "failed": False}],
+        "unchanged": ["skin"],
+    },
     "in_place": [{"path": "risk.max_order_qty", "old": "5", "new": None}],
     "restart": [],
     "files": [],
@@ -52,8 +65,12 @@ def test_a_plan_says_what_would_be_done_and_what_becomes_of_orders(
         "~ replace strategy two (its code has changed): 2 working orders are canceled; 10 IBM kept",
         "    strategies.two.params.period: (none) → 20",
         "- remove strategy one: 1 working orders are kept; nobody looks after what it leaves",
+        "+ add actor ears",
+        "~ replace actor eyes, which had failed",
+        "    actors.eyes.params.every: 1 → 2",
+        "- remove actor nose",
         "~ change risk.max_order_qty: 5 → (none)",
-        "  unchanged: three",
+        "  unchanged: three, actor skin",
     ]
 
 

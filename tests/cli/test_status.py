@@ -30,6 +30,8 @@ def answer(orders: int = 0) -> dict[str, Any]:
         "strategies": {
             "one": {"account": "main", "running": False, "failed": True, "orders": 2, "positions": 1, **HALTED}
         },
+        "actors": {"ears": {"class": "Ears", "running": True, "failed": False}},
+        "exec_algorithms": {"TWAP": {"class": "TWAPExecAlgorithm", "running": False, "failed": True, "orders": 7}},
         "limits": [
             {"limit": "max_orders", "kind": "node", "name": "", "used": "0.2000"},
             {"limit": "max_drawdown", "kind": "account", "name": "main", "used": "0.9500"},
@@ -53,7 +55,7 @@ def test_what_is_wrong_stands_out_and_reasons_are_taken_literally() -> None:
     text = "\n".join(lines)
     assert lines[0].startswith("test  paper  process 7  up ")
     assert "strategy one is halted since 2026-01-12T17:01:00Z, by command: [bold]odd[/nothing]" in text
-    for word in ("not connected", "gap", "no trade updates", "failed", "3 fills", "4 denied"):
+    for word in ("not connected", "gap", "no trade updates", "failed", "3 fills", "4 denied", "Ears", "7 orders"):
         assert word in text
     assert text.index("95%") < text.index("20%")
 

@@ -82,7 +82,7 @@ def test_what_null_removed_can_be_said_anew(base: Path) -> None:
 
 
 def test_null_does_not_hide_an_unknown_key(base: Path) -> None:
-    assert mistakes(*over(base, "actors: null")) == ["over.yaml:1:1 actors: not enforced by this version, remove it"]
+    assert mistakes(*over(base, "actor: null")) == ["over.yaml:1:1 actor: unknown key, did you mean actors?"]
 
 
 def test_a_mistake_is_told_in_the_file_that_has_it(base: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_shipped_file_pleases_the_schema_and_the_check(path: Path) -> None:
     assert text.startswith("# yaml-language-server: $schema=./runner.schema.json\n")
     jsonschema.Draft202012Validator(json_schema()).validate(yaml.safe_load(text))
     loaded, plans = prepare([path], environ={}, need_secrets=False, speed_is_one=False)
-    assert plans.keys() == loaded.config.strategies.keys()
+    assert plans.strategies.keys() == loaded.config.strategies.keys()
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def _no_leftover_modules() -> Iterator[None]:
 def plans(folder: Path, strategies: str, *, speed_is_one: bool = True) -> dict[str, StrategyPlan]:
     path = folder / "t.yaml"
     path.write_text(f"{HEAD}paths: ['{BROKEN}', '{ROOT}']\nstrategies:\n{strategies}\n")
-    return resolve(load([path], environ={}), speed_is_one=speed_is_one)
+    return resolve(load([path], environ={}), speed_is_one=speed_is_one).strategies
 
 
 def messages(folder: Path, strategies: str, *, speed_is_one: bool = True) -> list[str]:

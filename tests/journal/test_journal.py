@@ -14,9 +14,11 @@ from nautilus_trader.common.factories import OrderFactory
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.enums import LiquiditySide, OrderSide, OrderStatus
-from nautilus_trader.model.events import OrderAccepted, OrderCanceled, OrderFilled, OrderSubmitted
+from nautilus_trader.model.events import OrderAccepted, OrderCanceled, OrderFilled, OrderInitialized, OrderSubmitted
 from nautilus_trader.model.identifiers import (
     AccountId,
+    ClientOrderId,
+    ExecAlgorithmId,
     InstrumentId,
     PositionId,
     StrategyId,
@@ -25,6 +27,7 @@ from nautilus_trader.model.identifiers import (
     VenueOrderId,
 )
 from nautilus_trader.model.objects import Money, Price, Quantity
+from nautilus_trader.model.orders import LimitOrder
 
 from runner.journal import Journal, JournalError
 from tests.node.fake_venue import IBM, equity
@@ -49,11 +52,13 @@ class Desk:
 
     async def send(self, side: str, qty: int, **kw: Any) -> Any:
         way = OrderSide.BUY if side == "buy" else OrderSide.SELL
-        order = self.factory.limit(IBM, way, Quantity.from_int(qty), Price.from_str("100.00"), **kw)
+        return await self.submit(self.factory.limit(IBM, way, Quantity.from_int(qty), Price.from_str("100.00"), **kw))
+
+    async def submit(self, order: Any) -> Any:
         self.cache.add_order(order)
-        name = order.client_order_id.value
+        name, qty = order.client_order_id.value, order.quantity.as_decimal()
         await self.account.before_submit(
-            [order], order_id=name, client_order_id=name, qty=Decimal(qty), params={"extended_hours": True}
+            [order], order_id=name, client_order_id=name, qty=qty, params={"extended_hours": True}
         )
         ids = (TRADER, S1, IBM, order.client_order_id)
         self.apply(order, OrderSubmitted(*ids, ACCOUNT, UUID4(), 1, 1))
@@ -85,6 +90,35 @@ class Desk:
     def reborn(self, path: Path) -> Desk:
         self.journal.close()
         return Desk(path)
+
+
+async def test_what_an_algorithm_had_sent_comes_back_as_the_strategys_own(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = Desk(path)
+    # Of a primary order that was never sent, and so is not in the journal: a part, filled half and resting.
+    primary = desk.factory.limit(
+        IBM, OrderSide.BUY, Quantity.from_int(30), Price.from_str("100.00"), exec_algorithm_id=ExecAlgorithmId("slicer")
+    )
+    desk.cache.add_order(primary)
+    part = ClientOrderId(f"{primary.client_order_id}-E1")
+    init = OrderInitialized.to_dict(primary.init_event) | {"client_order_id": part.value, "quantity": "10"}
+    init["exec_spawn_id"] = primary.client_order_id.value
+    spawned = LimitOrder.create(OrderInitialized.from_dict(init))
+    assert spawned.is_spawned
+    await desk.submit(spawned)
+    desk.fill(spawned, 4)
+
+    desk = desk.reborn(path)
+    (past,) = desk.account.restore()
+    assert past.order.client_order_id == part
+    assert past.order.strategy_id == S1
+    assert (past.order.exec_algorithm_id, past.order.exec_spawn_id) == (None, None)
+    assert past.order.filled_qty == Quantity.from_int(4)
+    assert desk.cache.exec_algorithm_ids() == set()
+    assert desk.cache.check_integrity()
+    desk.fill(past.order, 6)
+    assert [int(each.signed_decimal_qty()) for each in desk.cache.positions_open(strategy_id=S1)] == [4]
+    desk.journal.close()
 
 
 async def test_orders_come_back_with_their_state_and_positions_with_their_strategy(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ PANELS: list[dict[str, Any]] = [
     panel for panel in json.loads(dashboards.TARGET.read_text())["panels"] if panel["type"] != "row"
 ]
 DEADLINE_S = 90
+TWAP = "nautilus_trader.examples.algorithms.twap:TWAPExecAlgorithm"
 
 
 def test_the_committed_dashboard_is_what_the_tool_makes() -> None:
@@ -40,7 +41,8 @@ def test_every_panel_has_data_from_a_real_prometheus_that_scrapes_a_node(promtoo
     queries = {
         row["expr"].replace("$account", ".*").replace("$strategy", ".*") for panel in PANELS for row in panel["targets"]
     }
-    path = config(tmp_path, {"one": "Trader", "two": "Trader"}, text="metrics: {listen: '127.0.0.1:0'}")
+    more = f"metrics: {{listen: '127.0.0.1:0'}}\nexec_algorithms: {{TWAP: {{class: '{TWAP}'}}}}"
+    path = config(tmp_path, {"one": "Trader", "two": "Trader"}, text=more)
     path.write_text(path.read_text() + "risk: {max_order_notional: 1_000_000, max_orders: {count: 1, per: 1d}}\n")
     with running(path, "--sim", "--speed", "60", "--start", "15:00") as node:
         found = re.search(r"http://([^/]+)/metrics", node.until("metrics at "))

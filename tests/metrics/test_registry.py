@@ -34,6 +34,7 @@ def test_types_labels_and_help_are_as_declared(metrics):
     metrics.attach("alerts", counts())
     metrics.set_position("main", "IBM.ALPACA", Decimal(1), Decimal(100))
     metrics.set_limit_used("max_order_qty", "node", "", Decimal("0.5"))
+    metrics.component_up("actor", "a", True)
     metrics.loaded("0123456789ab")
     families = {family.name: family for family in metrics.registry.collect()}
     for declaration in DECLARATIONS:

@@ -29,7 +29,7 @@ def _own_handlers() -> object:
 
 def told(level: int, component: str, text: str, caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     tap = OutputTap.__new__(OutputTap)
-    tap.strategies = {"EMACross"}
+    tap.own = {"EMACross"}
     caplog.set_level("DEBUG", "runner")
     tap.emit(level, component, text)
     return [(r.levelname, r.getMessage()) for r in caplog.records]

@@ -73,7 +73,7 @@ def _strategies(asked: Asked, found: Inspected) -> Iterator[Row]:
     for error in errors:
         yield fail("strategies", f"{error.where}: {error.message}", f"runner check {' '.join(map(str, asked.files))}")
     if not errors:
-        yield ok("strategies", f"{', '.join(made)} can be built")
+        yield ok("strategies", f"{', '.join(one.name for one in made)} can be built")
 
 
 def _of_keys(error: ConfigError) -> bool:

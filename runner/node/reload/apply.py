@@ -1,15 +1,17 @@
 """The second phase of a reload: from the first step on there is no way back, only forward.
 
-What goes wrong here ends in one strategy: it is taken down as by a fault of its own (its orders are cancelled, it is
-halted, its `runner_strategy_up` is 0), and the rest is carried out.
+What goes wrong here ends in one strategy or actor: it is taken down as by a fault of its own (a strategy's orders are
+cancelled, it is halted, its `runner_strategy_up` is 0), and the rest is carried out.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from runner.node.build import Parts
+from runner.node.guard import Guard
 from runner.node.node import Node
 from runner.node.reload.prepare import Prepared, held
 from runner.node.winddown import WindDown
@@ -31,16 +33,26 @@ async def apply(node: Node, prepared: Prepared) -> list[str]:
         node.gate.set_limits(prepared.limits)
     leaving = {name: steps.policies[name] for name in (*steps.change, *steps.remove)}
     left = await _wind_down(node, parts, prepared, leaving) if leaving else {}
-    states = {name: await _last_state(node, name, prepared.states) for name in leaving}
+    states = {name: await _last_state(node, parts.guards[name], prepared.states) for name in leaving}
+    actors = steps.actors
+    for name in actors.leaving:
+        if parts.actors[name].component.is_running:
+            parts.actors[name].component.stop()
+    actor_states = {name: await _last_state(node, parts.actors[name], prepared.actor_states) for name in actors.leaving}
     if node.ending:
         return ["the node ends, and nothing is started any more"]
     # From here to the start of the new ones without a turn of the loop: what both subscribe to is never given back.
     for name in leaving:
         parts.remove_strategy(name)
+    for name in actors.leaving:
+        parts.remove_actor(name)
     node.replan(plan)
     if parts.quotes is not None:
         parts.quotes.watch(prepared.quotes)
     problems = [f"strategy {name} is removed, but {left[name]}" for name in steps.remove if name in left]
+    for name in actors.new:
+        state = actor_states.get(name) or prepared.actor_states.get(name)
+        problems += _begin_actor(node, parts, name, prepared.actors[name], state)
     for name in (*steps.change, *steps.add):
         state = states.get(name) or prepared.states.get(name)
         problems += _begin(node, parts, prepared, name, state, left.get(name))
@@ -51,7 +63,9 @@ async def _wind_down(node: Node, parts: Parts, prepared: Prepared, leaving: Mapp
     """Stop those that leave, while the others trade on; what is left of each that was to be gone."""
     old, new = node.plan, prepared.plan
     try:
-        left = await WindDown(old, parts, leaving).run(new.config.node.stop_timeout.total_seconds())
+        left = await WindDown(old, parts, leaving, heirs=prepared.steps.change).run(
+            new.config.node.stop_timeout.total_seconds()
+        )
     except Exception as error:
         log.exception("strategies could not be stopped in order")
         left = dict.fromkeys(leaving, f"it could not be stopped in order: {type(error).__name__}: {error}")
@@ -62,24 +76,39 @@ async def _wind_down(node: Node, parts: Parts, prepared: Prepared, leaving: Mapp
     return left
 
 
-async def _last_state(node: Node, name: str, before: Mapping[str, dict[str, bytes]]) -> dict[str, bytes]:
-    """What a strategy saves after it has stopped; where that fails, what it saved during the checks."""
-    assert node.parts is not None
-    guard = node.parts.guards[name]
+async def _last_state(node: Node, guard: Guard, before: Mapping[str, dict[str, bytes]]) -> dict[str, bytes]:
+    """What a component saves after it has stopped; where that fails, what it saved during the checks."""
+    kind, name = guard.kind, guard.name
     if guard.down:
         return before.get(name, {})
     try:
         state = guard.saved()
     except Exception as error:
-        log.error(  # noqa: TRY400 (the strategy's own mistake)
-            "strategy %s saved nothing when it had stopped (%s); what it saved just before is taken", name, error
+        log.error(  # noqa: TRY400 (its own mistake)
+            "%s %s saved nothing when it had stopped (%s); what it saved just before is taken", kind.word, name, error
         )
         state = before.get(name, {})
     try:
-        await node.keep_state(name, state)
+        await node.keep_state(kind.state_key(name), state)
     except Exception as error:
-        log.error("the state of strategy %s is handed over, but could not be kept: %s", name, error)  # noqa: TRY400
+        log.error(  # noqa: TRY400
+            "the state of %s %s is handed over, but could not be kept: %s", kind.word, name, error
+        )
     return state
+
+
+def _begin_actor(node: Node, parts: Parts, name: str, actor: Any, state: dict[str, bytes] | None) -> list[str]:
+    """The same of an actor, which has nothing of its own at the venue."""
+    try:
+        parts.add_actor(name, actor, node.on_fault)
+    except Exception as error:
+        parts.actors[name].fail("reload", error)
+    guard = parts.actors[name]
+    if not guard.down and state:
+        actor.load(state)
+    if not guard.down:
+        actor.start()
+    return [] if guard.fault is None else [f"actor {name} is down: {guard.fault.error} in {guard.fault.where}"]
 
 
 def _begin(

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 
 from runner.metrics.registry import Metrics
+from runner.node.logs import log_names
 from runner.node.node import BaseHook, Node
 from runner.node.reload.origin import Origin
 from runner.node.reload.reloader import Reloader
@@ -23,7 +24,7 @@ class ReloadHook(BaseHook):
     """Stands behind the telemetry and the control server among the hooks.
 
     `metrics` gives the node's metrics once it is built. `watch` is the command line's, beside the file's.
-    `on_classes` hears the names of the strategies' classes after each reload.
+    `on_names` hears what the log calls the components after each reload.
     """
 
     def __init__(
@@ -32,12 +33,12 @@ class ReloadHook(BaseHook):
         metrics: Callable[[], Metrics | None],
         *,
         watch: bool = False,
-        on_classes: Callable[[set[str]], None] = lambda _: None,
+        on_names: Callable[[set[str]], None] = lambda _: None,
     ) -> None:
         self._origin = origin
         self._metrics = metrics
         self._always = watch
-        self._on_classes = on_classes
+        self._on_names = on_names
         self._node: Node | None = None
         self._watching: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Task[None]] = set()
@@ -54,7 +55,7 @@ class ReloadHook(BaseHook):
         self._watching = asyncio.create_task(self._watch(node), name="watch")
 
     async def reloaded(self, node: Node) -> None:
-        self._on_classes({each.cls.__name__ for each in node.plan.strategies.values()})
+        self._on_names(log_names(node.plan))
         self._again.set()
 
     def stopping(self, node: Node) -> None:

@@ -7,25 +7,28 @@ object that is thrown away, and the objects that are to run are made. Whoever ge
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nautilus_trader.common.component import LiveClock, MessageBus
 
+from runner.config.classes import ACTOR, STRATEGY, Kind
 from runner.config.diff import Diff, diff
 from runner.config.errors import ConfigErrors
 from runner.config.fresh import Reimport, Seen, Sources
 from runner.config.load import Loaded
 from runner.config.models import RunnerConfig
 from runner.config.secrets import redact
+from runner.config.strategies import Plans
 from runner.config.strategies import prepare as load_and_resolve
-from runner.node.build import NodePlan, Parts, StrategyPlan
+from runner.node.build import ComponentPlan, NodePlan, Parts
 from runner.node.gate import limits_book, quoted
+from runner.node.guard import Guard
 from runner.node.node import Node
 from runner.node.portfolio import give_portfolio
 from runner.node.reload.origin import Origin
-from runner.node.reload.report import CheckFailed, Held, Steps
+from runner.node.reload.report import ActorSteps, CheckFailed, Held, Steps
 from runner.node.stages import StageTimeout, bounded
 from runner.risk.limits import LimitsBook
 
@@ -63,6 +66,9 @@ class Prepared:
     """The strategies that are to be added or to replace others, made and not yet of the node."""
     states: dict[str, dict[str, bytes]]
     """What each of them is to load."""
+    actors: dict[str, Any]
+    """The same of actors."""
+    actor_states: dict[str, dict[str, bytes]]
     code: Code
 
 
@@ -76,7 +82,7 @@ async def prepare(node: Node, origin: Origin, sources: Sources, running: Origin)
         raise
 
 
-def _load(origin: Origin, sources: Sources) -> tuple[Reimport, Seen, Loaded, dict[str, Any]]:
+def _load(origin: Origin, sources: Sources) -> tuple[Reimport, Seen, Loaded, Plans]:
     """On a thread: a user's imports may take long. Raises CheckFailed."""
     reimport = Reimport(sources.stale())
     reimport.__enter__()
@@ -109,12 +115,14 @@ async def _check(
     running: Origin,
     code: Code,
     loaded: Loaded,
-    plans: Mapping[str, StrategyPlan],
+    plans: Plans,
 ) -> Prepared:
     parts, old = node.parts, node.plan
     assert parts is not None
     found = diff(old.config, loaded.config)
-    steps = _steps(node, found, loaded.config, plans)
+    steps = replace(
+        _steps(node, found, loaded.config, plans.strategies), actors=_actor_steps(node, found, loaded.config, plans)
+    )
     if origin.files != running.files:
         steps = replace(steps, files=tuple(str(path) for path in origin.files))
     if found.restart:
@@ -123,23 +131,38 @@ async def _check(
             [str(each) for each in found.restart],
             refused=True,
         )
+    if recoded := [
+        name for name, each in plans.exec_algorithms.items() if each.cls is not old.exec_algorithms[name].cls
+    ]:
+        raise CheckFailed(
+            "a restart is needed for execution algorithms whose code has changed",
+            [f"exec_algorithms.{name}" for name in recoded],
+            refused=True,
+        )
     # A strategy that is not touched keeps its plan: its class and config are those that it runs with.
     kept = {
         name: replace(old.strategies[name], spec=loaded.config.strategies[name])  # type: ignore[type-var]
         for name in steps.unchanged
     }
     plan = replace(
-        old, config=loaded.config, strategies={name: kept.get(name, plans[name]) for name in loaded.config.strategies}
+        old,
+        config=loaded.config,
+        strategies={name: kept.get(name, plans.strategies[name]) for name in loaded.config.strategies},
+        actors={
+            name: plans.actors[name] if name in steps.actors.new else old.actors[name] for name in loaded.config.actors
+        },
     )
     _accounts(parts, old, plan, steps)
     limits, quotes = _limits(plan)
-    await _data(node, plan, plans, steps, quotes)
-    states = await _states(node, steps)
+    await _data(node, plan, steps, quotes)
+    states = await _states(node, STRATEGY, parts.guards, (*steps.change, *steps.add))
     objects = {name: _made(parts, plan, name, states.get(name)) for name in (*steps.change, *steps.add)}
-    return Prepared(origin, plan, steps, limits, quotes, objects, states, code)
+    actor_states = await _states(node, ACTOR, parts.actors, steps.actors.new)
+    actors = {name: _made_actor(parts, plan, name, actor_states.get(name)) for name in steps.actors.new}
+    return Prepared(origin, plan, steps, limits, quotes, objects, states, actors, actor_states, code)
 
 
-def _steps(node: Node, found: Diff, config: RunnerConfig, plans: Mapping[str, StrategyPlan]) -> Steps:
+def _steps(node: Node, found: Diff, config: RunnerConfig, plans: Mapping[str, ComponentPlan]) -> Steps:
     parts, old = node.parts, node.plan
     assert parts is not None
     named = found.sections["strategies"]
@@ -161,10 +184,24 @@ def _steps(node: Node, found: Diff, config: RunnerConfig, plans: Mapping[str, St
     )  # fmt: skip
 
 
+def _actor_steps(node: Node, found: Diff, config: RunnerConfig, plans: Plans) -> ActorSteps:
+    parts, old = node.parts, node.plan
+    assert parts is not None
+    named = found.sections["actors"]
+    code = frozenset(
+        name for name in (*named.unchanged, *named.change)
+        if plans.actors[name].cls is not old.actors[name].cls
+        and config.actors[name].class_ == old.config.actors[name].class_
+    )  # fmt: skip
+    leaving = {*named.change, *named.remove, *code}
+    return ActorSteps(named, code, frozenset(name for name in leaving if parts.actors[name].down))
+
+
 def held(parts: Parts, name: str) -> Held:
     """What a strategy has working and holds."""
     cache, strategy_id = parts.kernel.cache, parts.strategies[name].id
     orders = cache.orders_open_count(strategy_id=strategy_id) + cache.orders_inflight_count(strategy_id=strategy_id)
+    orders += len(parts.algorithms.held(strategy_id))
     positions = cache.positions_open(strategy_id=strategy_id)
     return Held(
         orders, tuple(f"{each.signed_decimal_qty().normalize():f} {each.instrument_id.symbol}" for each in positions)
@@ -192,11 +229,12 @@ def _limits(plan: NodePlan) -> tuple[LimitsBook, list[str]]:
         raise CheckFailed(f"the limits can't be put in force: {_words(error)}") from error
 
 
-async def _data(node: Node, plan: NodePlan, plans: Mapping[str, StrategyPlan], steps: Steps, quotes: list[str]) -> None:
+async def _data(node: Node, plan: NodePlan, steps: Steps, quotes: list[str]) -> None:
     """Every instrument is known and can be streamed."""
     parts = node.parts
     assert parts is not None
-    new = [plans[name] for name in (*steps.change, *steps.add)]
+    new = [plan.strategies[name] for name in (*steps.change, *steps.add)]
+    new += [plan.actors[name] for name in steps.actors.new]
     instruments = dict.fromkeys([*(each for one in new for each in one.instruments), *quotes])
     bars = tuple(dict.fromkeys(each for one in new for each in getattr(one, "bar_types", ())))
     # The first data client is the venue's, and knows the others.
@@ -212,19 +250,20 @@ async def _data(node: Node, plan: NodePlan, plans: Mapping[str, StrategyPlan], s
         raise CheckFailed("some market data is not to be had", problems)
 
 
-async def _states(node: Node, steps: Steps) -> dict[str, dict[str, bytes]]:
+async def _states(
+    node: Node, kind: Kind, guards: Mapping[str, Guard], names: Iterable[str]
+) -> dict[str, dict[str, bytes]]:
     """What each new object is to load: of a running predecessor, or what was kept of an earlier one."""
-    parts, states = node.parts, {}
-    assert parts is not None
-    for name in (*steps.change, *steps.add):
-        guard = parts.guards.get(name)
+    states = {}
+    for name in names:
+        guard = guards.get(name)
         try:
             runs = guard is not None and not guard.down
-            state = guard.saved() if guard is not None and runs else await node.kept_state(name) or {}
+            state = guard.saved() if guard is not None and runs else await node.kept_state(kind.state_key(name)) or {}
         except Exception as error:
-            raise CheckFailed(f"the state of strategy {name} can't be saved or read: {_words(error)}") from error
+            raise CheckFailed(f"the state of {kind.word} {name} can't be saved or read: {_words(error)}") from error
         if not all(isinstance(key, str) and isinstance(value, bytes) for key, value in state.items()):
-            raise CheckFailed(f"the on_save of strategy {name} gives other things than bytes by name")
+            raise CheckFailed(f"the on_save of {kind.word} {name} gives other things than bytes by name")
         if state:
             states[name] = state
     return states
@@ -255,6 +294,24 @@ def _made(parts: Parts, plan: NodePlan, name: str, state: dict[str, bytes] | Non
         return cls(config=config)
     except Exception as error:
         raise CheckFailed(f"strategy {name} can't be {what}: {_words(error)}") from error
+
+
+def _made_actor(parts: Parts, plan: NodePlan, name: str, state: dict[str, bytes] | None) -> Any:
+    """The same of an actor."""
+    cls, config = plan.actors[name].cls, plan.actors[name].config
+    what = "made"
+    try:
+        if state:
+            trial, clock, kernel = cls(config=config), LiveClock(), parts.kernel
+            bus = MessageBus(trader_id=kernel.trader.id, clock=clock)
+            trial.register_base(portfolio=kernel.portfolio, msgbus=bus, cache=kernel.cache, clock=clock)
+            what = "given the state that its predecessor saved"
+            trial.on_load(dict(state))
+            clock.cancel_timers()
+            what = "made"
+        return cls(config=config)
+    except Exception as error:
+        raise CheckFailed(f"actor {name} can't be {what}: {_words(error)}") from error
 
 
 def _words(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from runner.config.diff import Change, Diff
+from runner.config.diff import Change, Diff, Named
 
 #: applied: all of it; unchanged: there was nothing to do; failed: a check failed, nothing was done; refused: it needs a
 #: restart, nothing was done; incomplete: it was done, and a strategy is down by it.
@@ -42,6 +42,49 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class ActorSteps:
+    """What is to be done with actors. `code`: whose class was imported anew; `revived`: which had failed."""
+
+    named: Named = field(default_factory=Named)
+    code: frozenset[str] = frozenset()
+    revived: frozenset[str] = frozenset()
+
+    @property
+    def change(self) -> tuple[str, ...]:
+        """Every actor that is replaced, in the order of the file."""
+        return (*self.named.change, *(name for name in self.named.unchanged if name in self.code))
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """Whatever is made and started."""
+        return (*self.change, *self.named.add)
+
+    @property
+    def leaving(self) -> tuple[str, ...]:
+        """Whatever is stopped and let go of."""
+        return (*self.change, *self.named.remove)
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.leaving)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "add": list(self.named.add),
+            "change": [
+                {
+                    "name": name,
+                    "keys": [_key(each) for each in self.named.change.get(name, ())],
+                    "code": name in self.code,
+                    "failed": name in self.revived,
+                }
+                for name in self.change
+            ],
+            "remove": [{"name": name, "failed": name in self.revived} for name in self.named.remove],
+            "unchanged": [name for name in self.named.unchanged if name not in self.code],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Steps:
     """What is to be done. `code` are strategies whose class was imported anew."""
 
@@ -52,6 +95,7 @@ class Steps:
     held: Mapping[str, Held] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Other files than the node ran by so far; empty where they are the same."""
+    actors: ActorSteps = field(default_factory=ActorSteps)
 
     @property
     def add(self) -> tuple[str, ...]:
@@ -72,7 +116,8 @@ class Steps:
         return tuple(name for name in self.diff.sections["strategies"].unchanged if name not in self.code)
 
     def __bool__(self) -> bool:
-        return bool(self.add or self.remove or self.change or self.diff.in_place or self.diff.restart or self.files)
+        strategies = self.add or self.remove or self.change
+        return bool(strategies or self.actors or self.diff.in_place or self.diff.restart or self.files)
 
     def as_dict(self) -> dict[str, Any]:
         changed = self.diff.sections["strategies"].change
@@ -89,6 +134,7 @@ class Steps:
             ],
             "remove": [{"name": name, **self._leaving(name)} for name in self.remove],
             "unchanged": list(self.unchanged),
+            "actors": self.actors.as_dict(),
             "in_place": [_key(each) for each in self.diff.in_place],
             "restart": [_key(each) for each in self.diff.restart],
             "files": list(self.files),
@@ -107,7 +153,10 @@ class Steps:
         """In one line, for the log."""
         verbs = ("added", "replaced", "removed", "changed") if done else ("add", "replace", "remove", "change")
         paths = tuple(each.path for each in self.diff.in_place)
-        rows = zip(verbs, (self.add, self.change, self.remove, paths), strict=True)
+        actors = (self.actors.named.add, self.actors.change, self.actors.named.remove)
+        own = (self.add, self.change, self.remove)
+        named = [(*names, *(f"actor {name}" for name in more)) for names, more in zip(own, actors, strict=True)]
+        rows = zip(verbs, (*named, paths), strict=True)
         words = [f"{verb} {', '.join(names)}" for verb, names in rows if names]
         return "; ".join(words) or "the files are other ones, what they say is the same"
 

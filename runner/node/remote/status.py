@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from runner.node.guard import Guard
 from runner.node.node import Node
 from runner.risk.state import NODE, Scope, Standing, State
 
@@ -19,7 +20,9 @@ def status(node: Node, environment: str, started_ns: int) -> dict[str, Any]:
     parts, config, gate = node.parts, node.plan.config, node.gate
     assert parts is not None
     cache = parts.kernel.cache
-    orders = [_order(node, order) for order in (*cache.orders_open(), *cache.orders_inflight())]
+    # What an execution algorithm holds works nowhere yet, and is on its way all the same.
+    working = (*cache.orders_open(), *cache.orders_inflight(), *parts.algorithms.held())
+    orders = [_order(node, order) for order in working]
     positions = [_position(node, each) for each in cache.positions_open()]
     return {
         "name": config.name,
@@ -40,6 +43,11 @@ def status(node: Node, environment: str, started_ns: int) -> dict[str, Any]:
         },
         "accounts": {name: _account(node, name) for name in config.accounts},
         "strategies": {name: _strategy(node, name) for name in node.plan.strategies},
+        "actors": {name: _component(guard) for name, guard in parts.actors.items()},
+        "exec_algorithms": {
+            name: _component(guard) | {"orders": len(parts.algorithms.working(name))}
+            for name, guard in parts.algorithms.guards.items()
+        },
         "limits": [
             {"limit": each.limit, "kind": each.scope.kind, "name": each.scope.name, "used": f"{each.fraction:.4f}"}
             for each in gate.used()
@@ -103,13 +111,23 @@ def _strategy(node: Node, name: str) -> dict[str, Any]:
         "running": bool(strategy.is_running) and not node.parts.guards[name].down,
         "failed": node.parts.guards[name].down,
         "orders": cache.orders_open_count(strategy_id=strategy.id)
-        + cache.orders_inflight_count(strategy_id=strategy.id),
+        + cache.orders_inflight_count(strategy_id=strategy.id)
+        + len(node.parts.algorithms.held(strategy.id)),
         "positions": cache.positions_open_count(strategy_id=strategy.id),
         **_standing(node.gate, Scope("strategy", name)),
     }
 
 
+def _component(guard: Guard) -> dict[str, Any]:
+    return {
+        "class": type(guard.component).__name__,
+        "running": bool(guard.component.is_running) and not guard.down,
+        "failed": guard.down,
+    }
+
+
 def _order(node: Node, order: Any) -> dict[str, Any]:
+    assert node.parts is not None
     price = order.price if order.has_price else None
     trigger = order.trigger_price if order.has_trigger_price else None
     return {
@@ -122,7 +140,9 @@ def _order(node: Node, order: Any) -> dict[str, Any]:
         "filled": str(order.filled_qty),
         "price": _text(price),
         "trigger": _text(trigger),
-        "status": order.status_string().lower(),
+        "status": f"at {order.exec_algorithm_id}"
+        if node.parts.algorithms.holds(order)
+        else order.status_string().lower(),
         "sent": _time(order.ts_init),
     }
 

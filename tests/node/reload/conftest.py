@@ -19,6 +19,9 @@ from runner.node.remote.commands import Command, Commands
 from tests.node.fake_venue import Behaviour, Run
 
 CODE = '''
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.execution.algorithm import ExecAlgorithm
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.trading.strategy import StrategyConfig
 
@@ -62,6 +65,38 @@ class Subject(Quiet):
 
 class Other(Subject):
     pass
+
+
+class EarsConfig(ActorConfig, frozen=True):
+    fails_on: str = ""
+
+
+class Ears(Actor):
+    """Hears quotes; its state is how many."""
+
+    def __init__(self, config: EarsConfig) -> None:
+        super().__init__(config)
+        self.quotes = 0
+
+    def on_start(self) -> None:
+        if self.config.fails_on == "start":
+            raise ValueError("no start")
+        self.subscribe_quote_ticks(IBM)
+
+    def on_quote_tick(self, tick) -> None:
+        self.quotes += 1
+
+    def on_save(self):
+        return {"quotes": str(self.quotes).encode()}
+
+    def on_load(self, state) -> None:
+        if self.config.fails_on == "load":
+            raise ValueError("no load")
+        self.quotes = int(state["quotes"])
+
+
+class Slices(ExecAlgorithm):
+    pass
 '''
 HEAD = """\
 name: test
@@ -84,6 +119,8 @@ class Editable:
         self.metrics = Metrics()
         self.strategies = {name: {"on_stop": "keep"} for name in ("a", "b", "c")}
         self.more = ""
+        self.actors: dict[str, str] = {}
+        self.algorithms: dict[str, str] = {}
         self.accounts = ("main",)
         self.write()
         self.run: Run
@@ -96,6 +133,9 @@ class Editable:
         for name, keys in self.strategies.items():
             said = {"class": f"{self.module}:Subject", "account": "main", "feed": "stocks", "shared": "true"} | keys
             lines += [f"  {name}:", *(f"    {key}: {value}" for key, value in said.items())]
+        for section, made in (("actors", self.actors), ("exec_algorithms", self.algorithms)):
+            lines += [f"{section}:"] * bool(made)
+            lines += [f"  {name}: {{class: '{self.module}:{what}'}}" for name, what in made.items()]
         self.path.write_text("\n".join([*lines, ""]))
 
     def edit(self, name: str, **keys: str) -> None:
@@ -139,7 +179,14 @@ def start(
 ) -> Run:
     loaded, plans = prepare((folder.path,), environ={}, need_secrets=False)
     endpoint = Endpoint("key", "secret")
-    plan = NodePlan(loaded.config, plans, dict.fromkeys(folder.accounts, endpoint), {"stocks": endpoint})
+    plan = NodePlan(
+        loaded.config,
+        plans.strategies,
+        dict.fromkeys(folder.accounts, endpoint),
+        {"stocks": endpoint},
+        actors=plans.actors,
+        exec_algorithms=plans.exec_algorithms,
+    )
     hooks: list[Any] = []
     if telemetry is not None:
         hooks.append(telemetry)

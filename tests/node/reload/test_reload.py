@@ -96,7 +96,7 @@ async def test_strategies_are_added_and_removed_guarded_routed_and_known(at: Edi
     order = new.limit()
     await run.until(lambda: order.is_open)
     assert subscribers(run) == heard_by
-    assert run.node.parts.guards["d"].strategy is new
+    assert run.node.parts.guards["d"].component is new
     at.code.write_text(at.code.read_text().replace("class Other", "def boom(): ...\n\n\nclass Other"))
     answer = await at.reload()
     assert [row["name"] for row in answer["changes"]["change"]] == ["b", "c", "d"]
