@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from decimal import ROUND_FLOOR, Decimal
+from dataclasses import dataclass
+from decimal import Decimal
 from types import EllipsisType
 from typing import Any
 
 from runner.risk.codes import text
-from runner.risk.exposure import ZERO, Leg
+from runner.risk.exposure import NANO, Leg, decimal, nanos
+from runner.risk.instruments import Facts
 from runner.risk.limits import Rules
 from runner.risk.prices import Prices
 
-_NANO = Decimal("1e-9")
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Subject:
     """Whose order it is: ids as Nautilus has them, names as the file has them, and what binds it."""
 
@@ -25,41 +24,69 @@ class Subject:
     account: str
     strategy: str
     rules: Rules
-    params: Any = None
-    """The command's own, for the adapter."""
 
 
-@dataclass(slots=True)
 class Candidate:
-    """An order as it would be. For a modification `before` holds the quantity and the price it has now."""
+    """An order as it would be. For a modification `before` holds the quantity and the price it has now.
 
-    order: Any
-    qty: Decimal | None  # whole base quantity; None where it is given in money and no price is known
-    price: Decimal | None  # what one unit is worth
-    before: Candidate | None = None
-    limit: Decimal | None = None  # the limit that it has, or would have
-    worth: Decimal | EllipsisType | None = ...  # what one unit counts for in limits on value; by default its price
-    buy: bool = field(init=False)
-    leg: Leg = field(init=False)
-    instrument_id: Any = field(init=False)
-    notional: Decimal | None = field(init=False)
+    Parameters
+    ----------
+    order : Order
+        Nautilus's.
+    units : int, optional
+        Its whole base quantity, in billionths; None where it is given in money and no price is known.
+    cost : int, optional
+        What a unit costs at most, in nano-dollars; None where nothing tells.
+    worth : int, optional
+        What a unit counts for in limits on value; by default its cost.
+    limit : int, optional
+        The limit that it has, or would have.
+    facts : Facts, optional
+        Of its instrument; None where the cache does not have it.
 
-    def __post_init__(self) -> None:
-        order = self.order
-        self.instrument_id = order.instrument_id
-        qty = self.qty
-        left = qty or ZERO
-        if order.filled_qty.raw:
-            left -= order.filled_qty.as_decimal()
-        unit = self.price if isinstance(self.worth, EllipsisType) else self.worth
-        self.leg = Leg(order, left, unit)
-        self.buy = self.leg.buy
-        self.notional = None if qty is None or unit is None else qty * unit
+    """
+
+    __slots__ = ("before", "buy", "cost", "facts", "instrument_id", "leg", "limit", "order", "units")
+
+    def __init__(
+        self,
+        order: Any,
+        units: int | None,
+        cost: int | None,
+        *,
+        worth: int | EllipsisType | None = ...,
+        limit: int | None = None,
+        before: Candidate | None = None,
+        facts: Facts | None = None,
+    ) -> None:
+        self.order = order
+        self.units = units
+        self.cost = cost
+        self.limit = limit
+        self.before = before
+        self.facts = facts
+        filled: int = order.filled_qty.raw
+        left = units or 0
+        if filled:
+            left -= nanos(order.filled_qty)
+        self.leg = leg = Leg(order, left, cost if worth is ... else worth)
+        self.buy = leg.buy
+        self.instrument_id = leg.instrument_id
+
+    @property
+    def qty(self) -> Decimal | None:
+        return None if self.units is None else decimal(self.units)
+
+    @property
+    def value(self) -> int | None:
+        """The whole order's, in atto-dollars; of contracts, without their multiplier."""
+        worth = self.leg.worth
+        return None if worth is None or self.units is None else self.units * worth
 
     @property
     def words(self) -> str:
         side = "buy" if self.buy else "sell"
-        qty = "an unknown quantity of" if self.qty is None else text(self.qty)
+        qty = "an unknown quantity of" if self.units is None else text(decimal(self.units))
         return f"to {side} {qty} {self.instrument_id}"
 
 
@@ -77,17 +104,17 @@ class Finder:
 def working_leg(order: Any, prices: Prices) -> Leg:
     """What may still be filled of an order that the gate has not judged, at today's prices."""
     price = prices.order(order)
-    qty = base_qty(order, order.leaves_qty, price)
+    units = base_units(order, order.leaves_qty, price)
     worth = prices.worth(order.instrument_id, price)
-    return Leg(order, order.leaves_qty.as_decimal() if qty is None else qty, worth)
+    return Leg(order, nanos(order.leaves_qty) if units is None else units, worth)
 
 
-def base_qty(order: Any, quantity: Any, price: Decimal | None) -> Decimal | None:
-    qty: Decimal = quantity.as_decimal()
+def base_units(order: Any, quantity: Any, price: int | None) -> int | None:
+    """A quantity in billionths; one that is given in money is divided as the venue does it, to nine places."""
+    units = nanos(quantity)
     if not order.is_quote_quantity:
-        return qty
-    # As the venue divides it, to nine places.
-    return (qty / price).quantize(_NANO, ROUND_FLOOR) if price else None
+        return units
+    return units * NANO // price if price else None
 
 
 def other_price(order: Any, command: Any) -> bool:

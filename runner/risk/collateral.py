@@ -43,36 +43,38 @@ class Collateral:
         self._positions = positions
         self._accounts: dict[Any, MarginAccount] = {}
         self._dirty: dict[Any, set[Any]] = {}
-        self._burdens: dict[Any, Decimal] = {}
+        self._burdens: dict[Any, int] = {}
 
     def touch(self, account_id: Any, instrument_id: Any) -> None:
         """A position changed."""
         if (dirty := self._dirty.get(account_id)) is not None:
             dirty.add(instrument_id)
+            self._burdens.pop(account_id, None)
 
     def mark(self) -> None:
         """Prices have moved. What has no price now is told of when it is asked for."""
         for account_id, dirty in self._dirty.items():
             dirty.update(self._positions.instruments(account_id))
+            self._burdens.pop(account_id, None)
             with contextlib.suppress(LookupError):
                 self.account(account_id)
 
     def known(self) -> list[Any]:
         return list(self._accounts)
 
-    def burden(self, account_id: Any) -> Decimal:
-        """What of the equity is spoken for, in USD: initial margin, and long options, which nothing is lent on.
+    def burden(self, account_id: Any) -> int:
+        """What of the equity is spoken for, in atto-dollars: initial margin, and long options, which nothing is lent
+        on.
 
         Raises Uncovered, or LookupError where a price is unknown.
         """
-        account = self.account(account_id)
         burden = self._burdens.get(account_id)
         if burden is None:
             try:
-                figures = account.figures()
+                figures = self.account(account_id).figures()
             except UncoveredError as error:
                 raise Uncovered(str(error)) from error
-            burden = self._burdens[account_id] = Decimal(figures.equity - figures.excess) / _NANO
+            burden = self._burdens[account_id] = (figures.equity - figures.excess) * 10**9
         return burden
 
     def options_cost(self, account_id: Any | None, legs: Legs, debit: Decimal) -> Decimal:
@@ -122,7 +124,6 @@ class Collateral:
             except Exception:
                 dirty.add(instrument_id)
                 raise
-            self._burdens.pop(account_id, None)
         return account
 
     def _tell(self, account: MarginAccount, account_id: Any, instrument_id: Any) -> None:

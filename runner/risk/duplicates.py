@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 from runner.risk.codes import Code, Denial, seconds
@@ -20,19 +19,19 @@ class Duplicates:
         self._tidy_at = _FEW
         self._last: tuple[Any, tuple[Any, ...]] = (None, ())  # the order that was asked about, and its key
 
-    def check(self, order: Any, bound: Bound, now_ns: int) -> Denial | None:
+    def check(self, order: Any, bound: Bound, window_ns: int, now_ns: int) -> Denial | None:
         key = _key(order)
         self._last = order, key
         before = self._passed.get(key)
-        if before is None or (age := now_ns - before) >= bound.value:
+        if before is None or (age := now_ns - before) >= window_ns:
             return None
         return Denial(
             Code.DUPLICATE_ORDER,
             f"the same order ({order.info()}) passed {seconds(max(age, 0))} ago, "
-            f"within the {seconds(bound.value)} of {bound.where}",
+            f"within the {seconds(window_ns)} of {bound.where}",
         )
 
-    def passed(self, orders: Sequence[Any], window_ns: Decimal, now_ns: int) -> None:
+    def passed(self, orders: Sequence[Any], window_ns: int, now_ns: int) -> None:
         if len(self._passed) > self._tidy_at:
             self._passed = {key: at for key, at in self._passed.items() if now_ns - at < window_ns}
             self._tidy_at = max(2 * len(self._passed), _FEW)

@@ -1,9 +1,12 @@
-"""What may still be filled of one order, and the integers that the engine counts in."""
+"""What may still be filled of one order, and the integers that the gate counts in.
+
+Quantities are counted in billionths of a unit (`units`), prices in nano-dollars a unit, and what is the product of the
+two in atto-dollars (10^-18 USD). Decimals are made of them where a person is told.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -11,50 +14,54 @@ from nautilus_trader.model.enums import ContingencyType, OrderSide
 from nautilus_trader.model.objects import Price
 
 ZERO = Decimal(0)
-_BILLION = Decimal(10**9)
-_RAW = Price(1, 0).raw // 10**9  # Nautilus's raw values have one scale, that of its build
-_EITHER = frozenset({ContingencyType.OCO, ContingencyType.OUO})
+NANO = 10**9
+ATTO = 10**18
+_BILLION = Decimal(NANO)
+_RAW = Price(1, 0).raw // NANO  # Nautilus's raw values have one scale, that of its build
+_BUY = OrderSide.BUY
+_ALONE = ContingencyType.NO_CONTINGENCY
+_EITHER = (ContingencyType.OCO, ContingencyType.OUO)
 
 
-@dataclass(slots=True)
 class Leg:
     """The open part of one order: base quantity, and the price that one unit is taken to be worth (None: unknown)."""
 
-    order: Any
-    qty: Decimal
-    price: Decimal | None
-    buy: bool = field(init=False)
-    instrument_id: Any = field(init=False)
-    group: str | None = field(init=False)
-    """Of the orders of one group, which cancel each other (OCO, OUO), only one can be filled."""
-    plain: bool = field(init=False)
-    """Whether it counts by itself, whatever else works."""
-    units: int = field(init=False)
-    """The quantity in billionths."""
-    worth: int | None = field(init=False)
-    """The price in nano-dollars."""
+    __slots__ = ("buy", "group", "instrument_id", "order", "plain", "units", "worth")
 
-    def __post_init__(self) -> None:
-        order = self.order
-        self.buy = order.side == OrderSide.BUY
+    def __init__(self, order: Any, units: int, worth: int | None) -> None:
+        self.order = order
+        self.units = units
+        self.worth = worth
+        self.buy: bool = order.side == _BUY
         self.instrument_id = order.instrument_id
-        self.group = _group(order) if order.contingency_type in _EITHER else None
-        self.plain = self.group is None and order.parent_order_id is None
-        self.units = nano(self.qty)
-        self.worth = None if self.price is None else nano(self.price)
+        self.group: str | None = None
+        """Of the orders of one group, which cancel each other (OCO, OUO), only one can be filled."""
+        self.plain: bool = order.parent_order_id is None
+        """Whether it counts by itself, whatever else works."""
+        if order.contingency_type != _ALONE and order.contingency_type in _EITHER:
+            self.group = _group(order)
+            self.plain = self.plain and self.group is None
+
+    @property
+    def qty(self) -> Decimal:
+        return decimal(self.units)
+
+    @property
+    def price(self) -> Decimal | None:
+        return None if self.worth is None else decimal(self.worth)
 
 
-def released(leg: Leg, find: Callable[[Any], Any]) -> Decimal:
-    """What can be filled now: of an order that closes what its parent opens (a bracket's exits), as far as that is.
+def released(leg: Leg, find: Callable[[Any], Any]) -> int:
+    """What can be filled now, in billionths: of an order that closes what its parent opens (a bracket's exits), as far
+    as that is filled.
 
     `find` gives an order by its client order id, or None.
     """
     parent_id = leg.order.parent_order_id
     parent = find(parent_id) if parent_id is not None else None
     if parent is None or parent.instrument_id != leg.instrument_id or parent.side == leg.order.side:
-        return leg.qty
-    filled: Decimal = parent.filled_qty.as_decimal()
-    return min(leg.qty, filled)
+        return leg.units
+    return min(leg.units, nanos(parent.filled_qty))
 
 
 def nano(value: Decimal) -> int:
@@ -66,9 +73,26 @@ def nano(value: Decimal) -> int:
     return whole + 1 if value > 0 else whole - 1
 
 
-def nano_price(price: Any) -> int:
-    """Nautilus's Price in nano-dollars, rounded down."""
-    return price.raw // _RAW  # type: ignore[no-any-return]
+def nanos(value: Any) -> int:
+    """Nautilus's Price or Quantity in billionths, rounded away from zero."""
+    raw: int = value.raw
+    whole: int = -(-raw // _RAW) if raw >= 0 else raw // _RAW
+    return whole
+
+
+def nanos_below(value: Any) -> int:
+    """The same, rounded down."""
+    return value.raw // _RAW  # type: ignore[no-any-return]
+
+
+def decimal(value: int) -> Decimal:
+    """Billionths as units, or nano-dollars as dollars."""
+    return Decimal(value).scaleb(-9)
+
+
+def usd(value: int) -> Decimal:
+    """Atto-dollars as dollars."""
+    return Decimal(value).scaleb(-18)
 
 
 def atto(value: Decimal) -> int:

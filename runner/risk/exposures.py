@@ -13,7 +13,7 @@ from typing import Any
 from runner._engine import ExposureBook, ExposureBounds, ExposureBreach
 from runner.risk.candidate import Candidate, Finder, Subject
 from runner.risk.codes import Code, Denial, percent, text
-from runner.risk.exposure import ZERO, Leg, atto, nano, nano_price, released
+from runner.risk.exposure import ZERO, Leg, atto, decimal, nano, nanos_below, released, usd
 from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound
 from runner.risk.prices import Prices, multiplier
@@ -21,6 +21,14 @@ from runner.risk.self_match import exempt
 
 Row = tuple[str, int, bool, int | None, int | None, str | None]
 """A candidate as the book has it."""
+
+
+class _Numbers(dict[Any, int]):
+    """Ids by small numbers, in the order in which they came."""
+
+    def __missing__(self, id_: Any) -> int:
+        number = self[id_] = len(self)
+        return number
 
 
 class Exposures:
@@ -31,12 +39,12 @@ class Exposures:
         self._cache = cache
         self._prices = prices
         self._ledger = ledger
-        self._accounts: dict[Any, int] = {}
-        self._strategies: dict[Any, int] = {}
+        self._accounts = _Numbers()
+        self._strategies = _Numbers()
         self._instruments: dict[Any, int] = {}
         self._ids: list[Any] = []  # of the instruments, by number
         self._unknown: set[int] = set()  # those that the cache did not have when they were asked for
-        self._marks: dict[tuple[int, bool], Decimal | None] = {}
+        self._marks: dict[tuple[int, bool], int | None] = {}
         self._holders: dict[Any, set[tuple[Any, Any]]] = {}
         self._moved: set[Any] = set()
 
@@ -56,13 +64,13 @@ class Exposures:
         number = self._instruments.get(leg.instrument_id)
         self.book.put(
             order.client_order_id.value,
-            self._account(account_id),
-            self._strategy(order.strategy_id),
+            self._accounts[account_id],
+            self._strategies[order.strategy_id],
             self._declare(leg.instrument_id) if number is None else number,
             leg.buy,
-            leg.units if leg.plain else nano(released(leg, self._cache.order)),
+            leg.units if leg.plain else released(leg, self._cache.order),
             leg.worth,
-            nano_price(order.price) if order.has_price else None,
+            nanos_below(order.price) if order.has_price else None,
             not leg.plain or exempt(order),
             leg.group,
         )
@@ -81,11 +89,11 @@ class Exposures:
     def total(self, account_id: Any, strategy_id: Any = None) -> Decimal:
         """The gross exposure now. Raises LookupError where a price that it needs is unknown."""
         self._sync()
-        whose = self._account(account_id), None if strategy_id is None else self._strategy(strategy_id)
+        whose = self._accounts[account_id], None if strategy_id is None else self._strategies[strategy_id]
         tried: set[int] = set()
         while True:
             try:
-                return _usd(self.book.total(*whose))
+                return usd(self.book.total(*whose))
             except LookupError as error:
                 number = error.args[0]
                 if number in tried:
@@ -96,17 +104,17 @@ class Exposures:
     def largest(self, account_id: Any, strategy_id: Any = None) -> Decimal:
         """The largest part of the total: one instrument's."""
         self.total(account_id, strategy_id)
-        strategy = None if strategy_id is None else self._strategy(strategy_id)
-        return _usd(self.book.largest(self._account(account_id), strategy))
+        strategy = None if strategy_id is None else self._strategies[strategy_id]
+        return usd(self.book.largest(self._accounts[account_id], strategy))
 
     def count(self, account_id: Any = None, strategy_id: Any = None) -> int:
         """How many orders work: of one account, of one strategy on it, or of all."""
-        account = None if account_id is None else self._account(account_id)
-        return self.book.orders(account, None if strategy_id is None else self._strategy(strategy_id))
+        account = None if account_id is None else self._accounts[account_id]
+        return self.book.orders(account, None if strategy_id is None else self._strategies[strategy_id])
 
     def side(self, instrument_id: Any, account_id: Any, *, buy: bool, rows: Sequence[Row] = ()) -> Decimal:
         """The quantity that one side's orders could fill, with those of the candidates."""
-        return _units(self.book.side(self._account(account_id), self._instrument(instrument_id), buy, rows))
+        return decimal(self.book.side(self._accounts[account_id], self._instrument(instrument_id), buy, rows))
 
     # -- candidates --------------------------------------------------------------------------------------------------
 
@@ -121,23 +129,23 @@ class Exposures:
             if number is None or number in self._unknown:
                 number = self._declare(leg.instrument_id)
             self._price(number, leg.instrument_id, leg.buy)
-            if candidate.qty is None:
-                qty = None
+            if candidate.units is None:
+                units = None
             else:
-                qty = leg.units if leg.plain else nano(released(leg, Finder(candidates, self._cache).get))
-            rows.append((leg.order.client_order_id.value, number, leg.buy, qty, leg.worth, leg.group))
+                units = leg.units if leg.plain else released(leg, Finder(candidates, self._cache).get)
+            rows.append((leg.order.client_order_id.value, number, leg.buy, units, leg.worth, leg.group))
         return rows
 
     def reduces(self, rows: Sequence[Row], account_id: Any) -> bool:
         """Whether they only shrink positions of the account, together with what already works."""
-        return self.book.reduces(self._account(account_id), rows)
+        return self.book.reduces(self._accounts[account_id], rows)
 
     def meets(self, candidate: Candidate, account_id: Any, limit: Any) -> str | None:
         """The client order id of an order of our own that this could trade with at `limit` (a Price; None: at any)."""
         number = self._instrument(candidate.instrument_id)
-        asked = None if limit is None else nano_price(limit)
+        asked = None if limit is None else nanos_below(limit)
         return self.book.meets(
-            self._account(account_id), number, candidate.buy, asked, candidate.order.client_order_id.value
+            self._accounts[account_id], number, candidate.buy, asked, candidate.order.client_order_id.value
         )
 
     def check(
@@ -151,7 +159,7 @@ class Exposures:
         bounds = (rules.bounds if new else rules.bounds_of_changes) or self._bounds(subject, new=new)
         if isinstance(bounds, Denial):
             return bounds, candidates[0].order
-        account, strategy = self._account(subject.account_id), self._strategy(subject.strategy_id)
+        account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]
         breach = self.book.check(account, strategy, rows, bounds)
         if self._unknown and (missing := next((row[1] for row in rows if row[1] in self._unknown), None)) is not None:
             raise LookupError(self._missing(missing))
@@ -174,9 +182,9 @@ class Exposures:
                 return no_price(candidate, bound)
             return Denial(
                 Code.MAX_POSITION_NOTIONAL,
-                f"{candidate.words} could take the position to {text(_usd(breach.after))} (held "
-                f"{text(_units(breach.before))}, working {'buys' if candidate.buy else 'sells'} "
-                f"{text(_units(breach.working))}), more than the {named(bound)}",
+                f"{candidate.words} could take the position to {text(usd(breach.after))} (held "
+                f"{text(decimal(breach.before))}, working {'buys' if candidate.buy else 'sells'} "
+                f"{text(decimal(breach.working))}), more than the {named(bound)}",
             )
         if breach.kind == "open_orders":
             scope, most = rules.open_orders[breach.bound]
@@ -194,8 +202,8 @@ class Exposures:
             shown += f" ({percent(limit.fraction)})"
         return Denial(
             Code.MAX_GROSS_EXPOSURE,
-            f"{candidate.words} could take the gross exposure from {text(_usd(breach.before))} to "
-            f"{text(_usd(breach.after))}, more than the {shown} of {where}",
+            f"{candidate.words} could take the gross exposure from {text(usd(breach.before))} to "
+            f"{text(usd(breach.after))}, more than the {shown} of {where}",
         )
 
     def _bounds(self, subject: Subject, *, new: bool) -> ExposureBounds | Denial:
@@ -245,9 +253,9 @@ class Exposures:
         for key in self._holders.get(instrument_id, set()) | held.keys():
             account_id, strategy_id = key
             qty, opened_at = held.get(key, (ZERO, ZERO))
-            strategy = None if strategy_id is None else self._strategy(strategy_id)
+            strategy = None if strategy_id is None else self._strategies[strategy_id]
             self.book.hold(
-                self._account(account_id), strategy, number, nano(qty), nano(opened_at) if opened_at else None
+                self._accounts[account_id], strategy, number, nano(qty), nano(opened_at) if opened_at else None
             )
         self._holders[instrument_id] = set(held)
 
@@ -261,17 +269,9 @@ class Exposures:
     def _price(self, number: int, instrument_id: Any, buy: bool) -> None:
         price = self._prices.worth(instrument_id, self._prices.market(instrument_id, buy=buy))
         key = (number, buy)
-        if price is not (known := self._marks.get(key)) and price != known:
-            self.book.mark(number, buy, None if price is None else nano(price))
+        if price != self._marks.get(key):
+            self.book.mark(number, buy, price)
             self._marks[key] = price
-
-    def _account(self, account_id: Any) -> int:
-        number = self._accounts.get(account_id)
-        return self._accounts.setdefault(account_id, len(self._accounts)) if number is None else number
-
-    def _strategy(self, strategy_id: Any) -> int:
-        number = self._strategies.get(strategy_id)
-        return self._strategies.setdefault(strategy_id, len(self._strategies)) if number is None else number
 
     def _instrument(self, instrument_id: Any) -> int:
         number = self._instruments.get(instrument_id)
@@ -313,11 +313,3 @@ def no_price(candidate: Candidate, bound: Bound) -> Denial:
 def named(bound: Bound) -> str:
     """A limit as it stands in the file."""
     return f"{text(bound.value)} of {bound.where}"
-
-
-def _usd(value: int) -> Decimal:
-    return Decimal(value).scaleb(-18)
-
-
-def _units(qty: int) -> Decimal:
-    return Decimal(qty).scaleb(-9)

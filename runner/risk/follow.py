@@ -8,6 +8,7 @@ from typing import Any
 from nautilus_trader.model.events import OrderFilled
 
 from runner.risk.answers import Answers
+from runner.risk.candidate import Candidate, Subject
 from runner.risk.collateral import Collateral
 from runner.risk.exposures import Exposures
 from runner.risk.ledger import Ledger
@@ -92,15 +93,24 @@ class Follower:
             self._marked_ns = None
             self._failed("valuing positions", error)
 
-    def fresh(self) -> None:
+    def fresh(self, now_ns: int) -> None:
         """No decision rests on values that are older than a second. Raises RuntimeError where there are none."""
         if not self._begun:
             self.begin()
             self.tick()
-        elif self._marked_ns is None or self._now_ns() - self._marked_ns >= _FRESH_NS:
+        elif self._marked_ns is None or now_ns - self._marked_ns >= _FRESH_NS:
             self.tick()
         if self._marked_ns is None:
             raise RuntimeError("positions could not be valued")
+
+    # -- by decision -------------------------------------------------------------------------------------------------
+
+    def reserve(self, candidate: Candidate, subject: Subject) -> None:
+        """An order passed: take its room."""
+        leg = candidate.leg
+        self._reservations.reserve(candidate.order, subject.account_id, leg.worth, leg)
+        self._working.add(leg, subject.account_id)
+        self._margin.reserve(candidate, subject)
 
     # -- by event ----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitOrderList
@@ -23,8 +22,10 @@ from runner.risk.answers import Answers
 from runner.risk.candidate import Candidate, Subject, working_leg
 from runner.risk.codes import Code, Denial
 from runner.risk.collateral import Collateral
+from runner.risk.exposure import nanos
 from runner.risk.exposures import Exposures
 from runner.risk.follow import Follower
+from runner.risk.instruments import Instruments
 from runner.risk.judge import Judge
 from runner.risk.latches import LatchStore, MemoryLatches
 from runner.risk.ledger import Ledger
@@ -122,7 +123,7 @@ class RiskGate:
         self.states = States(now_ns, on_state, store=store, on_error=self._failed)
         self._runaway = Runaway(self.states, now_ns)
         self.reservations = Reservations()
-        prices = Prices(cache)
+        prices, instruments = Prices(cache), Instruments(cache)
         self.positions = Positions(cache)
         self.ledger = Ledger(cache, prices)
         self.exposures = Exposures(cache, prices, self.ledger)
@@ -130,6 +131,7 @@ class RiskGate:
         self.collateral = Collateral(cache, self.ledger, self.positions)
         self.margin = Margin(
             cache=cache,
+            instruments=instruments,
             ledger=self.ledger,
             collateral=self.collateral,
             positions=self.positions,
@@ -167,12 +169,12 @@ class RiskGate:
         )
         self.judge = Judge(
             cache=cache,
+            instruments=instruments,
             limits=limits,
             prices=prices,
             positions=self.positions,
             working=self.working,
             states=self.states,
-            venue_now_ns=now_ns,
             exposures=self.exposures,
             margin=self.margin,
             collateral=self.collateral,
@@ -265,13 +267,15 @@ class RiskGate:
         subject: Subject | None = None
         candidates: list[Candidate] = []
         denied: tuple[Denial, Any] | None = None
+        now_ns = 0
         try:
             if failure is not None:
                 raise failure
             subject = self._owners.subject(command, self.limits)
             candidates = [self.judge.candidate(order) for order in orders]
-            self._follower.fresh()
-            denied = self.judge.submit(candidates, subject)
+            now_ns = self._now_ns()
+            self._follower.fresh(now_ns)
+            denied = self.judge.submit(candidates, subject, now_ns, command.params)
         except Exception as error:
             if failure is None:
                 self._failed("judging an order", error)
@@ -282,9 +286,8 @@ class RiskGate:
         if denied is None:
             try:
                 for candidate in candidates:
-                    self.margin.reserve(candidate, subject)
-                    self.reservations.reserve(candidate.order, subject.account_id, candidate.leg.price, candidate.leg)
-                self.judge.count(orders, subject)
+                    self._follower.reserve(candidate, subject)
+                self.judge.count(orders, subject, now_ns)
             except Exception as error:
                 self._failed("reserving room", error)
                 for order in orders:
@@ -307,12 +310,13 @@ class RiskGate:
             if order is None:
                 raise LookupError(f"{command.client_order_id} is not in the cache")
             subject = self._owners.subject(command, self.limits)
-            self._follower.fresh()
+            now_ns = self._now_ns()
+            self._follower.fresh(now_ns)
             candidate = self.judge.modified(order, command)
-            denial = self.judge.modify(candidate, command, subject)
+            denial = self.judge.modify(candidate, command, subject, now_ns)
             if denial is None:
                 self._expect(candidate, subject)
-                self.judge.count((), subject)
+                self.judge.count((), subject, now_ns)
         except Exception as error:
             if failure is None:
                 self._failed("judging a modification", error)
@@ -326,8 +330,8 @@ class RiskGate:
     def _expect(self, candidate: Candidate, subject: Subject) -> None:
         before = candidate.before
         assert before is not None
-        qty: Decimal = candidate.qty if candidate.qty is not None else candidate.order.quantity.as_decimal()
-        self.reservations.expect(candidate.order, subject.account_id, qty, candidate.leg.price, before.leg.price)
+        units = candidate.units if candidate.units is not None else nanos(candidate.order.quantity)
+        self.reservations.expect(candidate.order, subject.account_id, units, candidate.leg.worth, before.leg.worth)
 
     def _surely_reduces(self, candidates: list[Candidate], subject: Subject, orders: int) -> bool:
         """After a failure: whether it only shrinks positions and uncovers nothing; False where that can't be told."""

@@ -6,23 +6,23 @@ Nothing here touches the message bus or changes anything; gate.py does both.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.model.identifiers import ClientOrderId
 
 from runner.risk import quotes, universe
-from runner.risk.candidate import Candidate, Subject, base_qty, other_price
+from runner.risk.candidate import Candidate, Subject, base_units, other_price
 from runner.risk.codes import Code, Denial, seconds, text
 from runner.risk.collateral import Collateral, is_option
 from runner.risk.cover import Cover
 from runner.risk.duplicates import Duplicates
-from runner.risk.exposure import ZERO
+from runner.risk.exposure import NANO, decimal, nanos, usd
 from runner.risk.exposures import Exposures, Row, named, no_price
+from runner.risk.instruments import Instruments
 from runner.risk.limits import LimitsBook, Rules
 from runner.risk.margin import Margin
 from runner.risk.positions import Positions
-from runner.risk.prices import Prices, multiplier
+from runner.risk.prices import Prices
 from runner.risk.rate import Rates
 from runner.risk.reducing import Reducing
 from runner.risk.self_match import exempt
@@ -39,12 +39,12 @@ class Judge:
         self,
         *,
         cache: Any,
+        instruments: Instruments,
         limits: LimitsBook,
         prices: Prices,
         positions: Positions,
         working: Working,
         states: States,
-        venue_now_ns: Callable[[], int],
         exposures: Exposures,
         margin: Margin,
         collateral: Collateral,
@@ -56,16 +56,18 @@ class Judge:
         self.limits = limits
         self.rates = Rates()
         self.duplicates = Duplicates()
-        self.largest: dict[str, Decimal] = {}
-        """By the place of a limit on one order in the file: the largest that it let through."""
+        self.largest: dict[str, int] = {}
+        """By the place of a limit on one order in the file: the largest that it let through, in billionths or, of
+        notionals, in atto-dollars.
+        """
         self._cache = cache
+        self._instruments = instruments
         self._prices = prices
         self._states = states
-        self._venue_now_ns = venue_now_ns
         self._margin = margin
         self._positions = positions
         self._exposures = exposures
-        self._reducing = Reducing(cache, exposures, positions, working, collateral)
+        self._reducing = Reducing(exposures, positions, working, collateral)
         self._cover = Cover(exposures, positions, working)
         self._outage = outage
         self._legality = legality
@@ -74,33 +76,48 @@ class Judge:
 
     def candidate(self, order: Any) -> Candidate:
         """The order as it was made."""
-        price = self._prices.order(order)
-        limit = order.price.as_decimal() if order.has_price else None
-        worth = self._prices.worth(order.instrument_id, price)
-        return Candidate(order, base_qty(order, order.quantity, price), price, limit=limit, worth=worth)
+        return self._candidate(order, order.quantity, order.price if order.has_price else None, None)
 
     def modified(self, order: Any, command: Any) -> Candidate:
         """The order as the command would make it."""
-        price = self._prices.order(order, price=command.price, trigger_price=command.trigger_price)
-        qty = base_qty(order, command.quantity or order.quantity, price)
-        limit = command.price or (order.price if order.has_price else None)
-        limit = None if limit is None else limit.as_decimal()
-        worth = self._prices.worth(order.instrument_id, price)
-        return Candidate(order, qty, price, before=self.candidate(order), limit=limit, worth=worth)
+        limit = command.price if command.price is not None else (order.price if order.has_price else None)
+        before = self.candidate(order)
+        return self._candidate(order, command.quantity or order.quantity, limit, command.trigger_price, before)
 
-    def submit(self, candidates: Sequence[Candidate], subject: Subject) -> tuple[Denial, Any] | None:
-        """Judge an order, or a list as a whole: a denial with the order that it is about, or None."""
-        rules, now_ns = subject.rules, self._venue_now_ns()
+    def _candidate(
+        self, order: Any, quantity: Any, limit: Any, trigger: Any, before: Candidate | None = None
+    ) -> Candidate:
+        facts = self._instruments.get(order.instrument_id)
+        price = self._prices.order(order, price=limit, trigger_price=trigger)
+        worth = price if facts is None or not facts.option else self._prices.worth(order.instrument_id, price)
+        return Candidate(
+            order,
+            base_units(order, quantity, price),
+            price,
+            worth=worth,
+            limit=None if limit is None else nanos(limit),
+            before=before,
+            facts=facts,
+        )
+
+    def submit(
+        self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, params: Any = None
+    ) -> tuple[Denial, Any] | None:
+        """Judge an order, or a list as a whole: a denial with the order that it is about, or None.
+
+        `now_ns` is venue time; `params` are the command's own, for the adapter.
+        """
+        rules = subject.rules
         rows = self._exposures.rows(candidates)
         reducing = self._reducing.all(candidates, rows, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
         if len(candidates) > 1 and self._list_legality is not None:
             orders = [candidate.order for candidate in candidates]
-            if (illegal := self._list_legality(orders, self._cache.instrument, subject.params)) is not None:
+            if (illegal := self._list_legality(orders, self._cache.instrument, params)) is not None:
                 return Denial(Code.ORDER_ILLEGAL, illegal[0]), illegal[1]
         for candidate in candidates:
-            denial = self._as_an_order(candidate, subject, now_ns)
+            denial = self._as_an_order(candidate, subject, params, now_ns)
             if denial is None:
                 denial = self._order_size(candidate, rules, reducing=reducing)
             if denial is not None:
@@ -119,11 +136,11 @@ class Judge:
             denial = self._margin.check(candidates, subject, rules.headroom)
         return None if denial is None else (denial, candidates[0].order)
 
-    def modify(self, candidate: Candidate, command: Any, subject: Subject) -> Denial | None:
+    def modify(self, candidate: Candidate, command: Any, subject: Subject, now_ns: int) -> Denial | None:
         """Judge a modification by what it adds: one that only takes quantity away always passes."""
-        before, rules, now_ns = candidate.before, subject.rules, self._venue_now_ns()
+        before, rules = candidate.before, subject.rules
         assert before is not None
-        grows = candidate.qty is None or before.qty is None or candidate.qty > before.qty
+        grows = candidate.units is None or before.units is None or candidate.units > before.units
         repriced = other_price(candidate.order, command)
         if not grows and not repriced:
             return None
@@ -133,7 +150,8 @@ class Judge:
             return denial
         if repriced and rules.self_match is not None and (denial := self._self_match(candidate, subject, command)):
             return denial
-        dearer = candidate.notional is None or before.notional is None or candidate.notional > before.notional
+        value, before_value = candidate.value, before.value
+        dearer = value is None or before_value is None or value > before_value
         if denial := self._order_size(candidate, rules, reducing=reducing, qty=grows, notional=dearer):
             return denial
         if grows and (denied := self._uncovers([candidate], rows, subject, reducing=reducing)) is not None:
@@ -151,13 +169,13 @@ class Judge:
                 return denial
         return self._rate(1, rules, now_ns)
 
-    def count(self, orders: Sequence[Any], subject: Subject) -> None:
+    def count(self, orders: Sequence[Any], subject: Subject, now_ns: int) -> None:
         """Remember what goes out: for the order rates, whether or not it was bound by them, and against doubles."""
-        rules, now_ns = subject.rules, self._venue_now_ns()
+        rules = subject.rules
         if rules.orders:
             self.rates.count(rules.orders, len(orders) or 1, now_ns)
-        if rules.duplicates is not None and orders:
-            self.duplicates.passed(orders, rules.duplicates.value, now_ns)
+        if rules.duplicates_ns is not None and orders:
+            self.duplicates.passed(orders, rules.duplicates_ns, now_ns)
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions of the account."""
@@ -174,6 +192,11 @@ class Judge:
     ) -> tuple[Denial, Any] | None:
         if subject.rules.headroom is None:
             return None
+        for candidate in candidates:
+            if not candidate.buy or candidate.facts is None or candidate.facts.option:
+                break
+        else:
+            return None  # buying shares takes no cover away
         denial = self._margin.refused(candidates, subject)
         if denial is None and reducing:
             denial = self._margin.check_closing(candidates, subject)
@@ -196,15 +219,15 @@ class Judge:
             return Denial(Code.STREAM_DOWN, f"{outage}, so nothing can be opened")
         return None
 
-    def _as_an_order(self, candidate: Candidate, subject: Subject, now_ns: int) -> Denial | None:
+    def _as_an_order(self, candidate: Candidate, subject: Subject, params: Any, now_ns: int) -> Denial | None:
         """What holds for every order, those that reduce included."""
         order, rules = candidate.order, subject.rules
         if self._legality is not None:
-            illegal = self._legality(order, self._instrument(candidate.instrument_id), subject.params)
+            illegal = self._legality(order, self._instruments.of(candidate.instrument_id).instrument, params)
             if illegal is not None:
                 return Denial(Code.ORDER_ILLEGAL, illegal)
-        if rules.duplicates is not None:
-            denial = self.duplicates.check(order, rules.duplicates, now_ns)
+        if rules.duplicates is not None and rules.duplicates_ns is not None:
+            denial = self.duplicates.check(order, rules.duplicates, rules.duplicates_ns, now_ns)
             if denial is not None:
                 return denial
         return None if rules.self_match is None else self._self_match(candidate, subject, None)
@@ -239,23 +262,16 @@ class Judge:
             instrument_id, account_id = candidate.instrument_id, subject.account_id
             sold = self._exposures.side(instrument_id, account_id, buy=False, rows=rows)
             after = self._positions.qty(instrument_id, account_id) - sold
-            denial = universe.check_short(self._instrument(instrument_id), subject.rules, after)
+            denial = universe.check_short(self._instruments.of(instrument_id), subject.rules, after)
             if denial is not None:
                 return denial, candidate.order
         return self._exposures.check(candidates, rows, subject, new=new)
 
-    def _instrument(self, instrument_id: Any) -> Any:
-        """Raises LookupError for one that is not in the cache."""
-        instrument = self._cache.instrument(instrument_id)
-        if instrument is None:
-            raise LookupError(f"{instrument_id} is not in the cache")
-        return instrument
-
     def _in_this_market(self, candidate: Candidate, rules: Rules, now_ns: int, command: Any = None) -> Denial | None:
         """What holds for an order that opens: whether this may be traded, now, at its price."""
         if rules.universe:
-            instrument = self._instrument(candidate.instrument_id)
-            denial = universe.check(instrument, rules, lambda: self._session(now_ns))
+            facts = candidate.facts or self._instruments.of(candidate.instrument_id)
+            denial = universe.check(facts, rules, self._session, now_ns)
             if denial is not None:
                 return denial
         if not rules.quoted:
@@ -265,27 +281,28 @@ class Judge:
     def _order_size(
         self, candidate: Candidate, rules: Rules, *, reducing: bool, qty: bool = True, notional: bool = True
     ) -> Denial | None:
-        bound = rules.order_qty if qty else None
+        bound, units = rules.order_qty if qty else None, candidate.units
         if bound is not None:
-            if candidate.qty is None:
+            if units is None:
                 return None if reducing else no_price(candidate, bound)
-            if candidate.qty > bound.value:
+            if units > bound.nanos:
                 return Denial(Code.MAX_ORDER_QTY, f"{candidate.words} is more than the {named(bound)}")
-            if candidate.qty > self.largest.get(bound.where, ZERO):
-                self.largest[bound.where] = candidate.qty
+            if units > self.largest.get(bound.where, 0):
+                self.largest[bound.where] = units
         bound = rules.order_notional if notional else None
         if bound is not None:
-            if candidate.notional is None:
+            value = candidate.value
+            if value is None:
                 return None if reducing else no_price(candidate, bound)
-            worth = candidate.notional * multiplier(self._instrument(candidate.instrument_id))
-            if worth > bound.value:
+            value *= (candidate.facts or self._instruments.of(candidate.instrument_id)).size
+            if value > bound.nanos * NANO:
                 return Denial(
                     Code.MAX_ORDER_NOTIONAL,
-                    f"{candidate.words} at {text(candidate.leg.price or ZERO)} is {text(worth)}, "
+                    f"{candidate.words} at {text(decimal(candidate.leg.worth or 0))} is {text(usd(value))}, "
                     f"more than the {named(bound)}",
                 )
-            if worth > self.largest.get(bound.where, ZERO):
-                self.largest[bound.where] = worth
+            if value > self.largest.get(bound.where, 0):
+                self.largest[bound.where] = value
         return None
 
     def _rate(self, orders: int, rules: Rules, now_ns: int) -> Denial | None:

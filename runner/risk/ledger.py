@@ -13,7 +13,7 @@ from typing import Any
 
 from nautilus_trader.model.enums import InstrumentClass
 
-from runner.risk.exposure import ZERO
+from runner.risk.exposure import ZERO, atto
 from runner.risk.prices import ONE, Prices, multiplier
 
 Key = tuple[Any, Any]
@@ -40,14 +40,16 @@ class Ledger:
         self._marks: dict[Any, Decimal] = {}  # of one unit with its multiplier
         # By account: equity and cash when they were last told for certain, with what had been made until then.
         self._equity: dict[Any, tuple[Decimal, Decimal, Decimal, Decimal]] = {}
-        self._now: dict[Any, tuple[Decimal, Decimal]] = {}  # by account: equity and cash, until something moves them
+        # By account: equity and cash, until something moves them; the same in atto-dollars.
+        self._now: dict[Any, tuple[Decimal, Decimal]] = {}
+        self._attos: dict[Any, tuple[int, int]] = {}
 
     def begin(self) -> None:
         """Take up the positions that are open now; what was made before is not counted."""
         self._books.clear()
         self._marks.clear()
         self._equity.clear()
-        self._now.clear()
+        self._moved()
         for position in self._cache.positions_open():
             book = self._book((position.account_id, position.strategy_id))
             instrument_id = position.instrument_id
@@ -67,7 +69,7 @@ class Ledger:
         instrument = self._cache.instrument(instrument_id)
         if instrument is not None and instrument.instrument_class in _SPREADS:
             return False
-        self._now.clear()
+        self._moved()
         paid = event.last_px.as_decimal() * self._multiplier(instrument_id)
         qty: Decimal = event.last_qty.as_decimal()
         signed = qty if event.is_buy else -qty
@@ -93,7 +95,7 @@ class Ledger:
                 self._marks[instrument_id] = now
         if not moved:
             return
-        self._now.clear()
+        self._moved()
         for book in self._books.values():
             for instrument_id, qty in book.qty.items():
                 if qty and (change := moved.get(instrument_id)) is not None:
@@ -126,6 +128,20 @@ class Ledger:
             raise LookupError(f"the cash of {account_id} is not known")
         return now[1]
 
+    def attos(self, account_id: Any) -> tuple[int, int] | None:
+        """Equity and cash in atto-dollars. None if unknown."""
+        attos = self._attos.get(account_id)
+        if attos is None:
+            now = self._now.get(account_id) or self._figures(account_id)
+            if now is None:
+                return None
+            attos = self._attos[account_id] = atto(now[0]), atto(now[1])
+        return attos
+
+    def _moved(self) -> None:
+        self._now.clear()
+        self._attos.clear()
+
     def _figures(self, account_id: Any) -> tuple[Decimal, Decimal] | None:
         base = self._base(account_id)
         if base is None:
@@ -138,6 +154,7 @@ class Ledger:
         """The account has just told its figures, and nothing was under way that they might lack: go by them."""
         self._equity.pop(account_id, None)
         self._now.pop(account_id, None)
+        self._attos.pop(account_id, None)
         self._base(account_id)
 
     def mark_of(self, instrument_id: Any) -> Decimal:

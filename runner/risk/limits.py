@@ -17,7 +17,7 @@ from typing import Any, Literal
 from runner._engine import ExposureBounds
 from runner.config.risk import Portion
 from runner.risk.codes import Denial
-from runner.risk.exposure import atto
+from runner.risk.exposure import NANO, atto
 from runner.risk.state import NODE, Scope
 
 Amount = Literal[
@@ -129,6 +129,11 @@ class Bound:
 
     value: Decimal
     where: str
+    nanos: int = field(init=False, compare=False, repr=False)
+    """The value in billionths."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nanos", int(self.value * NANO))
 
 
 @dataclass(slots=True)
@@ -156,6 +161,8 @@ class Rules:
     """None where margin is not checked."""
     universe: tuple[tuple[str, UniverseLimits], ...]
     """Each with where it stands in the file."""
+    quote_age_ns: int | None = field(init=False)
+    duplicates_ns: int | None = field(init=False)
     quoted: bool = field(init=False)
     """Whether an order that opens needs a sound quote."""
     sessions: tuple[tuple[str, tuple[str, ...]], ...] = field(init=False)
@@ -174,6 +181,8 @@ class Rules:
         self.bounds = self.bounds_with(gross, new=True) if whole else None
         self.bounds_of_changes = self.bounds_with(gross, new=False) if whole else None
         self.sessions = tuple((where, each.sessions) for where, each in self.universe if each.sessions is not None)
+        self.quote_age_ns = None if self.quote_age is None else int(self.quote_age.value)
+        self.duplicates_ns = None if self.duplicates is None else int(self.duplicates.value)
         self.quoted = not (self.collar_percent is None and self.collar_absolute is None and self.quote_age is None)
 
     def bounds_with(self, gross: Sequence[tuple[str, int]], *, new: bool) -> ExposureBounds:

@@ -23,7 +23,7 @@ from runner._engine import option_order_refusal
 from runner.risk.candidate import Candidate
 from runner.risk.codes import Code, Denial, text
 from runner.risk.collateral import OCC, Collateral, is_option, legs_of, lots_needed, root_of
-from runner.risk.exposure import ZERO
+from runner.risk.exposure import ZERO, decimal
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices, multiplier
 from runner.risk.working import Working
@@ -172,7 +172,7 @@ class OptionOrders:
             gone = int(
                 closes + self._closing_elsewhere(instrument_id, [candidate], account_id, buy=False, spreads=False)
             )
-            got = (candidate.limit or ZERO) * closes
+            got = decimal(candidate.limit or 0) * closes
             cost = self._collateral.options_cost(account_id, [(symbol, -gone)], -got)
         if opens > 0 and symbol[-9] == "P":
             cost += max(Decimal(symbol[-8:]) / _MILLS - premium, ZERO) * opens * size
@@ -194,11 +194,10 @@ class OptionOrders:
 
     def _premium(self, candidate: Candidate) -> Decimal | None:
         """What is paid a share at most, or got at least: a limit, else the far side of the quote."""
-        if candidate.limit is not None:
-            return candidate.limit
-        if candidate.buy:
-            return candidate.price
-        return self._prices.proceeds(candidate.instrument_id)
+        known = candidate.limit
+        if known is None:
+            known = candidate.cost if candidate.buy else self._prices.proceeds(candidate.instrument_id)
+        return None if known is None else decimal(known)
 
     # -- what others do --------------------------------------------------------------------------------------------
 

@@ -30,19 +30,27 @@ class Owners:
         self.strategy_name = strategy_name or (lambda strategy_id: str(strategy_id.get_tag()))
         self.strategy_ids: dict[str, Any] = {}
         """Of every strategy that has ever ordered anything, by the file's name for it."""
-        self._by_client: dict[str, Any] = {}  # an account id never changes its issuer
+        self._by_client: dict[Any, Any] = {}  # an account id never changes its issuer
+        self._subjects: dict[tuple[Any, Any], Subject] = {}
+        self._limits: LimitsBook | None = None  # that the subjects are bound by
 
     def nobody(self, command: Any) -> Subject:
         """Where the owner can't be told: nothing is known, and nothing passes that opens."""
         return Subject(None, command.strategy_id, "", str(command.strategy_id.get_tag()), _NO_RULES)
 
     def subject(self, command: Any, limits: LimitsBook) -> Subject:
-        account_id = self._account_of(command)
-        account = "" if account_id is None else self.account_name(account_id)
-        strategy = self.strategy_name(command.strategy_id)
-        rules = limits.rules(account, strategy)
-        self.strategy_ids[strategy] = command.strategy_id
-        return Subject(account_id, command.strategy_id, account, strategy, rules, command.params)
+        if limits is not self._limits:
+            self._subjects.clear()
+            self._limits = limits
+        strategy_id, account_id = command.strategy_id, self._account_of(command)
+        subject = self._subjects.get((account_id, strategy_id))
+        if subject is None:
+            account = "" if account_id is None else self.account_name(account_id)
+            strategy = self.strategy_name(strategy_id)
+            self.strategy_ids[strategy] = strategy_id
+            subject = Subject(account_id, strategy_id, account, strategy, limits.rules(account, strategy))
+            self._subjects[account_id, strategy_id] = subject
+        return subject
 
     def rules(self, account_id: Any, strategy_id: Any, limits: LimitsBook) -> Rules:
         return limits.rules(self.account_name(account_id), self.strategy_name(strategy_id))
@@ -50,12 +58,12 @@ class Owners:
     def _find_account(self, command: Any) -> Any:
         """The account that Nautilus will send the command to: by client, by the order, else by the venue."""
         if command.client_id is not None:
-            client = command.client_id.value
-            if (known := self._by_client.get(client)) is not None:
+            client_id = command.client_id
+            if (known := self._by_client.get(client_id)) is not None:
                 return known
             for account in self._cache.accounts():
-                if account.id.get_issuer() == client:
-                    self._by_client[client] = account.id
+                if account.id.get_issuer() == client_id.value:
+                    self._by_client[client_id] = account.id
                     return account.id
         if isinstance(command, SubmitOrder):
             order = command.order

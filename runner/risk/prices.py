@@ -1,4 +1,4 @@
-"""What an order is worth before it is filled, from what the cache knows of the market."""
+"""What an order is worth before it is filled, from what the cache knows of the market. In nano-dollars."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any
 from nautilus_trader.model.enums import OrderSide, PriceType
 from nautilus_trader.model.identifiers import generic_spread_id_to_list, is_generic_spread_id
 
+from runner.risk.exposure import decimal, nano, nanos
+
 ONE = Decimal(1)
+_BUY, _LAST = OrderSide.BUY, PriceType.LAST
+Quote = tuple[int | None, int | None, int]
+_NONE: Quote = (None, None, 0)
 
 
 def multiplier(instrument: Any) -> Decimal:
@@ -27,49 +32,49 @@ class Prices:
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
-        self._quotes: dict[Any, tuple[Any, tuple[Decimal | None, Decimal | None, int]]] = {}
+        self._quotes: dict[Any, tuple[Any, Quote]] = {}
 
-    def quote(self, instrument_id: Any) -> tuple[Decimal | None, Decimal | None, int]:
+    def quote(self, instrument_id: Any) -> Quote:
         """Bid, ask and venue time (UNIX nanoseconds) of the newest quote; a side that has the price 0 is None."""
         quote = self._cache.quote_tick(instrument_id)
         if quote is None:
-            return None, None, 0
+            return _NONE
         known = self._quotes.get(instrument_id)
         if known is None or known[0] is not quote:  # a decision asks several times for the same
-            bid, ask = quote.bid_price.as_decimal(), quote.ask_price.as_decimal()
+            bid, ask = nanos(quote.bid_price), nanos(quote.ask_price)
             known = (quote, (bid if bid > 0 else None, ask if ask > 0 else None, quote.ts_event))
             self._quotes[instrument_id] = known
         return known[1]
 
     def middle(self, instrument_id: Any) -> Decimal | None:
-        """What is held is worth: the middle of the quote, else the last trade, else a bar's close."""
+        """What is held is worth, in USD: the middle of the quote, else the last trade, else a bar's close."""
         bid, ask, _ = self.quote(instrument_id)
         if bid is not None and ask is not None:
-            return bid if bid == ask else (bid + ask) / 2
-        last = self._cache.price(instrument_id, PriceType.LAST)
-        if last is not None and last > 0:
-            return last.as_decimal()  # type: ignore[no-any-return]
-        return self._any_bar(instrument_id)
+            return decimal(bid) if bid == ask else decimal(bid + ask) / 2
+        last = self._last(instrument_id)
+        if last is None:
+            last = self._any_bar(instrument_id)
+        return None if last is None else decimal(last)
 
-    def market(self, instrument_id: Any, *, buy: bool) -> Decimal | None:
+    def market(self, instrument_id: Any, *, buy: bool) -> int | None:
         """What a market order would pay or get: the far side of the quote, else the last trade, else a bar's close.
 
         A quote's missing side has the price 0. A sale is never taken to be worth less than the last trade: a stub bid
         of a cent, as one sees before the open, must not let a large short sale through.
         """
         bid, ask, _ = self.quote(instrument_id)
+        if buy and ask is not None:
+            return ask
         far = ask if buy else bid
-        if far is not None and buy:
-            return far
         if is_generic_spread_id(instrument_id):
             return self._net(instrument_id, buy=buy) if far is None else far
-        last = self._cache.price(instrument_id, PriceType.LAST)
-        known = [
-            price for price in (far, None if last is None else last.as_decimal()) if price is not None and price > 0
-        ]
-        return max(known) if known else self._any_bar(instrument_id)
+        last = self._last(instrument_id)
+        if far is None or last is None:
+            far = last if far is None else far
+            return self._any_bar(instrument_id) if far is None else far
+        return max(far, last)
 
-    def worth(self, instrument_id: Any, price: Decimal | None) -> Decimal | None:
+    def worth(self, instrument_id: Any, price: int | None) -> int | None:
         """What one unit counts for in limits on value: its price; of a spread, what all its legs are worth together.
 
         A spread's own price is the difference of its legs' and says nothing of its size: it may be 0, or below.
@@ -82,18 +87,18 @@ class Prices:
             if middle is None:
                 return None
             total += middle * abs(ratio)
-        return total
+        return nano(total)
 
-    def proceeds(self, instrument_id: Any) -> Decimal | None:
+    def proceeds(self, instrument_id: Any) -> int | None:
         """What a sale at the market brings at least, a unit: the bid; of a spread, its legs' far sides."""
         bid, _, _ = self.quote(instrument_id)
         if bid is None and is_generic_spread_id(instrument_id):
             return self._net(instrument_id, buy=False)
         return bid
 
-    def _net(self, instrument_id: Any, *, buy: bool) -> Decimal | None:
+    def _net(self, instrument_id: Any, *, buy: bool) -> int | None:
         """What one unit of a spread costs (or brings, where it is sold) at the far sides of its legs' quotes."""
-        net = Decimal(0)
+        net = 0
         for leg_id, ratio in generic_spread_id_to_list(instrument_id):
             bid, ask, _ = self.quote(leg_id)
             far = ask if (ratio > 0) == buy else bid
@@ -102,27 +107,31 @@ class Prices:
             net += far * ratio
         return net
 
-    def order(self, order: Any, *, price: Any = None, trigger_price: Any = None) -> Decimal | None:
+    def order(self, order: Any, *, price: Any = None, trigger_price: Any = None) -> int | None:
         """What one unit of the order is worth at most: None where neither the order nor the market says.
 
         A buy limit can't cost more than its price. A sell limit is filled at its price or above it, a stop at the
         market that it meets, so for these the market's price counts where it is the higher. `price` and
         `trigger_price` stand in for the order's own where it is to be modified.
         """
-        buy = order.side == OrderSide.BUY
+        buy = order.side == _BUY
         own = price if price is not None else (order.price if order.has_price else None)
-        worth: Decimal | None = None if own is None else own.as_decimal()
+        worth = None if own is None else nanos(own)
         if worth is not None and worth > 0:
             if buy:
                 return worth
         elif order.has_trigger_price:
-            worth = (trigger_price if trigger_price is not None else order.trigger_price).as_decimal()
+            worth = nanos(trigger_price if trigger_price is not None else order.trigger_price)
         market = self.market(order.instrument_id, buy=buy)
         if worth is None or market is None:
             return market if worth is None else worth
         return max(worth, market)
 
-    def _any_bar(self, instrument_id: Any) -> Decimal | None:
+    def _last(self, instrument_id: Any) -> int | None:
+        last = self._cache.price(instrument_id, _LAST)
+        return nanos(last) if last is not None and last > 0 else None
+
+    def _any_bar(self, instrument_id: Any) -> int | None:
         bars = [self._cache.bar(bar_type) for bar_type in self._cache.bar_types(instrument_id)]
         newest = max((bar for bar in bars if bar is not None), key=lambda bar: bar.ts_event, default=None)
-        return None if newest is None else newest.close.as_decimal()
+        return None if newest is None else nanos(newest.close)

@@ -8,83 +8,77 @@ market.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.model.enums import OrderType
 
 from runner.risk.codes import Code, Denial, percent, seconds, text
-from runner.risk.exposure import ZERO
+from runner.risk.exposure import NANO, decimal, nanos
 from runner.risk.limits import Rules
 from runner.risk.prices import Prices
 
-_MARKET = frozenset({OrderType.MARKET, OrderType.MARKET_TO_LIMIT})
-_AT_TRIGGER = frozenset({OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_LIMIT})
+_MARKET = (OrderType.MARKET, OrderType.MARKET_TO_LIMIT)
+_AT_TRIGGER = (OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_LIMIT)
 
 
 def check(order: Any, rules: Rules, prices: Prices, now_ns: int, *, command: Any = None) -> Denial | None:
     """Judge one order that opens; `command` is the modification that it would become."""
-    instrument_id = order.instrument_id
-    bid, ask, ts_event = prices.quote(instrument_id)
+    bid, ask, ts_event = prices.quote(order.instrument_id)
     if bid is None or ask is None:
         missing = "bid" if bid is None and ask is not None else "ask" if bid is not None else "quote"
-        return Denial(Code.QUOTE_MISSING, f"{instrument_id} has no {missing}, so nothing can be opened")
+        return Denial(Code.QUOTE_MISSING, f"{order.instrument_id} has no {missing}, so nothing can be opened")
     if bid > ask:
         return Denial(
             Code.QUOTE_CROSSED,
-            f"the quote of {instrument_id} is crossed (bid {text(bid)}, ask {text(ask)}), so nothing can be opened",
+            f"the quote of {order.instrument_id} is crossed (bid {_text(bid)}, ask {_text(ask)}), so nothing can be "
+            "opened",
         )
-    if rules.quote_age is not None and (age := now_ns - ts_event) > rules.quote_age.value:
+    if rules.quote_age_ns is not None and now_ns - ts_event > rules.quote_age_ns:
+        assert rules.quote_age is not None
         return Denial(
             Code.QUOTE_STALE,
-            f"the quote of {instrument_id} is {seconds(age)} old, "
-            f"more than the {seconds(rules.quote_age.value)} of {rules.quote_age.where}",
+            f"the quote of {order.instrument_id} is {seconds(now_ns - ts_event)} old, "
+            f"more than the {seconds(rules.quote_age_ns)} of {rules.quote_age.where}",
         )
+    if rules.collar_percent is None and rules.collar_absolute is None:
+        return None
     return _collar(order, rules, bid, ask, command)
 
 
-def _collar(order: Any, rules: Rules, bid: Decimal, ask: Decimal, command: Any) -> Denial | None:
-    if rules.collar_percent is None and rules.collar_absolute is None:
-        return None
+def _collar(order: Any, rules: Rules, bid: int, ask: int, command: Any) -> Denial | None:
     buy = order.is_buy
-    middle = (bid + ask) / 2
-    found = _price(order, buy, bid, ask, middle, command)
-    if found is None:
-        return None
-    price, reference, name = found
-    away = price - reference if buy else reference - price
-    if away <= ZERO:
-        return None
-    for bound, most in (
-        (rules.collar_absolute, None if rules.collar_absolute is None else rules.collar_absolute.value),
-        (rules.collar_percent, None if rules.collar_percent is None else rules.collar_percent.value * reference),
-    ):
-        if bound is None or most is None or away <= most:
-            continue
-        limit = text(bound.value) if bound is rules.collar_absolute else percent(bound.value)
-        return Denial(
-            Code.PRICE_COLLAR,
-            f"to {'buy' if buy else 'sell'} {order.instrument_id} at {text(price)} is {text(away)} "
-            f"({percent(away / reference)}) {'above' if buy else 'below'} the {name} of {text(reference)}, "
-            f"more than the {limit} of {bound.where}",
-        )
-    return None
-
-
-def _price(
-    order: Any, buy: bool, bid: Decimal, ask: Decimal, middle: Decimal, command: Any
-) -> tuple[Decimal, Decimal, str] | None:
-    """The price that the order may be filled at, what it is held to, and its name; None where it has none yet."""
     kind = order.order_type
+    # A middle can lie between two nano-dollars, so everything here is doubled.
+    reference, name = bid + ask, "middle"
     if kind in _MARKET:
-        return (ask if buy else bid), middle, "middle"
-    if not order.has_price:
+        price = 2 * (ask if buy else bid)
+    elif not order.has_price:
         return None
-    asked = None if command is None else command.price
-    price: Decimal = (order.price if asked is None else asked).as_decimal()
-    if kind not in _AT_TRIGGER:
-        return price, middle, "middle"
-    asked = None if command is None else command.trigger_price
-    trigger: Decimal = (order.trigger_price if asked is None else asked).as_decimal()
-    further = trigger > middle if buy else trigger < middle
-    return (price, trigger, "trigger") if further else (price, middle, "middle")
+    else:
+        price = 2 * nanos(order.price if command is None or command.price is None else command.price)
+        if kind in _AT_TRIGGER:
+            asked = None if command is None else command.trigger_price
+            trigger = 2 * nanos(order.trigger_price if asked is None else asked)
+            if trigger > reference if buy else trigger < reference:
+                reference, name = trigger, "trigger"
+    away = price - reference if buy else reference - price
+    if away <= 0:
+        return None
+    bound = rules.collar_absolute
+    if bound is not None and away > 2 * bound.nanos:
+        limit = text(bound.value)
+    else:
+        bound = rules.collar_percent
+        if bound is None or away * NANO <= bound.nanos * reference:
+            return None
+        limit = percent(bound.value)
+    return Denial(
+        Code.PRICE_COLLAR,
+        f"to {'buy' if buy else 'sell'} {order.instrument_id} at {text(decimal(price) / 2)} is "
+        f"{text(decimal(away) / 2)} ({percent(decimal(away) / decimal(reference))}) {'above' if buy else 'below'} "
+        f"the {name} of {text(decimal(reference) / 2)}, more than the {limit} of {bound.where}",
+    )
+
+
+def _text(nano_dollars: int) -> str:
+    return text(decimal(nano_dollars))

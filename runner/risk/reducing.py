@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from runner.risk.candidate import Candidate, Subject
-from runner.risk.collateral import OCC, OPTION, SPREAD, Collateral, legs_of, root_of
+from runner.risk.collateral import OCC, SPREAD, Collateral, legs_of, root_of
 from runner.risk.exposure import ZERO
 from runner.risk.exposures import Exposures, Row
 from runner.risk.positions import Positions
@@ -16,10 +15,7 @@ from runner.risk.working import Working
 class Reducing:
     """Closing orders, option legs that close, and bought options that hedge."""
 
-    def __init__(
-        self, cache: Any, exposures: Exposures, positions: Positions, working: Working, collateral: Collateral
-    ) -> None:
-        self._cache = cache
+    def __init__(self, exposures: Exposures, positions: Positions, working: Working, collateral: Collateral) -> None:
         self._exposures = exposures
         self._positions = positions
         self._working = working
@@ -30,18 +26,18 @@ class Reducing:
         if subject.account_id is None:
             return False
         for candidate in candidates:
-            if candidate.qty is None or candidate.order.is_quote_quantity:
+            if candidate.units is None or candidate.order.is_quote_quantity:
                 return False  # money can't be compared with a position for certain
         if self._exposures.reduces(rows, subject.account_id):
             return True
         if len(candidates) > 1:
             return False
         only = candidates[0]
-        instrument = self._cache.instrument(only.instrument_id)
-        kind = None if instrument is None else instrument.instrument_class
-        if kind == SPREAD:
+        if only.facts is None or not only.facts.option:
+            return False
+        if only.facts.instrument.instrument_class == SPREAD:
             return self.closes_legs(only, subject)
-        return kind == OPTION and only.buy and self._hedges(only, subject)
+        return only.buy and self._hedges(only, subject)
 
     def closes_legs(self, candidate: Candidate, subject: Subject) -> bool:
         """Whether every leg of a spread closes contracts that are held, less what other orders close of them."""

@@ -10,24 +10,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.model.events import OrderModifyRejected, OrderPendingUpdate, OrderUpdated
 
-from runner.risk.exposure import Leg
+from runner.risk.exposure import NANO, Leg, nanos
 
 
 @dataclass(slots=True)
 class Reservation:
-    """`price`: what one unit was judged at. `pending`: quantity and price of each modification let through and not
-    answered yet. `asked`: how many modifications the strategy waits for, those that never got this far included.
+    """`price`: what one unit was judged at, in nano-dollars. `pending`: quantity (in billionths) and price of each
+    modification let through and not answered yet. `asked`: how many modifications the strategy waits for, those that
+    never got this far included.
     """
 
     order: Any
     account_id: Any
-    price: Decimal | None
-    pending: deque[tuple[Decimal, Decimal | None]] = field(default_factory=deque)
+    price: int | None
+    pending: deque[tuple[int, int | None]] = field(default_factory=deque)
     asked: int = 0
     known: Leg | None = None
     """The open part, until something happens to the order."""
@@ -39,15 +39,14 @@ class Reservation:
         return self.known
 
     def _open_part(self) -> Leg:
-        qty: Decimal = self.order.leaves_qty.as_decimal()
-        price = self.price
+        units, price = nanos(self.order.leaves_qty), self.price
         if self.order.is_quote_quantity:
             # Without a price the quantity is money and can't be told in shares; the gate never reserves such an order.
-            qty = qty / price if price else qty
-        for new_qty, new_price in self.pending:
-            qty = max(qty, new_qty - self.order.filled_qty.as_decimal())
+            units = -(-units * NANO // price) if price else units
+        for new_units, new_price in self.pending:
+            units = max(units, new_units - nanos(self.order.filled_qty))
             price = None if price is None or new_price is None else max(price, new_price)
-        return Leg(self.order, qty, price)
+        return Leg(self.order, units, price)
 
 
 class Reservations:
@@ -56,7 +55,7 @@ class Reservations:
     def __init__(self) -> None:
         self._by_id: dict[Any, Reservation] = {}
         self.on_change: Callable[[Any], None] | None = None
-        """Called with the client order id of each reservation that is made, changed or released."""
+        """Called with the client order id of each reservation that is changed or released."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -64,17 +63,16 @@ class Reservations:
     def get(self, client_order_id: Any) -> Reservation | None:
         return self._by_id.get(client_order_id)
 
-    def reserve(self, order: Any, account_id: Any, price: Decimal | None, leg: Leg | None = None) -> None:
+    def reserve(self, order: Any, account_id: Any, price: int | None, leg: Leg | None = None) -> None:
         """Take the room of an order that passed; `leg` is its open part where that is known already."""
         self._by_id[order.client_order_id] = Reservation(order, account_id, price, known=leg)
-        self._changed(order.client_order_id)
 
-    def expect(self, order: Any, account_id: Any, qty: Decimal, price: Decimal | None, judged: Decimal | None) -> None:
-        """A modification to `qty` and `price` is on its way; `judged` is today's worth of one unit."""
+    def expect(self, order: Any, account_id: Any, units: int, price: int | None, judged: int | None) -> None:
+        """A modification to `units` and `price` is on its way; `judged` is today's worth of one unit."""
         reservation = self._by_id.get(order.client_order_id)
         if reservation is None:
             reservation = self._by_id[order.client_order_id] = Reservation(order, account_id, judged)
-        reservation.pending.append((qty, price))
+        reservation.pending.append((units, price))
         reservation.known = None
         self._changed(order.client_order_id)
 
@@ -103,7 +101,7 @@ class Reservations:
             reservation.asked += 1
         elif isinstance(event, OrderUpdated):
             reservation.asked = max(reservation.asked - 1, 0)
-            self._confirm(reservation, event.quantity.as_decimal())
+            self._confirm(reservation, nanos(event.quantity))
         elif isinstance(event, OrderModifyRejected):
             # Nautilus's own risk engine rejects some before they come here. Where the answer may be to one of those,
             # all room stays taken; otherwise the smallest is given back, since the event does not say which it was.
@@ -114,10 +112,10 @@ class Reservations:
         self._changed(event.client_order_id)
 
     @staticmethod
-    def _confirm(reservation: Reservation, qty: Decimal) -> None:
+    def _confirm(reservation: Reservation, units: int) -> None:
         """Let go of the modification that an update confirms and of those before it; other updates are the venue's."""
         for index, (pending, price) in enumerate(reservation.pending):
-            if pending == qty:
+            if pending == units:
                 if price is not None:
                     reservation.price = price
                 for _ in range(index + 1):

@@ -11,8 +11,9 @@ from typing import Any
 
 from nautilus_trader.model.enums import ContingencyType, OrderType
 
-_TRAILING = frozenset({OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT})
+_ALONE = ContingencyType.NO_CONTINGENCY
+_TRAILING = (OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT)
 
 
 def exempt(order: Any) -> bool:
-    return order.contingency_type != ContingencyType.NO_CONTINGENCY or order.order_type in _TRAILING
+    return order.contingency_type != _ALONE or order.order_type in _TRAILING

@@ -7,11 +7,12 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
-from nautilus_trader.model.enums import AssetClass, InstrumentClass
+from nautilus_trader.model.enums import InstrumentClass
 
 from runner.risk.codes import Code, Denial, text
 from runner.risk.collateral import legs_of
 from runner.risk.exposure import ZERO
+from runner.risk.instruments import Facts
 from runner.risk.limits import Rules
 
 Legality = Callable[[Any, Any, Any], str | None]
@@ -25,16 +26,15 @@ def listed(symbol: str, patterns: tuple[str, ...]) -> str | None:
     return next((pattern for pattern in patterns if fnmatchcase(symbol, pattern)), None)
 
 
-def check(instrument: Any, rules: Rules, session: Callable[[], str]) -> Denial | None:
+def check(facts: Facts, rules: Rules, session: Callable[[int], str], now_ns: int) -> Denial | None:
     """Whether the instrument may be opened now, in either direction."""
-    symbol: str = instrument.id.symbol.value
-    symbols = rules.symbols
-    denial = symbols[symbol] if symbol in symbols else symbols.setdefault(symbol, _unlisted(instrument.id, rules))
+    symbol, symbols = facts.symbol, rules.symbols
+    denial = symbols[symbol] if symbol in symbols else symbols.setdefault(symbol, _unlisted(facts.instrument.id, rules))
     if denial is not None:
         return denial
-    if not rules.sessions or instrument.asset_class == AssetClass.CRYPTOCURRENCY:
+    if not rules.sessions or facts.crypto:
         return None
-    now = session()
+    now = session(now_ns)
     for where, sessions in rules.sessions:
         if now not in sessions:
             return Denial(
@@ -55,21 +55,20 @@ def _unlisted(instrument_id: Any, rules: Rules) -> Denial | None:
     return None
 
 
-def check_short(instrument: Any, rules: Rules, after: Any) -> Denial | None:
+def check_short(facts: Facts, rules: Rules, after: Any) -> Denial | None:
     """Whether the instrument may be held short; `after` is the signed position once all sales are filled.
 
     Options are not borrowed: what they need when sold is margin's to say.
     """
-    if after >= ZERO or instrument.instrument_class != InstrumentClass.SPOT:
+    if after >= ZERO or facts.instrument.instrument_class != InstrumentClass.SPOT:
         return None
-    symbol = instrument.id.symbol.value
-    becomes = f"it could leave {text(after)} of {symbol}"
+    becomes = f"it could leave {text(after)} of {facts.symbol}"
     for where, universe in rules.universe:
         if not universe.shorting:
             return Denial(Code.NOT_SHORTABLE, f"{becomes}, and {where}.shorting is false")
-    if instrument.asset_class == AssetClass.CRYPTOCURRENCY:
+    if facts.crypto:
         return Denial(Code.NOT_SHORTABLE, f"{becomes}, and crypto can't be sold short")
-    info = instrument.info or {}
+    info = facts.instrument.info or {}
     if info.get("shortable") is False:
         return Denial(Code.NOT_SHORTABLE, f"{becomes}, and the broker does not lend it")
     if info.get("easy_to_borrow") is False:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.risk.codes import Code
-from runner.risk.exposure import ZERO
+from runner.risk.exposure import ZERO, decimal, usd
 from runner.risk.limits import Limits
 from runner.risk.state import NODE, Scope
 
@@ -55,9 +55,9 @@ def _counts(gate: RiskGate, scope: Scope, limits: Limits, now_ns: int) -> Iterat
 
 def _orders(gate: RiskGate, scope: Scope, limits: Limits) -> Iterator[Used]:
     """The largest order that passed."""
-    for name in ("max_order_qty", "max_order_notional"):
+    for name, scaled in (("max_order_qty", decimal), ("max_order_notional", usd)):
         if limit := getattr(limits, name):
-            yield Used(name, scope, gate.judge.largest.get(f"{scope.section}.{name}", ZERO) / limit)
+            yield Used(name, scope, scaled(gate.judge.largest.get(f"{scope.section}.{name}", 0)) / limit)
 
 
 def _exposure(gate: RiskGate, scope: Scope, limits: Limits) -> Iterator[Used]:

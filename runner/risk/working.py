@@ -44,10 +44,13 @@ class Working:
             self._forget(client_order_id, *was)
             if found is None:
                 self._exposures.drop(client_order_id)
-        if found is None:
-            return
-        leg, account_id = found
-        self._legs[client_order_id] = found
+        if found is not None:
+            self.add(*found)
+
+    def add(self, leg: Leg, account_id: Any) -> None:
+        """An order that is not known yet works."""
+        client_order_id = leg.order.client_order_id
+        self._legs[client_order_id] = leg, account_id
         part = (leg.instrument_id, account_id)
         if (legs := self._by_part.get(part)) is None:
             legs = self._by_part[part] = {}

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from runner.risk.exposure import ZERO, Leg
+from runner.risk.candidate import Candidate
+from runner.risk.exposure import ZERO, Leg, nano
+
+
+def leg(order: Any, qty: Decimal | int, price: Decimal | int | None) -> Leg:
+    """The open part of an order, in units and USD."""
+    return Leg(order, nano(Decimal(qty)), None if price is None else nano(Decimal(price)))
+
+
+def candidate(order: Any, qty: Decimal | int | None, price: Decimal | int | None) -> Candidate:
+    units, cost = (None if each is None else nano(Decimal(each)) for each in (qty, price))
+    return Candidate(order, units, cost)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from nautilus_trader.model.identifiers import InstrumentId, new_generic_spread_i
 
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.codes import Code
+from runner.risk.exposure import nanos
 from tests.risk.conftest import IBM
 from tests.risk.test_margin_options import C100, C110, P90, options, trade  # noqa: F401
 
@@ -146,9 +146,9 @@ def test_a_spread_may_not_sell_the_cover_of_another_call(options):  # noqa: F811
     rules = gate.limits.rules("ALPACA", "main")
     order = next(iter(engine.cache.orders()))
     for legs, expected in (([(C110, 1), (C100, -1)], None), ([(P90, 1), (C100, -1)], Code.OPTION_REFUSED)):
-        candidate = Candidate(order, order.quantity.as_decimal(), None)
+        candidate = Candidate(order, nanos(order.quantity), None)
         candidate.instrument_id = new_generic_spread_id([(ids[symbol], ratio) for symbol, ratio in legs])
-        candidate.leg.qty = Decimal(1)
+        candidate.leg.units = 10**9
         subject = Subject(account_id, order.strategy_id, "ALPACA", "main", rules)
         denied = gate.judge.cover([candidate], subject, reducing=False)
         assert (None if denied is None else denied[0].code) == expected

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from nautilus_trader.model.enums import ContingencyType, OrderSide
 from nautilus_trader.model.identifiers import ClientOrderId
+from nautilus_trader.model.objects import Price, Quantity
 
-from runner.risk.exposure import Leg, atto, nano, released
+from runner.risk.exposure import Leg, atto, nano, nanos, nanos_below, released
+from tests.risk import plain
 
 D = Decimal
 
@@ -24,10 +26,10 @@ def leg(name: str, side: str, qty: int, price: str | None = "100", **more: Any) 
         linked_order_ids=None,
         order_list_id=None,
         contingency_type=ContingencyType.NO_CONTINGENCY,
-        filled_qty=SimpleNamespace(as_decimal=lambda: D(0)),
+        filled_qty=Quantity.zero(),
     )
     vars(order).update(more)
-    return Leg(order, D(qty), None if price is None else D(price))
+    return plain.leg(order, qty, None if price is None else D(price))
 
 
 def oco(*names: str, list_id: str | None = "L-1") -> dict[str, Any]:
@@ -55,15 +57,15 @@ def test_an_exit_counts_as_far_as_its_entry_is_filled():
     orders = {entry.order.client_order_id: entry.order}
     assert not exit_.plain
     assert released(exit_, orders.get) == 0
-    entry.order.filled_qty = SimpleNamespace(as_decimal=lambda: D(4))
-    assert released(exit_, orders.get) == 4
-    assert released(exit_, {}.get) == 10
+    entry.order.filled_qty = Quantity.from_int(4)
+    assert released(exit_, orders.get) == 4 * 10**9
+    assert released(exit_, {}.get) == 10 * 10**9
 
 
 def test_a_child_on_its_parents_side_counts_in_full():
     entry = leg("entry", "buy", 10)
     more = leg("more", "buy", 5, parent_order_id=entry.order.client_order_id)
-    assert released(more, {entry.order.client_order_id: entry.order}.get) == 5
+    assert released(more, {entry.order.client_order_id: entry.order}.get) == 5 * 10**9
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,19 @@ def test_a_child_on_its_parents_side_counts_in_full():
 )
 def test_quantities_and_prices_are_counted_in_billionths_and_never_less(value, whole):
     assert nano(D(value)) == whole
+
+
+@pytest.mark.parametrize(
+    ("price", "up", "down"),
+    [
+        ("1.5", 1_500_000_000, 1_500_000_000),
+        ("-1.5", -1_500_000_000, -1_500_000_000),
+        ("0.0000000001", 1, 0),
+        ("-0.0000000001", -1, -1),
+    ],
+)
+def test_nautilus_values_are_counted_alike(price, up, down):
+    assert (nanos(Price.from_str(price)), nanos_below(Price.from_str(price))) == (up, down)
 
 
 def test_a_bound_is_never_more_than_it_says():

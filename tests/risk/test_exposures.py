@@ -14,13 +14,14 @@ from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner._engine import ExposureBook, ExposureBounds
-from runner.risk.candidate import Candidate, Subject
+from runner.risk.candidate import Subject
 from runner.risk.codes import Code
 from runner.risk.exposure import ZERO, Leg, atto
 from runner.risk.exposures import Exposures
 from runner.risk.limits import Limits, LimitsBook
 from runner.risk.prices import Prices
-from tests.risk.plain import parts, worst_notional
+from tests.risk.plain import candidate as candidate_of
+from tests.risk.plain import leg, parts, worst_notional
 
 D = Decimal
 USD = 10**18
@@ -107,7 +108,7 @@ def fresh(cache: Cache) -> Exposures:
 
 prices = st.none() | st.integers(1, 5)
 orders = st.builds(
-    lambda name, buy, instrument, strategy, qty, price, one_of_two: Leg(
+    lambda name, buy, instrument, strategy, qty, price, one_of_two: leg(
         order(name, buy=buy, instrument=instrument, strategy=strategy, **(oco("z") if one_of_two else {})),
         D(qty),
         None if price is None else D(price),
@@ -168,9 +169,9 @@ def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wante
         assert exposures.count("A", strategy) == len(mine)
 
     if (known := working.get(wanted.order.client_order_id.value)) is not None:
-        wanted = Leg(known.order, wanted.qty, wanted.price)  # as a modification of it
-    candidate = Candidate(wanted.order, wanted.qty, wanted.price)
-    own = Leg(wanted.order, max(wanted.qty, known.qty) if known is not None else wanted.qty, wanted.price)
+        wanted = leg(known.order, wanted.qty, wanted.price)  # as a modification of it
+    candidate = candidate_of(wanted.order, wanted.qty, wanted.price)
+    own = leg(wanted.order, max(wanted.qty, known.qty) if known is not None else wanted.qty, wanted.price)
     after = [*(leg for name, leg in working.items() if name != wanted.order.client_order_id.value), own]
     rows = exposures.rows([candidate])
     side = parts(leg for leg in after if leg.buy == own.buy and leg.instrument_id == own.instrument_id)
@@ -217,15 +218,15 @@ def test_the_worst_case_in_money(position, side, mark, buy, worth):
 def test_of_orders_that_cancel_each_other_the_largest_counts(cache):
     exposures = fresh(cache)
     for name, other, qty, price in (("a", "b", 10, 110), ("b", "a", 8, 120)):
-        exposures.put(Leg(order(name, buy=False, **oco(other)), D(qty), D(price)), "A")
-    exposures.put(Leg(order("c", buy=False), D(1), D(100)), "A")
+        exposures.put(leg(order(name, buy=False, **oco(other)), D(qty), D(price)), "A")
+    exposures.put(leg(order("c", buy=False), D(1), D(100)), "A")
     assert exposures.side(IBM, "A", buy=False) == 11
     assert exposures.total("A") == 10 * 120 + 100
 
 
 def test_an_order_in_money_without_a_price_is_held_against_no_limit_and_denied(cache):
     exposures = fresh(cache)
-    candidate = Candidate(order("new"), None, None)
+    candidate = candidate_of(order("new"), None, None)
     for limit in (
         {"max_position_notional": D(10)},
         {"max_gross_exposure": SimpleNamespace(amount=D(10), fraction=None)},
@@ -238,20 +239,20 @@ def test_an_order_in_money_without_a_price_is_held_against_no_limit_and_denied(c
 
 def test_a_price_that_arrives_later_is_seen_when_it_is_needed(cache):
     exposures = fresh(cache)
-    exposures.put(Leg(order("a"), D(2), None), "A")
+    exposures.put(leg(order("a"), D(2), None), "A")
     with pytest.raises(LookupError, match=r"no price of IBM\.ALPACA"):
         exposures.total("A")
-    exposures.put(Leg(order("a"), D(2), D(5)), "A")
+    exposures.put(leg(order("a"), D(2), D(5)), "A")
     assert exposures.total("A") == 10
 
 
 def test_an_instrument_that_is_not_in_the_cache_yet_is_asked_for_again(cache):
     del cache.known[IBM]
     exposures = fresh(cache)
-    exposures.put(Leg(order("a"), D(2), D(5)), "A")
+    exposures.put(leg(order("a"), D(2), D(5)), "A")
     with pytest.raises(LookupError, match=r"IBM\.ALPACA is not in the cache"):
         exposures.total("A")
-    candidate = Candidate(order("new"), D(1), D(1))
+    candidate = candidate_of(order("new"), D(1), D(1))
     rules = LimitsBook(top=Limits(max_position_notional=D(100))).rules("A", "S")
     subject = Subject("A", "S", "A", "S", rules)
     with pytest.raises(LookupError, match=r"IBM\.ALPACA is not in the cache"):

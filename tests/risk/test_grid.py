@@ -155,7 +155,7 @@ STEPS = [
     "margin.reserve",
     "reservations.reserve",
     "ledger.mark",
-    "ledger.equity",
+    "ledger.attos",
 ]
 EVERYTHING = Limits(headroom=Decimal(0), max_order_qty=D(1_000), max_gross_exposure=Portion(amount=D(10**9)))
 

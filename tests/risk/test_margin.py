@@ -17,6 +17,7 @@ from nautilus_trader.model.events import AccountState
 from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
 
+from runner.risk.exposure import usd
 from runner.risk.limits import Limits, LimitsBook
 from tests.risk.conftest import IBM, equity, quote
 
@@ -88,7 +89,7 @@ def test_a_canceled_order_gives_back_what_it_held_and_a_filled_one_becomes_margi
     assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
     account = engine.cache.accounts()[0].id
     assert gate.margin.reserved(account) == 27_000
-    assert gate.collateral.burden(account) == Decimal(19_730) * 50
+    assert usd(gate.collateral.burden(account)) == Decimal(19_730) * 50
 
 
 def test_prices_move_what_is_left(bench):
@@ -187,7 +188,7 @@ def test_an_order_is_taken_off_the_brokers_figure_until_a_report_must_have_seen_
     def power() -> None:
         gate = told[0].gate
         account = told[0].engine.cache.accounts()[0].id
-        left.append(gate.margin.power(account, "regt").broker)
+        left.append(usd(gate.margin.power(account, "regt").broker))
 
     def step(s: Any) -> None:
         hears = told[0].says
@@ -220,9 +221,9 @@ def test_a_report_that_comes_long_after_the_orders_answer_has_seen_it(bench):
         prepare=lambda engine, gate: told.append(Told(engine, gate)),
     )
     account = told[0].engine.cache.accounts()[0].id
-    assert told[0].gate.margin.unseen(account) == 90_000
+    assert usd(told[0].gate.margin.unseen(account)) == 90_000
     told[0].says(410_000, at=10 * SECOND)
-    assert told[0].gate.margin.unseen(account) == 0
+    assert usd(told[0].gate.margin.unseen(account)) == 0
 
 
 def test_what_was_filled_stays_missing_in_the_brokers_figure_until_it_is_seen(bench):
@@ -235,7 +236,7 @@ def test_what_was_filled_stays_missing_in_the_brokers_figure_until_it_is_seen(be
     )
     account = told[0].engine.cache.accounts()[0].id
     assert told[0].gate.margin.reserved(account) == 0
-    assert told[0].gate.margin.unseen(account) == 100_000
+    assert usd(told[0].gate.margin.unseen(account)) == 100_000
 
 
 def test_what_a_modification_adds_is_taken_off_the_brokers_figure_too(bench):
@@ -244,7 +245,7 @@ def test_what_a_modification_adds_is_taken_off_the_brokers_figure_too(bench):
     left: list[Decimal] = []
 
     def unseen() -> None:
-        left.append(told[0].gate.margin.unseen(told[0].engine.cache.accounts()[0].id))
+        left.append(usd(told[0].gate.margin.unseen(told[0].engine.cache.accounts()[0].id)))
 
     def more(s: Any) -> None:
         s.modify_order(orders[0], Quantity.from_int(1_500))
@@ -282,6 +283,6 @@ def test_after_a_restart_reservations_are_made_of_the_open_orders_and_positions(
     again.install(kernel.exec_engine)
     again.begin()
     assert again.errors == 0
-    assert again.collateral.burden(account) == 50_000
+    assert usd(again.collateral.burden(account)) == 50_000
     # Which of the two sales comes first is not known any more: the dearest is taken for what opens.
     assert again.margin.reserved(account) >= 100 * 110 + 950

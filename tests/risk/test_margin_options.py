@@ -18,6 +18,7 @@ from nautilus_trader.model.instruments import OptionContract
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.risk.collateral import legs_of, nano, root_of
+from runner.risk.exposure import usd
 from runner.risk.limits import Limits
 from tests.risk.conftest import IBM, quote
 
@@ -87,7 +88,7 @@ def test_a_bought_option_costs_its_premium(options):
     )
     assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
     assert gate.errors == 0
-    assert gate.collateral.burden(engine.cache.accounts()[0].id) == 1_000_000
+    assert usd(gate.collateral.burden(engine.cache.accounts()[0].id)) == 1_000_000
 
 
 def test_a_sold_put_is_secured_by_cash_less_its_premium(options):

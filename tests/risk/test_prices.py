@@ -14,6 +14,7 @@ from nautilus_trader.model.enums import AggressorSide, OrderSide
 from nautilus_trader.model.identifiers import InstrumentId, StrategyId, TradeId, TraderId
 from nautilus_trader.model.objects import Price, Quantity
 
+from runner.risk.exposure import nano
 from runner.risk.prices import Prices
 
 IBM = InstrumentId.from_str("IBM.ALPACA")
@@ -70,9 +71,9 @@ def stop(side: Any, trigger: str) -> Any:
     ],
 )
 def test_an_order_is_not_worth_less_than_it_can_cost(known, order, worth):
-    assert prices(**known).order(order) == (None if worth is None else Decimal(worth))
+    assert prices(**known).order(order) == (None if worth is None else nano(Decimal(worth)))
 
 
 def test_a_modifications_price_stands_in_for_the_orders_own():
-    assert prices().order(limit(BUY, "90.00"), price=Price.from_str("95.00")) == 95
-    assert prices().order(stop(BUY, "105.00"), trigger_price=Price.from_str("108.00")) == 108
+    assert prices().order(limit(BUY, "90.00"), price=Price.from_str("95.00")) == 95 * 10**9
+    assert prices().order(stop(BUY, "105.00"), trigger_price=Price.from_str("108.00")) == 108 * 10**9

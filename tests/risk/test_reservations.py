@@ -14,6 +14,7 @@ from nautilus_trader.model.events import OrderModifyRejected, OrderPendingUpdate
 from nautilus_trader.model.identifiers import AccountId, InstrumentId, StrategyId, TraderId
 from nautilus_trader.model.objects import Price, Quantity
 
+from runner.risk.exposure import NANO
 from runner.risk.reservations import Reservations
 
 IBM = InstrumentId.from_str("IBM.ALPACA")
@@ -26,13 +27,13 @@ class Book:
         factory = OrderFactory(TraderId("T-001"), StrategyId("S-one"), TestClock())
         self.order = factory.limit(IBM, OrderSide.BUY, Quantity.from_int(50), Price.from_str("100.00"))
         self.reservations = Reservations()
-        self.reservations.reserve(self.order, ACCOUNT, D(100))
+        self.reservations.reserve(self.order, ACCOUNT, 100 * NANO)
         self.ids = (self.order.trader_id, self.order.strategy_id, IBM, self.order.client_order_id)
 
     def ask(self, qty: int, price: int = 100, *, passes: bool = True) -> None:
         self.reservations.on_event(OrderPendingUpdate(*self.ids, None, ACCOUNT, UUID4(), 0, 0))
         if passes:
-            self.reservations.expect(self.order, ACCOUNT, D(qty), D(price), D(100))
+            self.reservations.expect(self.order, ACCOUNT, qty * NANO, price * NANO, 100 * NANO)
 
     def updated(self, qty: int) -> None:
         self.reservations.on_event(
@@ -107,9 +108,9 @@ def test_an_order_in_money_keeps_its_shares(book):
         side=OrderSide.BUY,
         parent_order_id=None,
         contingency_type=ContingencyType.NO_CONTINGENCY,
-        leaves_qty=SimpleNamespace(as_decimal=lambda: D(1000)),
+        leaves_qty=Quantity.from_int(1000),
     )
-    book.reservations.reserve(order, ACCOUNT, D(100))
+    book.reservations.reserve(order, ACCOUNT, 100 * NANO)
     assert book.reservations.get("O-1").leg().qty == 10  # type: ignore[union-attr]
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.model.objects import Quantity
 
-from runner.risk.exposure import Leg
 from runner.risk.exposures import Exposures
 from runner.risk.reservations import Reservations
 from runner.risk.working import Working
+from tests.risk.plain import leg
 from tests.risk.test_exposures import IBM, Cache, fresh, order
 
 
 def desk(other: Any = None) -> tuple[Cache, Reservations, Exposures, Working]:
     cache = Cache()
     reservations, exposures = Reservations(), fresh(cache)
-    working = Working(reservations, cache, exposures, other or (lambda each: Leg(each, Decimal(7), Decimal(2))))
+    working = Working(reservations, cache, exposures, other or (lambda each: leg(each, 7, 2)))
     reservations.on_change = working.note
     return cache, reservations, exposures, working
 
@@ -46,7 +45,8 @@ def test_orders_that_the_gate_never_saw_count_from_the_start_until_they_close() 
 def test_a_reservation_counts_before_the_cache_knows_its_order() -> None:
     _, reservations, exposures, working = desk()
     asked = order("new", is_closed=False, is_quote_quantity=False, leaves_qty=Quantity.from_int(3))
-    reservations.reserve(asked, "A", Decimal(10))
+    reservations.reserve(asked, "A", 10 * 10**9)
+    working.note(asked.client_order_id)
     assert exposures.total("A") == 30
     assert asked.client_order_id in working
     reservations.release(asked.client_order_id)
