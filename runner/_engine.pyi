@@ -375,7 +375,9 @@ class ExposureBreach:
     """The first bound that candidates would exceed, with the numbers that led to it."""
 
     @property
-    def kind(self) -> Literal["position", "position_unpriced", "gross", "gross_unpriced", "open_orders"]: ...
+    def kind(
+        self,
+    ) -> Literal["position", "position_unpriced", "gross", "gross_unpriced", "open_orders", "overflow"]: ...
     @property
     def level(self) -> Literal["account", "strategy"] | None:
         """Whose position it is."""
@@ -439,7 +441,7 @@ class ExposureBook:
         group: str | None = None,
     ) -> None:
         """An order works with so much of it open; again replaces what was said before. `limit` and `exempt` are for
-        `meets`."""
+        `look`."""
 
     def drop(self, order: str) -> None:
         """An order is over. Nothing where it is not known."""
@@ -471,9 +473,17 @@ class ExposureBook:
     ) -> bool:
         """Whether all of them only shrink positions of the account, together with what closes them already."""
 
-    def meets(self, account: int, instrument: int, buy: bool, limit: int | None, order: str) -> str | None:
-        """The first of the account's orders on the other side that an order with this limit (None: at the market) could
-        trade with; neither an exempt one nor itself."""
+    def look(
+        self,
+        account: int,
+        strategy: int,
+        candidates: Sequence[tuple[str, int, bool, int | None, int | None, str | None]],
+        limits: Sequence[int | None],
+        bounds: ExposureBounds,
+    ) -> tuple[bool, list[str | None], ExposureBreach | None]:
+        """All that a decision asks, in one step: `reduces`; of each candidate, with this limit (None: at the market), the
+        first of the account's orders on the other side that it could trade with, neither an exempt one nor itself; and
+        `check`, whose ValueError for what does not fit is a breach of kind `overflow` here."""
 
     def check(
         self,
@@ -483,6 +493,27 @@ class ExposureBook:
         bounds: ExposureBounds,
     ) -> ExposureBreach | None:
         """Hold candidates against what binds them: positions, then gross exposure, then the orders that work."""
+
+@final
+class RateLimits:
+    """What binds somebody: of each key at most so many within any so many nanoseconds."""
+
+    def __new__(cls, limits: Sequence[tuple[str, int, int]]) -> Self: ...
+    def __len__(self) -> int: ...
+
+@final
+class RateWindows:
+    """How much happened lately, by key: a sliding window each, in nanoseconds of a clock that may step back a little."""
+
+    def __new__(cls) -> Self: ...
+    def exceeded(self, limits: RateLimits, more: int, now_ns: int) -> tuple[int, int] | None:
+        """The first limit that `more` would exceed, counted from 0, with how many its window holds; counts nothing."""
+
+    def count(self, limits: RateLimits, more: int, now_ns: int) -> None:
+        """Remember that so many happened now."""
+
+    def held(self, key: str, per_ns: int, now_ns: int) -> int:
+        """How many a key's window of this length holds."""
 
 @final
 class MarginRates:

@@ -7,6 +7,7 @@ pub mod notify;
 pub mod origin;
 #[cfg(feature = "python")]
 mod python;
+pub mod rate;
 pub mod runtime;
 pub mod secret;
 pub mod stream;

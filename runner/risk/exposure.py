@@ -74,10 +74,8 @@ def nano(value: Decimal) -> int:
 
 
 def nanos(value: Any) -> int:
-    """Nautilus's Price or Quantity in billionths, rounded away from zero."""
-    raw: int = value.raw
-    whole: int = -(-raw // _RAW) if raw >= 0 else raw // _RAW
-    return whole
+    """Nautilus's Price or Quantity in billionths, rounded up."""
+    return -(-value.raw // _RAW)  # type: ignore[no-any-return]
 
 
 def nanos_below(value: Any) -> int:

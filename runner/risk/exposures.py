@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner._engine import ExposureBook, ExposureBounds, ExposureBreach
 from runner.risk.candidate import Candidate, Finder, Subject
@@ -21,6 +21,19 @@ from runner.risk.self_match import exempt
 
 Row = tuple[str, int, bool, int | None, int | None, str | None]
 """A candidate as the book has it."""
+_NO_BOUNDS = ExposureBounds()
+
+
+class Outlook(NamedTuple):
+    """What candidates would do, by the book: see `ExposureBook.look`."""
+
+    rows: list[Row]
+    reduces: bool
+    met: list[str | None]
+    bounds: ExposureBounds | None
+    """What `breach` is of; None where some of it is a fraction of the equity, which only what opens is held against."""
+    breach: ExposureBreach | None
+    new: bool
 
 
 class _Numbers(dict[Any, int]):
@@ -136,33 +149,37 @@ class Exposures:
             rows.append((leg.order.client_order_id.value, number, leg.buy, units, leg.worth, leg.group))
         return rows
 
-    def reduces(self, rows: Sequence[Row], account_id: Any) -> bool:
-        """Whether they only shrink positions of the account, together with what already works."""
-        return self.book.reduces(self._accounts[account_id], rows)
-
-    def meets(self, candidate: Candidate, account_id: Any, limit: Any) -> str | None:
-        """The client order id of an order of our own that this could trade with at `limit` (a Price; None: at any)."""
-        number = self._instrument(candidate.instrument_id)
-        asked = None if limit is None else nanos_below(limit)
-        return self.book.meets(
-            self._accounts[account_id], number, candidate.buy, asked, candidate.order.client_order_id.value
+    def outlook(self, candidates: Sequence[Candidate], subject: Subject, *, new: bool = True) -> Outlook:
+        """What they would do to the positions and orders that are; `new`: they are no modifications."""
+        rows = self.rows(candidates)
+        bounds = subject.rules.bounds if new else subject.rules.bounds_of_changes
+        reduces, met, breach = self.book.look(
+            self._accounts[subject.account_id],
+            self._strategies[subject.strategy_id],
+            rows,
+            [candidate.limit for candidate in candidates],
+            bounds or _NO_BOUNDS,
         )
+        return Outlook(rows, reduces, met, bounds, breach, new)
 
-    def check(
-        self, candidates: Sequence[Candidate], rows: Sequence[Row], subject: Subject, *, new: bool = True
-    ) -> tuple[Denial, Any] | None:
+    def check(self, candidates: Sequence[Candidate], outlook: Outlook, subject: Subject) -> tuple[Denial, Any] | None:
         """Hold candidates against the limits on positions, gross exposure and (where they are new) open orders.
 
-        A denial with the order that it is about. Raises LookupError for an instrument that is not in the cache.
+        A denial with the order that it is about. Raises LookupError for an instrument that is not in the cache,
+        ValueError for what is too large to be added up.
         """
-        rules = subject.rules
-        bounds = (rules.bounds if new else rules.bounds_of_changes) or self._bounds(subject, new=new)
-        if isinstance(bounds, Denial):
-            return bounds, candidates[0].order
+        rows, bounds, breach = outlook.rows, outlook.bounds, outlook.breach
         account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]
-        breach = self.book.check(account, strategy, rows, bounds)
+        if bounds is None:
+            of_equity = self._bounds(subject, new=outlook.new)
+            if isinstance(of_equity, Denial):
+                return of_equity, candidates[0].order
+            bounds = of_equity
+            breach = self.book.check(account, strategy, rows, bounds)
         if self._unknown and (missing := next((row[1] for row in rows if row[1] in self._unknown), None)) is not None:
             raise LookupError(self._missing(missing))
+        if breach is None:
+            return None
         tried: set[int] = set()
         while breach is not None and breach.instrument is not None and breach.instrument not in tried:
             tried.add(breach.instrument)
@@ -170,6 +187,8 @@ class Exposures:
             breach = self.book.check(account, strategy, rows, bounds)
         if breach is None:
             return None
+        if breach.kind == "overflow":
+            raise ValueError("it is more than can be added up")
         candidate = candidates[breach.candidate]
         return self._denial(breach, candidate, len(candidates), subject), candidate.order
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitOrderList
 
+from runner._engine import RateWindows
 from runner.risk.answers import Answers
 from runner.risk.candidate import Candidate, Subject, working_leg
 from runner.risk.codes import Code, Denial
@@ -35,7 +36,6 @@ from runner.risk.margin import Margin
 from runner.risk.owners import Owners
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
-from runner.risk.rate import Rates
 from runner.risk.reservations import Reservations
 from runner.risk.runaway import CANCELS, Runaway, cancelled_by
 from runner.risk.seat import Seat
@@ -379,7 +379,7 @@ class RiskGate:
         return self._answers.passed
 
     @property
-    def rates(self) -> dict[Code, Rates]:
+    def rates(self) -> dict[Code, RateWindows]:
         """The windows that count cancels and fills."""
         return self._runaway.rates
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from nautilus_trader.model.identifiers import ClientOrderId
 
+from runner._engine import RateWindows
 from runner.risk import quotes, universe
 from runner.risk.candidate import Candidate, Subject, base_units, other_price
 from runner.risk.codes import Code, Denial, seconds, text
@@ -17,13 +18,12 @@ from runner.risk.collateral import Collateral, is_option
 from runner.risk.cover import Cover
 from runner.risk.duplicates import Duplicates
 from runner.risk.exposure import NANO, decimal, nanos, usd
-from runner.risk.exposures import Exposures, Row, named, no_price
+from runner.risk.exposures import Exposures, Outlook, named, no_price
 from runner.risk.instruments import Instruments
 from runner.risk.limits import LimitsBook, Rules
 from runner.risk.margin import Margin
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
-from runner.risk.rate import Rates
 from runner.risk.reducing import Reducing
 from runner.risk.self_match import exempt
 from runner.risk.state import State, States
@@ -54,7 +54,7 @@ class Judge:
         session: Callable[[int], str] | None = None,
     ) -> None:
         self.limits = limits
-        self.rates = Rates()
+        self.rates = RateWindows()
         self.duplicates = Duplicates()
         self.largest: dict[str, int] = {}
         """By the place of a limit on one order in the file: the largest that it let through, in billionths or, of
@@ -108,28 +108,28 @@ class Judge:
         `now_ns` is venue time; `params` are the command's own, for the adapter.
         """
         rules = subject.rules
-        rows = self._exposures.rows(candidates)
-        reducing = self._reducing.all(candidates, rows, subject)
+        outlook = self._exposures.outlook(candidates, subject)
+        reducing = self._reducing.all(candidates, outlook, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
         if len(candidates) > 1 and self._list_legality is not None:
             orders = [candidate.order for candidate in candidates]
             if (illegal := self._list_legality(orders, self._cache.instrument, params)) is not None:
                 return Denial(Code.ORDER_ILLEGAL, illegal[0]), illegal[1]
-        for candidate in candidates:
-            denial = self._as_an_order(candidate, subject, params, now_ns)
+        for candidate, met in zip(candidates, outlook.met, strict=True):
+            denial = self._as_an_order(candidate, met, subject, params, now_ns)
             if denial is None:
                 denial = self._order_size(candidate, rules, reducing=reducing)
             if denial is not None:
                 return denial, candidate.order
-        if (denied := self._uncovers(candidates, rows, subject, reducing=reducing)) is not None:
+        if (denied := self._uncovers(candidates, outlook, subject, reducing=reducing)) is not None:
             return denied
         if reducing:
             return None
         for candidate in candidates:
             if (denial := self._in_this_market(candidate, rules, now_ns)) is not None:
                 return denial, candidate.order
-        if (denied := self._holdings(candidates, rows, subject)) is not None:
+        if (denied := self._holdings(candidates, outlook, subject)) is not None:
             return denied
         denial = self._rate(len(candidates), rules, now_ns)
         if denial is None and rules.headroom is not None:
@@ -144,23 +144,23 @@ class Judge:
         repriced = other_price(candidate.order, command)
         if not grows and not repriced:
             return None
-        rows = self._exposures.rows([candidate])
-        reducing = self._reducing.all([candidate], rows, subject)
+        outlook = self._exposures.outlook([candidate], subject, new=False)
+        reducing = self._reducing.all([candidate], outlook, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial
-        if repriced and rules.self_match is not None and (denial := self._self_match(candidate, subject, command)):
+        if repriced and rules.self_match is not None and (denial := self._self_match(candidate, outlook.met[0], rules)):
             return denial
         value, before_value = candidate.value, before.value
         dearer = value is None or before_value is None or value > before_value
         if denial := self._order_size(candidate, rules, reducing=reducing, qty=grows, notional=dearer):
             return denial
-        if grows and (denied := self._uncovers([candidate], rows, subject, reducing=reducing)) is not None:
+        if grows and (denied := self._uncovers([candidate], outlook, subject, reducing=reducing)) is not None:
             return denied[0]
         if reducing:
             return None
         if denial := self._in_this_market(candidate, rules, now_ns, command):
             return denial
-        if (grows or dearer) and (denied := self._holdings([candidate], rows, subject, new=False)):
+        if (grows or dearer) and (denied := self._holdings([candidate], outlook, subject)):
             return denied[0]
         # A put that is sold for less must be secured with more.
         if (grows or dearer or is_option(candidate.instrument_id)) and rules.headroom is not None:
@@ -173,22 +173,22 @@ class Judge:
         """Remember what goes out: for the order rates, whether or not it was bound by them, and against doubles."""
         rules = subject.rules
         if rules.orders:
-            self.rates.count(rules.orders, len(orders) or 1, now_ns)
+            self.rates.count(rules.order_rates, len(orders) or 1, now_ns)
         if rules.duplicates_ns is not None and orders:
             self.duplicates.passed(orders, rules.duplicates_ns, now_ns)
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions of the account."""
-        return self._reducing.all(candidates, self._exposures.rows(candidates), subject)
+        return self._reducing.all(candidates, self._exposures.outlook(candidates, subject), subject)
 
     def cover(self, candidates: Sequence[Candidate], subject: Subject, *, reducing: bool) -> tuple[Denial, Any] | None:
         """What would leave a short option without its cover is denied in every state, though it shrinks a position;
         so are orders of options that the venue does not take.
         """
-        return self._uncovers(candidates, self._exposures.rows(candidates), subject, reducing=reducing)
+        return self._uncovers(candidates, self._exposures.outlook(candidates, subject), subject, reducing=reducing)
 
     def _uncovers(
-        self, candidates: Sequence[Candidate], rows: Sequence[Row], subject: Subject, *, reducing: bool
+        self, candidates: Sequence[Candidate], outlook: Outlook, subject: Subject, *, reducing: bool
     ) -> tuple[Denial, Any] | None:
         if subject.rules.headroom is None:
             return None
@@ -202,7 +202,7 @@ class Judge:
             denial = self._margin.check_closing(candidates, subject)
         if denial is not None:
             return denial, candidates[0].order
-        return self._cover.check(candidates, rows, subject.account_id)
+        return self._cover.check(candidates, outlook.rows, subject.account_id)
 
     def _may_not_open(self, subject: Subject) -> Denial | None:
         standing = self._states.severest(subject.account, subject.strategy)
@@ -219,8 +219,10 @@ class Judge:
             return Denial(Code.STREAM_DOWN, f"{outage}, so nothing can be opened")
         return None
 
-    def _as_an_order(self, candidate: Candidate, subject: Subject, params: Any, now_ns: int) -> Denial | None:
-        """What holds for every order, those that reduce included."""
+    def _as_an_order(
+        self, candidate: Candidate, met: str | None, subject: Subject, params: Any, now_ns: int
+    ) -> Denial | None:
+        """What holds for every order, those that reduce included. `met`: our own order that it could trade with."""
         order, rules = candidate.order, subject.rules
         if self._legality is not None:
             illegal = self._legality(order, self._instruments.of(candidate.instrument_id).instrument, params)
@@ -230,42 +232,34 @@ class Judge:
             denial = self.duplicates.check(order, rules.duplicates, rules.duplicates_ns, now_ns)
             if denial is not None:
                 return denial
-        return None if rules.self_match is None else self._self_match(candidate, subject, None)
+        return None if rules.self_match is None else self._self_match(candidate, met, rules)
 
-    def _self_match(self, candidate: Candidate, subject: Subject, command: Any) -> Denial | None:
-        order = candidate.order
-        if exempt(order):
+    def _self_match(self, candidate: Candidate, met: str | None, rules: Rules) -> Denial | None:
+        if met is None or exempt(candidate.order):
             return None
-        price = None if command is None else command.price
-        if price is None and order.has_price:
-            price = order.price
-        met = self._exposures.meets(candidate, subject.account_id, price)
-        return None if met is None else self._match(candidate, met, str(subject.rules.self_match))
-
-    def _match(self, candidate: Candidate, met: str, where: str) -> Denial:
         other = self._cache.order(ClientOrderId(met))
         theirs = other.price if other is not None and other.has_price else None
         at = "at the market" if theirs is None else f"at {text(theirs.as_decimal())}"
         return Denial(
             Code.SELF_MATCH,
             f"it could trade with our own order {met} to {'sell' if candidate.buy else 'buy'} {at}: "
-            f"cancel that first ({where})",
+            f"cancel that first ({rules.self_match})",
         )
 
     def _holdings(
-        self, candidates: Sequence[Candidate], rows: Sequence[Row], subject: Subject, *, new: bool = True
+        self, candidates: Sequence[Candidate], outlook: Outlook, subject: Subject
     ) -> tuple[Denial, Any] | None:
         """What the account could come to hold, and how many orders work for it."""
         for candidate in candidates:
             if candidate.buy:
                 continue
             instrument_id, account_id = candidate.instrument_id, subject.account_id
-            sold = self._exposures.side(instrument_id, account_id, buy=False, rows=rows)
+            sold = self._exposures.side(instrument_id, account_id, buy=False, rows=outlook.rows)
             after = self._positions.qty(instrument_id, account_id) - sold
             denial = universe.check_short(self._instruments.of(instrument_id), subject.rules, after)
             if denial is not None:
                 return denial, candidate.order
-        return self._exposures.check(candidates, rows, subject, new=new)
+        return self._exposures.check(candidates, outlook, subject)
 
     def _in_this_market(self, candidate: Candidate, rules: Rules, now_ns: int, command: Any = None) -> Denial | None:
         """What holds for an order that opens: whether this may be traded, now, at its price."""
@@ -308,10 +302,11 @@ class Judge:
     def _rate(self, orders: int, rules: Rules, now_ns: int) -> Denial | None:
         if not rules.orders:
             return None
-        exceeded = self.rates.exceeded(rules.orders, orders, now_ns)
+        exceeded = self.rates.exceeded(rules.order_rates, orders, now_ns)
         if exceeded is None:
             return None
-        scope, rate, held = exceeded
+        index, held = exceeded
+        scope, rate = rules.orders[index]
         return Denial(
             Code.MAX_ORDERS,
             f"{orders} more on top of {held} is over the {rate.count} in {seconds(rate.per_ns)} that "

@@ -8,13 +8,13 @@ the whole node.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from runner._engine import ExposureBounds
+from runner._engine import ExposureBounds, RateLimits
 from runner.config.risk import Portion
 from runner.risk.codes import Denial
 from runner.risk.exposure import NANO, atto
@@ -161,6 +161,10 @@ class Rules:
     """None where margin is not checked."""
     universe: tuple[tuple[str, UniverseLimits], ...]
     """Each with where it stands in the file."""
+    order_rates: RateLimits = field(init=False)
+    """`orders` as the engine has them."""
+    open_sessions: frozenset[str] | None = field(init=False)
+    """Those that all of `universe` allow; None where nothing is said."""
     quote_age_ns: int | None = field(init=False)
     duplicates_ns: int | None = field(init=False)
     quoted: bool = field(init=False)
@@ -181,6 +185,9 @@ class Rules:
         self.bounds = self.bounds_with(gross, new=True) if whole else None
         self.bounds_of_changes = self.bounds_with(gross, new=False) if whole else None
         self.sessions = tuple((where, each.sessions) for where, each in self.universe if each.sessions is not None)
+        sessions = [frozenset(each) for _, each in self.sessions]
+        self.open_sessions = frozenset.intersection(*sessions) if sessions else None
+        self.order_rates = rate_limits(self.orders)
         self.quote_age_ns = None if self.quote_age is None else int(self.quote_age.value)
         self.duplicates_ns = None if self.duplicates is None else int(self.duplicates.value)
         self.quoted = not (self.collar_percent is None and self.collar_absolute is None and self.quote_age is None)
@@ -277,6 +284,11 @@ class LimitsBook:
                 if limits.universe is not None
             ),
         )
+
+
+def rate_limits(rates: Iterable[tuple[Scope, Rate]]) -> RateLimits:
+    """For the engine's windows, whose keys are the scopes' sections in the file."""
+    return RateLimits([(scope.section, rate.count, rate.per_ns) for scope, rate in rates])
 
 
 def _smallest(name: Amount, levels: Any, *, largest: bool = False) -> Bound | None:

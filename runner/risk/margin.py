@@ -256,17 +256,17 @@ class Margin:
         if known is None:
             return None
         equity, cash = known
-        purses = self._purses[account_id]
-        excess = max(equity - self._collateral.burden(account_id), 0)
-        if purse == "regt" and not self._levered(account_id, purses, equity):
-            purse = "cash"
-        if purse == "regt":
+        purses, burden = self._purses[account_id], self._collateral.burden(account_id)
+        excess = equity - burden if equity > burden else 0
+        told = None if purses.report is None else purses.report.figure(_KEYS[purse])
+        if purse == "regt" and self._levered(account_id, purses, equity):
             own, whole = (excess - purses.reserved) * 2 + purses.halved, equity * 2
         elif purse == "options":
             own, whole = excess - purses.reserved + purses.halved // 2, equity
         else:
             own, whole = min(cash, excess) - purses.reserved, equity
-        told = None if purses.report is None else purses.report.figure(_KEYS[purse])
+            if purse == "regt" and purses.report is not None:
+                told = purses.report.figure(_KEYS["cash"])
         return Power(own, None if told is None else told - purses.missing, whole)
 
     def levered(self, account_id: Any) -> bool:
@@ -327,42 +327,42 @@ class Margin:
                     raise LookupError(f"{candidate.instrument_id} is not in the cache")
                 if facts.option:
                     options.append(candidate)
-                    continue
-                cost = self._cost(candidate, subject, facts)
-                if not cost:
-                    continue
-                if not candidate.buy and not self.levered(subject.account_id):
-                    return Denial(
-                        Code.MARGIN_INSUFFICIENT,
-                        f"{candidate.words} opens a short, which needs a margin account and "
-                        f"{text(usd(LEAST_EQUITY))} of equity",
-                    )
-                purse: Purse = "regt" if facts.lent_on else "cash"
-                costs[purse] = costs.get(purse, 0) + cost
+                elif cost := self._cost(candidate, subject, facts):
+                    if not candidate.buy and not self.levered(subject.account_id):
+                        return Denial(
+                            Code.MARGIN_INSUFFICIENT,
+                            f"{candidate.words} opens a short, which needs a margin account and "
+                            f"{text(usd(LEAST_EQUITY))} of equity",
+                        )
+                    purse: Purse = "regt" if facts.lent_on else "cash"
+                    costs[purse] = costs.get(purse, 0) + cost
             for own in by_root(options) if options else ():
                 costs["options"] = costs.get("options", 0) + self._options_cost(own, subject)
-            return self._afford(costs, candidates[0], subject, headroom)
+            for purse, cost in costs.items():
+                denial = self._afford(purse, cost, candidates[0], subject, headroom)
+                if denial is not None:
+                    return denial
         except Uncovered as error:
             return Denial(Code.MARGIN_UNCOVERED, f"{candidates[0].words}: {error}")
         except NoPrice as error:
             return Denial(Code.NO_PRICE, str(error))
-
-    def _afford(self, costs: dict[Purse, int], first: Candidate, subject: Subject, headroom: Bound) -> Denial | None:
-        for purse, cost in costs.items():
-            power = self.power(subject.account_id, purse)
-            if power is None:
-                return Denial(Code.NO_ACCOUNT, f"the equity of {subject.account} is not known yet")
-            kept = -(-power.whole * headroom.nanos // NANO)
-            if cost <= power.available - kept:
-                continue
-            told = "" if power.broker is None else f", {text(usd(power.broker))} by the broker's figures"
-            less = f" and {percent(headroom.value)} ({text(usd(kept))}) is kept by {headroom.where}" if kept else ""
-            return Denial(
-                Code.MARGIN_INSUFFICIENT,
-                f"{first.words} costs {text(usd(cost))} of buying power; "
-                f"available are {text(usd(power.own))} by our own computation{told}{less}",
-            )
         return None
+
+    def _afford(self, purse: Purse, cost: int, first: Candidate, subject: Subject, headroom: Bound) -> Denial | None:
+        power = self.power(subject.account_id, purse)
+        if power is None:
+            return Denial(Code.NO_ACCOUNT, f"the equity of {subject.account} is not known yet")
+        own, broker, whole = power
+        kept = -(-whole * headroom.nanos // NANO)
+        if cost + kept <= own and (broker is None or cost + kept <= broker):
+            return None
+        told = "" if broker is None else f", {text(usd(broker))} by the broker's figures"
+        less = f" and {percent(headroom.value)} ({text(usd(kept))}) is kept by {headroom.where}" if kept else ""
+        return Denial(
+            Code.MARGIN_INSUFFICIENT,
+            f"{first.words} costs {text(usd(cost))} of buying power; "
+            f"available are {text(usd(own))} by our own computation{told}{less}",
+        )
 
     def refused(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
         """Why the venue takes no such order of options, be it that it closes."""

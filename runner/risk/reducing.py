@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.collateral import OCC, SPREAD, Collateral, legs_of, root_of
 from runner.risk.exposure import ZERO
-from runner.risk.exposures import Exposures, Row
+from runner.risk.exposures import Exposures, Outlook
 from runner.risk.positions import Positions
 from runner.risk.working import Working
 
@@ -21,19 +21,17 @@ class Reducing:
         self._working = working
         self._collateral = collateral
 
-    def all(self, candidates: Sequence[Candidate], rows: Sequence[Row], subject: Subject) -> bool:
+    def all(self, candidates: Sequence[Candidate], outlook: Outlook, subject: Subject) -> bool:
         """True where all of them only shrink positions of the account, together with what already works."""
         if subject.account_id is None:
             return False
-        for candidate in candidates:
-            if candidate.units is None or candidate.order.is_quote_quantity:
-                return False  # money can't be compared with a position for certain
-        if self._exposures.reduces(rows, subject.account_id):
-            return True
-        if len(candidates) > 1:
-            return False
+        if outlook.reduces:
+            # Money can't be compared with a position for certain.
+            return not any(candidate.units is None or candidate.order.is_quote_quantity for candidate in candidates)
         only = candidates[0]
-        if only.facts is None or not only.facts.option:
+        if len(candidates) > 1 or only.facts is None or not only.facts.option:
+            return False
+        if only.units is None or only.order.is_quote_quantity:
             return False
         if only.facts.instrument.instrument_class == SPREAD:
             return self.closes_legs(only, subject)

@@ -8,9 +8,9 @@ from typing import Any
 from nautilus_trader.execution.messages import BatchCancelOrders, CancelAllOrders, CancelOrder
 from nautilus_trader.model.enums import OrderSide
 
+from runner._engine import RateWindows
 from runner.risk.codes import Code, seconds
-from runner.risk.limits import Rate
-from runner.risk.rate import Rates
+from runner.risk.limits import Rate, rate_limits
 from runner.risk.state import Scope, State, States
 
 CANCELS = (CancelOrder, BatchCancelOrders, CancelAllOrders)
@@ -22,7 +22,7 @@ class Runaway:
     def __init__(self, states: States, now_ns: Callable[[], int]) -> None:
         self._states = states
         self._now_ns = now_ns
-        self.rates = {Code.MAX_CANCELS: Rates(), Code.MAX_FILLS: Rates()}
+        self.rates = {Code.MAX_CANCELS: RateWindows(), Code.MAX_FILLS: RateWindows()}
 
     def cancels(self, rates: Sequence[tuple[Scope, Rate]], cancels: int) -> None:
         self._count(Code.MAX_CANCELS, "cancels", rates, cancels)
@@ -35,16 +35,17 @@ class Runaway:
         if not rates or not more:
             return
         now_ns = self._now_ns()
-        for each in rates:
-            exceeded = self.rates[code].exceeded((each,), more, now_ns)
+        windows = self.rates[code]
+        for scope, rate in rates:
+            exceeded = windows.exceeded(rate_limits([(scope, rate)]), more, now_ns)
             if exceeded is not None:
-                scope, rate, held = exceeded
+                _, held = exceeded
                 why = (
                     f"{code}: {held + more} {what} within {seconds(rate.per_ns)}, "
                     f"more than the {rate.count} of {scope.section}.{code.lower()}"
                 )
                 self._states.set(State.REDUCING, scope=scope, why=why, by="breach", cause=str(code))
-        self.rates[code].count(rates, more, now_ns)
+        windows.count(rate_limits(rates), more, now_ns)
 
 
 def cancelled_by(command: Any, cache: Any) -> int:

@@ -32,9 +32,11 @@ def check(facts: Facts, rules: Rules, session: Callable[[int], str], now_ns: int
     denial = symbols[symbol] if symbol in symbols else symbols.setdefault(symbol, _unlisted(facts.instrument.id, rules))
     if denial is not None:
         return denial
-    if not rules.sessions or facts.crypto:
+    if rules.open_sessions is None or facts.crypto:
         return None
     now = session(now_ns)
+    if now in rules.open_sessions:
+        return None
     for where, sessions in rules.sessions:
         if now not in sessions:
             return Denial(

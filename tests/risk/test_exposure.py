@@ -89,7 +89,7 @@ def test_quantities_and_prices_are_counted_in_billionths_and_never_less(value, w
         ("1.5", 1_500_000_000, 1_500_000_000),
         ("-1.5", -1_500_000_000, -1_500_000_000),
         ("0.0000000001", 1, 0),
-        ("-0.0000000001", -1, -1),
+        ("-0.0000000001", 0, -1),
     ],
 )
 def test_nautilus_values_are_counted_alike(price, up, down):

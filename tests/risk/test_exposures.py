@@ -171,13 +171,16 @@ def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wante
     if (known := working.get(wanted.order.client_order_id.value)) is not None:
         wanted = leg(known.order, wanted.qty, wanted.price)  # as a modification of it
     candidate = candidate_of(wanted.order, wanted.qty, wanted.price)
+    book = LimitsBook(top=Limits(max_position_notional=D(20)))
     own = leg(wanted.order, max(wanted.qty, known.qty) if known is not None else wanted.qty, wanted.price)
     after = [*(leg for name, leg in working.items() if name != wanted.order.client_order_id.value), own]
-    rows = exposures.rows([candidate])
+    subject = Subject("A", own.order.strategy_id, "A", "S", book.rules("A", "S"))
+    outlook = exposures.outlook([candidate], subject)
     side = parts(leg for leg in after if leg.buy == own.buy and leg.instrument_id == own.instrument_id)
-    assert exposures.side(own.instrument_id, "A", buy=own.buy, rows=rows) == sum((part.qty for part in side), ZERO)
-    book = LimitsBook(top=Limits(max_position_notional=D(20)))
-    denied = exposures.check([candidate], rows, Subject("A", own.order.strategy_id, "A", "S", book.rules("A", "S")))
+    assert exposures.side(own.instrument_id, "A", buy=own.buy, rows=outlook.rows) == sum(
+        (part.qty for part in side), ZERO
+    )
+    denied = exposures.check([candidate], outlook, subject)
     becomes = worst(own.instrument_id, None, own.buy, after, opened=False)
     if becomes is None:
         assert denied is not None
@@ -232,7 +235,8 @@ def test_an_order_in_money_without_a_price_is_held_against_no_limit_and_denied(c
         {"max_gross_exposure": SimpleNamespace(amount=D(10), fraction=None)},
     ):
         rules = LimitsBook(top=Limits(**limit)).rules("A", "S")
-        denied = exposures.check([candidate], exposures.rows([candidate]), Subject("A", "S", "A", "S", rules))
+        subject = Subject("A", "S", "A", "S", rules)
+        denied = exposures.check([candidate], exposures.outlook([candidate], subject), subject)
         assert denied is not None
         assert denied[0].code == Code.NO_PRICE
 
@@ -256,9 +260,9 @@ def test_an_instrument_that_is_not_in_the_cache_yet_is_asked_for_again(cache):
     rules = LimitsBook(top=Limits(max_position_notional=D(100))).rules("A", "S")
     subject = Subject("A", "S", "A", "S", rules)
     with pytest.raises(LookupError, match=r"IBM\.ALPACA is not in the cache"):
-        exposures.check([candidate], exposures.rows([candidate]), subject)
+        exposures.check([candidate], exposures.outlook([candidate], subject), subject)
     cache.known[IBM] = 1
-    assert exposures.check([candidate], exposures.rows([candidate]), subject) is None
+    assert exposures.check([candidate], exposures.outlook([candidate], subject), subject) is None
     assert exposures.total("A") == 10
 
 

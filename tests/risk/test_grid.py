@@ -178,9 +178,11 @@ def test_a_fault_at_any_step_denies_and_a_cancel_passes_all_the_same(bench, step
     gates: list[Any] = []
     orders: list[Any] = []
 
+    side = SELL if step in ("judge._cover.check", "judge._margin.refused") else BUY  # no purchase takes cover away
+
     def fail(s: Any) -> None:
         break_at(step, gates[0])
-        s.market(BUY, 1)
+        s.market(side, 1)
         if step != "judge.count":
             s.modify_order(orders[0], Quantity.from_int(2))
         s.cancel_order(orders[0])

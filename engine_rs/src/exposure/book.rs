@@ -97,11 +97,32 @@ pub struct Bounds {
 /// The first bound that is exceeded, with the numbers; `candidate`, `bound`: which one, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
-    Position { level: Level, candidate: usize, worst: i128, held: i128, working: i128 },
-    PositionUnpriced { level: Level, candidate: usize },
-    Gross { bound: usize, before: i128, after: i128 },
-    GrossUnpriced { bound: usize, instrument: u32 },
-    OpenOrders { bound: usize, working: usize },
+    Position {
+        level: Level,
+        candidate: usize,
+        worst: i128,
+        held: i128,
+        working: i128,
+    },
+    PositionUnpriced {
+        level: Level,
+        candidate: usize,
+    },
+    Gross {
+        bound: usize,
+        before: i128,
+        after: i128,
+    },
+    GrossUnpriced {
+        bound: usize,
+        instrument: u32,
+    },
+    OpenOrders {
+        bound: usize,
+        working: usize,
+    },
+    /// What a bound is held against does not fit 128 bits.
+    Overflow,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -49,6 +49,15 @@ fn candidates(rows: &[Row]) -> Vec<Candidate<'_>> {
     rows.iter().map(candidate).collect()
 }
 
+fn reduces(book: &Book, account: u32, asked: &[Candidate<'_>]) -> PyResult<bool> {
+    for each in asked {
+        if !book.reduces(account, None, each.instrument, asked).map_err(wrong)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What binds the orders of one strategy on one account.
 #[pyclass(frozen, module = "runner._engine")]
 pub struct ExposureBounds(Bounds);
@@ -85,6 +94,7 @@ impl ExposureBreach {
             Breach::Gross { .. } => "gross",
             Breach::GrossUnpriced { .. } => "gross_unpriced",
             Breach::OpenOrders { .. } => "open_orders",
+            Breach::Overflow => "overflow",
         }
     }
 
@@ -245,18 +255,31 @@ impl ExposureBook {
     }
 
     fn reduces(&self, account: u32, candidates: Vec<Row>) -> PyResult<bool> {
-        let asked = self::candidates(&candidates);
-        let book = self.0.relock();
-        for each in &asked {
-            if !book.reduces(account, None, each.instrument, &asked).map_err(wrong)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        reduces(&self.0.relock(), account, &self::candidates(&candidates))
     }
 
-    fn meets(&self, account: u32, instrument: u32, buy: bool, limit: Option<Int>, order: &str) -> Option<String> {
-        self.0.relock().meets(account, instrument, buy, limit.map(|limit| limit.0), order).map(Into::into)
+    /// All that a decision asks, in one step: whether the candidates only shrink positions, which of our own orders each
+    /// could meet at its limit, and the first bound that is exceeded (`overflow` where that can't be told).
+    fn look(
+        &self,
+        account: u32,
+        strategy: u32,
+        candidates: Vec<Row>,
+        limits: Vec<Option<Int>>,
+        bounds: &ExposureBounds,
+    ) -> PyResult<(bool, Vec<Option<String>>, Option<ExposureBreach>)> {
+        let asked = self::candidates(&candidates);
+        let book = self.0.relock();
+        let met = asked.iter().zip(&limits).map(|(each, limit)| {
+            let limit = limit.map(|limit| limit.0);
+            book.meets(account, each.instrument, each.buy, limit, each.order).map(Into::into)
+        });
+        let met = met.collect();
+        let found = match book.check(account, strategy, &asked, &bounds.0) {
+            Err(Wrong::Overflow) => Some(Breach::Overflow),
+            found => found.map_err(wrong)?,
+        };
+        Ok((reduces(&book, account, &asked)?, met, found.map(ExposureBreach)))
     }
 
     fn check(

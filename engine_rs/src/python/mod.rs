@@ -7,6 +7,7 @@ mod http;
 mod margin;
 mod numbers;
 mod outcome;
+mod rate;
 mod stream;
 mod watchdog;
 
@@ -32,6 +33,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<watchdog::LoopWatchdog>()?;
     exposure::register(module)?;
     margin::register(module)?;
+    rate::register(module)?;
     let shutdown = wrap_pyfunction!(_shutdown, module)?;
     module.py().import("atexit")?.call_method1("register", (shutdown,))?;
     Ok(())
