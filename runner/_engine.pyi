@@ -27,6 +27,8 @@ __all__ = [
     "OptionCost",
     "OptionRequirement",
     "Outcome",
+    "RateLimits",
+    "RateWindows",
     "Rejected",
     "Unavailable",
     "UncoveredError",

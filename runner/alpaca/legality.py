@@ -138,6 +138,8 @@ def _not_extended(asset: Asset) -> str:
 
 
 def _wrong_hour(known: frozenset[Session], now_ns: int) -> str | None:
+    if "any" in known:
+        return None
     now = datetime.fromtimestamp(now_ns // NANOS, _NEW_YORK)
     minute = now.hour * 60 + now.minute
     if known == {"core"} and not (now.weekday() < 5 and _CORE[0] <= minute < _CORE[1]):

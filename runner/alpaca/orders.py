@@ -45,7 +45,10 @@ TIMES_IN_FORCE = {
 TYPES_BACK = {text: kind for kind, text in TYPES.items()}
 TIMES_IN_FORCE_BACK = {text: kind for kind, text in TIMES_IN_FORCE.items()}
 #: How Alpaca may trigger a stop is not selectable; these ask for nothing else than its own way.
+_SHOWN = (OrderType.LIMIT, OrderType.STOP_LIMIT)  # the types that have a display quantity, of those that are sent
+_TRIGGERED = (OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP_MARKET)
 TRIGGERS = frozenset({TriggerType.NO_TRIGGER, TriggerType.DEFAULT, TriggerType.LAST_PRICE})
+_NO_PARAMS: dict[str, Any] = {}
 INTENTS = frozenset({"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"})
 #: What a strategy may say of an order in `submit_order(..., params=...)`.
 PARAMS = frozenset(
@@ -89,8 +92,12 @@ def asset_of(order: Any, instrument: Any) -> Asset:
         return "option"
     if isinstance(instrument, CurrencyPair):
         return "crypto"
+    if order.is_quote_quantity:
+        return "fraction"
+    if order.quantity.precision == 0:
+        return "stock"
     quantity = order.quantity.as_decimal()
-    return "fraction" if order.is_quote_quantity or quantity != quantity.to_integral_value() else "stock"
+    return "stock" if quantity == quantity.to_integral_value() else "fraction"
 
 
 def denial(
@@ -107,10 +114,10 @@ def denial(
     `order_class` is that of the list it is part of (bracket, oco, oto, mleg), `is_exit` says that it is not sent
     itself but with the order that heads the list. `now_ns`: venue time.
     """
-    asset = asset_of(order, instrument)
+    asset, params = asset_of(order, instrument), params or _NO_PARAMS
     return (
-        (None if is_exit else _table_denial(order, asset, params or {}, order_class, now_ns))
-        or _instruction_denial(order, params or {}, order_class)
+        (None if is_exit else _table_denial(order, asset, params, order_class, now_ns))
+        or _instruction_denial(order, params, order_class)
         or _size_denial(order, instrument, asset)
         or _price_denial(order, asset)
         or _asset_denial(instrument)
@@ -136,21 +143,19 @@ def _table_denial(order: Any, asset: Asset, params: dict[str, Any], order_class:
 
 
 def _instruction_denial(order: Any, params: dict[str, Any], order_class: str) -> str | None:
-    unknown = sorted(set(params) - PARAMS)
-    if unknown:
+    if params and (unknown := sorted(set(params) - PARAMS)):
         return f"UNKNOWN_PARAMS: {', '.join(unknown)}; known are {', '.join(sorted(PARAMS))}"
     if order.is_post_only and order.parent_order_id is None:
         return "UNSUPPORTED_INSTRUCTION: Alpaca has no post-only orders"
-    if getattr(order, "display_qty", None) is not None:
+    if order.order_type in _SHOWN and order.display_qty is not None:
         return "UNSUPPORTED_INSTRUCTION: this version sends no display quantity"
     if not order_class and (order.contingency_type != ContingencyType.NO_CONTINGENCY or order.parent_order_id):
         return "UNSUPPORTED_INSTRUCTION: a linked order is sent with its list only; use submit_order_list"
     intent = params.get("position_intent")
     if intent is not None and (intent not in INTENTS or not intent.startswith(f"{side_text(order.side)}_")):
         return f"UNSUPPORTED_INSTRUCTION: position_intent {intent!r} is none of a {side_text(order.side)} order"
-    trigger = getattr(order, "trigger_type", TriggerType.NO_TRIGGER)
-    if trigger not in TRIGGERS:
-        asked = trigger_type_to_str(trigger)
+    if order.order_type in _TRIGGERED and order.trigger_type not in TRIGGERS:
+        asked = trigger_type_to_str(order.trigger_type)
         return f"UNSUPPORTED_INSTRUCTION: Alpaca's trigger can't be chosen; use DEFAULT instead of {asked}"
     client_id = order.client_order_id.value
     if len(client_id) > MAX_CLIENT_ORDER_ID or not client_id.isascii() or not client_id.isprintable():
@@ -169,8 +174,8 @@ def _trail_denial(order: Any) -> str | None:
 
 
 def _size_denial(order: Any, instrument: Any, asset: Asset) -> str | None:
-    quantity = order.quantity.as_decimal()
     if order.is_quote_quantity:
+        quantity = order.quantity.as_decimal()
         if asset not in LEAST_NOTIONAL:
             return f"UNSUPPORTED_INSTRUCTION: {instrument.id} is not traded by dollars; give a quantity of contracts"
         if instrument.size_precision == 0:
@@ -181,15 +186,19 @@ def _size_denial(order: Any, instrument: Any, asset: Asset) -> str | None:
             return f"NOTIONAL: dollars have two decimals, not {decimal_text(quantity)}"
         return None
     if asset == "fraction" and instrument.size_precision == 0:
-        asked = decimal_text(quantity)
+        asked = decimal_text(order.quantity.as_decimal())
         return f"FRACTIONAL_ORDER: {instrument.id} is not fractionable; use whole shares instead of {asked}"
     return None
 
 
 def _price_denial(order: Any, asset: Asset) -> str | None:
-    for name in ("price", "trigger_price"):
-        price = getattr(order, name, None)
-        reason = price_fault(name, price.as_decimal(), asset) if price is not None else None
+    for name, price in (
+        ("price", order.price if order.has_price else None),
+        ("trigger_price", order.trigger_price if order.has_trigger_price else None),
+    ):
+        if price is None or price.precision <= 2:
+            continue  # cents are everywhere
+        reason = price_fault(name, price.as_decimal(), asset)
         if reason is not None:
             return reason
     return None

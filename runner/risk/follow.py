@@ -59,6 +59,7 @@ class Follower:
         self._failed = failed
         self._begun = False
         self._marked_ns: int | None = None  # venue time
+        self._told: dict[Any, Any] = {}  # by account: the id of the last state that the broker told
         reservations.on_change = self._noted
 
     # -- by time -----------------------------------------------------------------------------------------------------
@@ -137,6 +138,11 @@ class Follower:
         try:
             if "buying_power" not in (event.info or {}):
                 return  # worked out by Nautilus, not told by a broker
+            # Nautilus publishes an account's last state again with every event of an order or a position: nobody has
+            # told it anew.
+            if event.id == self._told.get(event.account_id):
+                return
+            self._told[event.account_id] = event.id
             self._margin.on_account(event)
             if not len(self._reservations) and not self._margin.unseen(event.account_id):
                 self._ledger.rebase(event.account_id)

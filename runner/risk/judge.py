@@ -225,7 +225,8 @@ class Judge:
         """What holds for every order, those that reduce included. `met`: our own order that it could trade with."""
         order, rules = candidate.order, subject.rules
         if self._legality is not None:
-            illegal = self._legality(order, self._instruments.of(candidate.instrument_id).instrument, params)
+            facts = candidate.facts or self._instruments.of(candidate.instrument_id)
+            illegal = self._legality(order, facts.instrument, params)
             if illegal is not None:
                 return Denial(Code.ORDER_ILLEGAL, illegal)
         if rules.duplicates is not None and rules.duplicates_ns is not None:

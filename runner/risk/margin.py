@@ -49,6 +49,7 @@ _KEYS: dict[Purse, str] = {
     "cash": "non_marginable_buying_power",
     "options": "options_buying_power",
 }
+_FIGURES = (*_KEYS.values(), "multiplier", "options_trading_level")
 
 
 @dataclass(slots=True)
@@ -73,20 +74,20 @@ class Entry:
 class Report:
     """The broker's figures (AccountState.info), when they came, and when those before them had."""
 
-    __slots__ = ("at_ns", "before_ns", "info", "read")
+    __slots__ = ("_figures", "_info", "at_ns", "before_ns")
 
     def __init__(self, info: Any, at_ns: int, before_ns: int) -> None:
-        self.info = info
+        self._info = info
+        self._figures: dict[str, int | None] | None = None
         self.at_ns = at_ns
         self.before_ns = before_ns
-        self.read: dict[str, int | None] = {}
 
-    def figure(self, key: str) -> int | None:
-        """In atto-dollars; None where it was not told. Raises ArithmeticError for what is no number."""
-        if key not in self.read:
-            told = self.info.get(key)
-            self.read[key] = None if told is None else atto(Decimal(str(told)))
-        return self.read[key]
+    def figures(self) -> dict[str, int | None]:
+        """In units of 10^-18, those that were not told as None. Raises ArithmeticError where one is no number."""
+        if self._figures is None:
+            told = {key: self._info.get(key) for key in _FIGURES}
+            self._figures = {key: None if each is None else atto(Decimal(str(each))) for key, each in told.items()}
+        return self._figures
 
 
 @dataclass(slots=True)
@@ -258,16 +259,17 @@ class Margin:
         equity, cash = known
         purses, burden = self._purses[account_id], self._collateral.burden(account_id)
         excess = equity - burden if equity > burden else 0
-        told = None if purses.report is None else purses.report.figure(_KEYS[purse])
-        if purse == "regt" and self._levered(account_id, purses, equity):
+        told = None if purses.report is None else purses.report.figures()
+        if purse == "regt" and not self._levered(account_id, purses, equity):
+            purse = "cash"
+        if purse == "regt":
             own, whole = (excess - purses.reserved) * 2 + purses.halved, equity * 2
         elif purse == "options":
             own, whole = excess - purses.reserved + purses.halved // 2, equity
         else:
             own, whole = min(cash, excess) - purses.reserved, equity
-            if purse == "regt" and purses.report is not None:
-                told = purses.report.figure(_KEYS["cash"])
-        return Power(own, None if told is None else told - purses.missing, whole)
+        broker = None if told is None else told[_KEYS[purse]]
+        return Power(own, None if broker is None else broker - purses.missing, whole)
 
     def levered(self, account_id: Any) -> bool:
         """Whether the broker lends: a margin account, with the least equity that one needs."""
@@ -277,7 +279,7 @@ class Margin:
     def _levered(self, account_id: Any, purses: Purses, equity: int) -> bool:
         if equity < LEAST_EQUITY:
             return False
-        told = None if purses.report is None else purses.report.figure("multiplier")
+        told = None if purses.report is None else purses.report.figures()["multiplier"]
         if told is None:
             return bool(self._cache.account(account_id).is_margin_account)
         return told > ATTO
@@ -367,7 +369,7 @@ class Margin:
     def refused(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
         """Why the venue takes no such order of options, be it that it closes."""
         purses = self._purses.get(subject.account_id)
-        told = None if purses is None or purses.report is None else purses.report.figure("options_trading_level")
+        told = None if purses is None or purses.report is None else purses.report.figures()["options_trading_level"]
         return self._options.refused(candidates, subject.account_id, 3 if told is None else told // ATTO)
 
     def _options_cost(self, candidates: Sequence[Candidate], subject: Subject) -> int:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.events import AccountState
@@ -224,6 +225,38 @@ def test_a_report_that_comes_long_after_the_orders_answer_has_seen_it(bench):
     assert usd(told[0].gate.margin.unseen(account)) == 90_000
     told[0].says(410_000, at=10 * SECOND)
     assert usd(told[0].gate.margin.unseen(account)) == 0
+
+
+def test_a_report_that_nautilus_publishes_again_is_no_new_one(bench):
+    """It does so with every event of an order or a position."""
+    unseen: list[Decimal] = []
+    told: list[Any] = []
+
+    def report(engine: Any) -> None:
+        account = engine.cache.accounts()[0]
+        money, info = Money(1_000_000, USD), {"buying_power": "500000", "multiplier": "2"}
+        event = AccountState(
+            account.id, account.type, USD, True, [AccountBalance(money, Money(0, USD), money)], [], info, UUID4(), 0, 0
+        )  # fmt: skip
+        engine.kernel.msgbus.publish(f"events.account.{account.id}", event)
+        told.append(event)
+
+    def again(s: Any) -> None:
+        engine = engines[0]
+        for at in (1, 2, 3):
+            gates[0].margin._clock = SimpleNamespace(timestamp_ns=lambda at=at: at * 10 * SECOND)
+            engine.kernel.msgbus.publish(f"events.account.{told[0].account_id}", told[0])
+        unseen.append(usd(gates[0].margin.unseen(told[0].account_id)))
+
+    engines: list[Any] = []
+    gates: list[Any] = []
+    bench.run(
+        lambda s: (report(engines[0]), s.limit(BUY, 1_000, "90.00")),
+        again,
+        limits=ALL,
+        prepare=lambda engine, gate: (engines.append(engine), gates.append(gate)),
+    )
+    assert unseen == [90_000]
 
 
 def test_what_was_filled_stays_missing_in_the_brokers_figure_until_it_is_seen(bench):
