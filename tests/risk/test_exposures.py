@@ -266,6 +266,16 @@ def test_an_instrument_that_is_not_in_the_cache_yet_is_asked_for_again(cache):
     assert exposures.total("A") == 10
 
 
+def test_strategies_that_hold_opposite_positions_are_marked_though_the_account_is_flat(cache):
+    exposures = fresh(cache)
+    cache.positions[IBM, "S"], cache.positions[IBM, "T"] = D(4), D(-4)
+    exposures.take_up()
+    exposures.mark()
+    cache.quote(IBM, 7, 7)
+    exposures.mark()
+    assert (exposures.total("A"), exposures.total("A", "S"), exposures.total("A", "T")) == (0, 28, 28)
+
+
 def test_a_position_that_closes_counts_for_nothing_any_more(cache):
     exposures = fresh(cache)
     cache.positions[IBM, "S"] = D(4)

@@ -228,8 +228,8 @@ impl Book {
 
     /// The instruments that anybody holds or has ordered.
     pub fn instruments(&self) -> Vec<u32> {
-        let wholes = self.owners.iter().filter(|(owner, _)| owner.strategy.is_none());
-        let mut found: Vec<u32> = wholes.flat_map(|(_, parts)| parts.by_instrument.keys().copied()).collect();
+        // An account may be flat where two of its strategies hold opposite positions.
+        let mut found: Vec<u32> = self.owners.values().flat_map(|parts| parts.by_instrument.keys().copied()).collect();
         found.sort_unstable();
         found.dedup();
         found
