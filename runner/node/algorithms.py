@@ -12,8 +12,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nautilus_trader.core.uuid import UUID4
-from nautilus_trader.execution.messages import CancelOrder, SubmitOrder, SubmitOrderList
-from nautilus_trader.model.events import OrderCanceled, OrderDenied, OrderInitialized, OrderRejected
+from nautilus_trader.execution.messages import CancelOrder, ModifyOrder, SubmitOrder, SubmitOrderList
+from nautilus_trader.model.events import (
+    OrderCanceled,
+    OrderDenied,
+    OrderInitialized,
+    OrderModifyRejected,
+    OrderRejected,
+)
 
 from runner.node.guard import Guard
 from runner.risk.answers import PROCESS, order_denied
@@ -104,6 +110,18 @@ class Algorithms:
         order.apply(event)
         self._kernel.cache.update_order(order)
         self._kernel.msgbus.publish(f"events.order.{order.strategy_id}", event)
+
+    def modified(self, command: ModifyOrder) -> bool:
+        """Refuse to modify what an algorithm holds, which is the algorithm's to do; whether it was that."""
+        order = self._kernel.cache.order(command.client_order_id)
+        if order is None or not self.holds(order):
+            return False
+        now_ns = self._kernel.clock.timestamp_ns()
+        reason = f"ORDER_ILLEGAL: it is at {order.exec_algorithm_id} and not sent yet: cancel it and send another"
+        ids = (order.trader_id, order.strategy_id, order.instrument_id, order.client_order_id)
+        rejected = OrderModifyRejected(*ids, order.venue_order_id, order.account_id, reason, UUID4(), now_ns, now_ns)
+        self._kernel.msgbus.send(PROCESS, rejected)
+        return True
 
     def _watch(self, event: Any) -> None:
         """Nautilus only logs that nobody is there, and the order would stay as it was made for ever."""

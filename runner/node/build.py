@@ -23,7 +23,7 @@ from nautilus_trader.config import (
     TradingNodeConfig,
 )
 from nautilus_trader.core.fsm import InvalidStateTrigger
-from nautilus_trader.execution.messages import SubmitOrder, SubmitOrderList
+from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitOrderList
 from nautilus_trader.model.data import Bar, OrderBookDeltas, QuoteTick, TradeTick
 from nautilus_trader.model.identifiers import ClientId, StrategyId, Venue
 from nautilus_trader.risk.engine import RiskEngine
@@ -327,6 +327,8 @@ def refuse_from_down(parts: Parts) -> None:
                     deny(kernel, order, reason)
                 return
             parts.algorithms.sent(orders)
+        elif isinstance(command, ModifyOrder) and parts.algorithms.modified(command):
+            return
         execute_now(command)
 
     bus.register("RiskEngine.execute", execute)

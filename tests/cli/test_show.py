@@ -44,12 +44,17 @@ def test_overrides_and_defaults_are_filled_in() -> None:
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_secrets_are_shown_by_their_place(form: list[str]) -> None:
-    done = show(
-        "configs/paper.yaml", *form, ALPACA_API_KEY="PKHUSHHUSH", RUNNER__STRATEGIES__EMA_IBM__PARAMS__TOKEN="hushhush"
-    )
+    given = {
+        "ALPACA_API_KEY": "PKHUSHHUSH",
+        "RUNNER__STRATEGIES__EMA_IBM__PARAMS__TOKEN": "hushhush",
+        "RUNNER__ACTORS__EARS__CLASS": "mine:Ears",
+        "RUNNER__ACTORS__EARS__PARAMS__API_KEY": "hushhush",
+    }
+    done = show("configs/paper.yaml", *form, **given)
     assert done.returncode == 0
     assert "hush" not in done.stdout.lower()
     assert "ALPACA_API_KEY" in done.stdout
+    assert "mine:Ears" in done.stdout
     if not form:
         assert "# accounts.main.key: environment variable ALPACA_API_KEY: ********** (set)\n" in done.stdout
         assert "# accounts.main.secret: environment variable ALPACA_API_SECRET: not set\n" in done.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nautilus_trader.model.enums import ContingencyType, OrderSide, TimeInForce, TrailingOffsetType
-from nautilus_trader.model.identifiers import InstrumentId, generic_spread_id_to_list
+from nautilus_trader.model.identifiers import ExecAlgorithmId, InstrumentId, generic_spread_id_to_list
 from nautilus_trader.model.objects import Price
 from nautilus_trader.trading.strategy import Strategy, StrategyConfig
 
@@ -90,7 +90,17 @@ class Frantic(Strategy):
         rng, instrument = self.random, self.cache.instrument(tick.instrument_id)
         side = rng.choice((OrderSide.BUY, OrderSide.SELL))
         qty = instrument.make_qty(rng.randint(1, 9))
-        if market:
+        if market and rng.random() < 0.5:
+            qty = instrument.make_qty(rng.choice((2, 4, 8)))  # of two parts, a tenth of a second apart
+            order = self.order_factory.market(
+                tick.instrument_id,
+                side,
+                qty,
+                time_in_force=DAY,
+                exec_algorithm_id=ExecAlgorithmId("TWAP"),
+                exec_algorithm_params={"horizon_secs": 0.2, "interval_secs": 0.1},
+            )
+        elif market:
             order = self.order_factory.market(tick.instrument_id, side, qty, time_in_force=DAY)
         else:
             base = tick.bid_price if side == OrderSide.BUY else tick.ask_price

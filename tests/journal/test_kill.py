@@ -1,8 +1,8 @@
 """kill -9 at any moment: after the restart both accounts are as the broker has them, and nothing was sent twice.
 
 Two strategies send orders of every shape: single ones, brackets, OCO, OTO, trailing stops, pairs, spreads as one order
-and as a list of legs. RUNNER_CHAOS_KILLS sets how often the node is killed (4), RUNNER_CHAOS_SEEDS how many runs there
-are (2), RUNNER_CHAOS_SEED the first one's seed (0).
+and as a list of legs, and orders that an execution algorithm sends in parts. RUNNER_CHAOS_KILLS sets how often the node
+is killed (4), RUNNER_CHAOS_SEEDS how many runs there are (2), RUNNER_CHAOS_SEED the first one's seed (0).
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ strategies:
     feed: stocks
     params: {params}
     on_stop: keep
+exec_algorithms:
+  TWAP: {{class: "nautilus_trader.examples.algorithms.twap:TWAPExecAlgorithm"}}
 state: {{dir: "{folder / "state"}"{redis}}}
 node: {{unknown_order_timeout: 500ms, stop_timeout: 10s}}
 log: {{level: warning}}
@@ -208,6 +210,7 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
     assert max(sent.values()) == 1, [name for name, count in sent.items() if count > 1]
     assert summary["books_agree"] is True, summary["books"]
     assert set(summary["books"]) == set(KEYS)
+    parts = 0
     for name, account in accounts.items():
         believes = json.loads((tmp_path / f"{name}.json").read_text())
         held = held_of(account)
@@ -222,4 +225,6 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         assert opened == working, odd
         mine = {order.client_order_id for order in account.orders.values() if order.client_order_id.startswith("O-")}
         assert {client_order_id.split("-")[4] for client_order_id in mine} == {name}
+        parts += sum("-E" in order.client_order_id for order in account.orders.values())
         assert sum(order.filled_qty > 0 for order in account.orders.values()) > KILLS
+    assert parts > 0, "of orders that an algorithm carries out"

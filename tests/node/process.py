@@ -18,9 +18,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 100
 TRADER = """
+from nautilus_trader.common.actor import Actor
+from nautilus_trader.config import ActorConfig
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.enums import OrderSide, TimeInForce
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.identifiers import ExecAlgorithmId, InstrumentId
 from nautilus_trader.trading.strategy import Strategy, StrategyConfig
 
 
@@ -52,6 +54,41 @@ class Trader(Strategy):
 
     def on_stop(self):
         pass
+
+
+class Sliced(Trader):
+    def on_bar(self, bar):
+        self.bars += 1
+        if self.bars > 2:
+            return
+        side = OrderSide.BUY if self.bars == 1 else OrderSide.SELL
+        instrument = self.cache.instrument(self.config.instrument_id)
+        order = self.order_factory.market(
+            self.config.instrument_id, side, instrument.make_qty(30), time_in_force=TimeInForce.DAY,
+            exec_algorithm_id=ExecAlgorithmId("TWAP"),
+            exec_algorithm_params={"horizon_secs": 0.35, "interval_secs": 0.1},
+        )
+        self.submit_order(order)
+
+
+class EarsConfig(ActorConfig, frozen=True):
+    bar_type: BarType
+    fails_at: int = 0
+
+
+class Ears(Actor):
+    def __init__(self, config: EarsConfig):
+        super().__init__(config)
+        self.bars = 0
+
+    def on_start(self):
+        self.subscribe_bars(self.config.bar_type)
+
+    def on_bar(self, bar):
+        self.bars += 1
+        if self.bars == self.config.fails_at:
+            raise ValueError("deaf")
+        print(f"{self.id} heard {self.bars}", flush=True)
 
 
 class Raising(Trader):

@@ -93,6 +93,28 @@ def test_lock_step_gives_the_same_fills_twice_and_fees_only_cost_cash(tmp_path: 
     assert cash[0] - cash[1] == shares * Decimal("0.01")
 
 
+def test_an_algorithm_carries_out_orders_while_actors_listen_and_one_of_them_fails(tmp_path: Path) -> None:
+    more = """
+actors:
+  good: {class: own_traders:Ears, params: {bar_type: IBM.ALPACA-1-MINUTE-LAST-EXTERNAL}}
+  bad: {class: own_traders:Ears, params: {bar_type: IBM.ALPACA-1-MINUTE-LAST-EXTERNAL, fails_at: 2}}
+exec_algorithms:
+  TWAP: {class: nautilus_trader.examples.algorithms.twap:TWAPExecAlgorithm}
+"""
+    path = config(tmp_path, {"one": "Sliced", "two": "Sliced"}, text=more)
+    with running(path, "--sim", "--speed", "60", "--start", "12:00", "--json") as node:
+        node.until("actor bad is stopped: ValueError: deaf in on_bar")
+        node.until("good heard 5")
+        node.signal(signal.SIGTERM)
+        code, summary, err = node.summary()
+    assert code == 0, err
+    assert summary["books_agree"] is True, summary["books"]
+    assert summary["positions"] == []
+    for name in ("one", "two"):
+        own = [line.split()[2:4] for line in node.fills() if f" {name} " in line]
+        assert own == [["buys", "10"]] * 3 + [["sells", "10"]] * 3
+
+
 def test_a_signal_mid_run_flattens_and_ends_with_0_and_a_summary(tmp_path: Path) -> None:
     with running(config(tmp_path, TWO), "--sim", "--speed", "60", "--start", "12:00", "--json") as node:
         node.until(" one buys ")

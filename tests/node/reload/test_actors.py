@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.identifiers import ExecAlgorithmId
+from nautilus_trader.model.objects import Quantity
 
 from runner.node.telemetry import TelemetryHook
-from tests.node.fake_venue import Behaviour, quote
+from tests.node.fake_venue import IBM, Behaviour, quote
 from tests.node.reload.conftest import Editable, start
 
 
@@ -113,3 +116,35 @@ async def test_an_algorithm_needs_a_restart_and_nothing_else_is_changed_either(
         answer = await folder.reload()
         assert (answer["result"], answer["problems"]) == ("refused", ["exec_algorithms.slices"])
         assert run.node.parts.strategies == before
+
+
+async def test_what_an_algorithm_holds_goes_to_the_heir_and_ends_with_a_strategy_that_leaves(
+    folder: Editable, behaviour: Behaviour
+) -> None:
+    folder.algorithms = {"slices": "Slices"}
+    folder.strategies["c"] = {"on_stop": "cancel"}
+    folder.write()
+    async with start(folder, behaviour) as run:
+        folder.run = run
+
+        def through(name: str) -> Any:
+            strategy = run.strategy(name)
+            order = strategy.order_factory.market(
+                IBM, OrderSide.BUY, Quantity.from_int(5), exec_algorithm_id=ExecAlgorithmId("slices")
+            )
+            strategy.submit_order(order)
+            return order
+
+        orders = {name: through(name) for name in "abc"}
+        for name in "ac":
+            folder.edit(name, params="{period: 20}")
+        folder.remove("b")
+        plan = await folder.do("plan")
+        assert [(row["name"], row["orders"]) for row in plan["changes"]["change"]] == [("a", 1), ("c", 1)]
+        answer = await folder.reload()
+        assert answer["result"] == "applied"
+        assert {name: order.status_string() for name, order in orders.items()} == {
+            "a": "INITIALIZED",  # its on_stop keeps orders, and another strategy took its place
+            "b": "CANCELED",  # the same, but nobody did
+            "c": "CANCELED",
+        }
