@@ -89,6 +89,20 @@ class Collateral:
         except UncoveredError as error:
             raise Uncovered(str(error)) from error
 
+    def freed(self, account_id: Any, before: Mapping[str, int], bought: Mapping[str, int]) -> Decimal:
+        """What buying back contracts frees of the requirement of their root, in USD, once `before` is bought back too.
+
+        Raises Uncovered.
+        """
+        account = self.account(account_id)
+        both = [(symbol, before.get(symbol, 0) + bought.get(symbol, 0)) for symbol in {**before, **bought}]
+        try:
+            cost = account.options_cost(both, 0, 1)
+            first = account.options_cost(list(before.items()), 0, 1).after if before else cost.before
+        except UncoveredError as error:
+            raise Uncovered(str(error)) from error
+        return Decimal(first.amount - cost.after.amount) / _NANO
+
     def hedges(self, account_id: Any, symbol: str, contracts: int, *, working: int = 0) -> bool:
         """Whether buying so many contracts lowers what the account's short options of the root ask for.
 

@@ -144,13 +144,16 @@ class Follower:
                 return
             self._told[event.account_id] = event.id
             self._margin.on_account(event)
-            if not len(self._reservations) and not self._margin.unseen(event.account_id):
-                self._ledger.rebase(event.account_id)
+            account_id = event.account_id
+            settled = not len(self._reservations) and not self._margin.unseen(account_id)
+            if settled and self._margin.is_current(account_id):
+                self._ledger.rebase(account_id)
         except Exception as error:
             self._failed("following an account", error)
 
     def _filled(self, event: Any) -> None:
         self._moved(event)
+        self._margin.on_fill(event.account_id)
         if self._ledger.on_fill(event) and self._begun:
             self._losses.check()
         if not event.reconciliation:

@@ -78,6 +78,10 @@ class Ledger:
         commission = event.commission
         if commission is not None and commission.currency == event.currency:
             book.flow -= commission.as_decimal()
+        elif (
+            commission is not None and instrument is not None and commission.currency == instrument.get_base_currency()
+        ):
+            signed -= commission.as_decimal()  # of coins that were bought less arrives
         mark = self._marks.get(instrument_id)
         if mark is None:
             mark = self._marks[instrument_id] = self._mark(instrument_id) or paid

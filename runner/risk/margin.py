@@ -102,6 +102,13 @@ class Purses:
     missing: int = 0
     """Their sum."""
     report: Report | None = None
+    filled_ns: int | None = None
+    """When the last fill was told of."""
+
+    def knows(self, at_ns: int) -> bool:
+        """Whether the last report was asked for after that time: it was, where the one before it had come since."""
+        report = self.report
+        return report is not None and (at_ns < report.before_ns or report.at_ns - at_ns >= LATEST_REPORT_NS)
 
     def miss(self, client_order_id: Any, amount: int, known_ns: int | None) -> None:
         before = self.unseen.get(client_order_id)
@@ -239,11 +246,19 @@ class Margin:
         before_ns = 0 if purses.report is None else purses.report.at_ns
         purses.report = Report(event.info or {}, now_ns, before_ns)
         for client_order_id, (_, known_ns) in list(purses.unseen.items()):
-            if known_ns is None or (known_ns >= before_ns and now_ns - known_ns < LATEST_REPORT_NS):
+            if known_ns is None or not purses.knows(known_ns):
                 continue
             purses.saw(client_order_id)
             if (entry := self._entries.get(client_order_id)) is not None:
                 entry.seen = True
+
+    def on_fill(self, account_id: Any) -> None:
+        self._purses[account_id].filled_ns = self._clock.timestamp_ns()
+
+    def is_current(self, account_id: Any) -> bool:
+        """Whether the broker's last report has every fill in it that was told of."""
+        purses = self._purses[account_id]
+        return purses.filled_ns is None or purses.knows(purses.filled_ns)
 
     # -- figures -----------------------------------------------------------------------------------------------------
 
@@ -311,12 +326,13 @@ class Margin:
 
     def check_closing(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
         """Of options that close or hedge: selling the cover of a short put asks for money, and so may closing a
-        spread. Headroom is not kept for that.
+        spread, or buying a short option back. Headroom is not kept for that, and a missing price holds nothing back.
         """
         options = [candidate for candidate in candidates if is_option(candidate.instrument_id)]
         if not options:
             return None
-        return self.check(options, subject, _NO_REST)
+        denial = self.check(options, subject, _NO_REST)
+        return None if denial is not None and denial.code is Code.NO_PRICE else denial
 
     def check(self, candidates: Sequence[Candidate], subject: Subject, headroom: Bound) -> Denial | None:
         """Whether what these open can be paid for, a list as a whole, a modification by what it adds."""
@@ -339,7 +355,8 @@ class Margin:
                     purse: Purse = "regt" if facts.lent_on else "cash"
                     costs[purse] = costs.get(purse, 0) + cost
             for own in by_root(options) if options else ():
-                costs["options"] = costs.get("options", 0) + self._options_cost(own, subject)
+                if cost := self._options_cost(own, subject):
+                    costs["options"] = costs.get("options", 0) + cost
             for purse, cost in costs.items():
                 denial = self._afford(purse, cost, candidates[0], subject, headroom)
                 if denial is not None:

@@ -1,13 +1,14 @@
 """Orders of options: whether the venue takes them at all, and what they cost of the options buying power.
 
-A purchase costs its premium. A put that is sold by itself costs its strike less the premium; a call sold by itself
-needs a hundred shares a contract that nothing else holds. An order of several contracts that opens costs the
-requirement of its own legs by the spread rule and its net price, whatever is held beside them. One that closes any of
-them, and a sale that closes, cost what they change of the requirement of all that is held.
+A purchase costs its premium; one that buys a short option back, its premium less the margin that it frees. A put that
+is sold by itself costs its strike less the premium; a call sold by itself needs a hundred shares a contract that
+nothing else holds. An order of several contracts that opens costs the requirement of its own legs by the spread rule
+and its net price, whatever is held beside them. One that closes any of them, and a sale that closes, cost what they
+change of the requirement of all that is held.
 
 Sources: docs.alpaca.markets "Options Trading Overview" (levels, covered calls, cash-secured puts), "Options Level 3
-Trading" (cost basis, cover inside one order). What closing legs give back is not documented; this is the reading that
-the closing orders of that page need.
+Trading" (cost basis, cover inside one order); alpaca.markets/support, "Why can't I buy to close my short option?". How
+much closing legs give back is not documented; this is the reading that the closing orders of those pages need.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from decimal import Decimal
 from math import gcd
 from typing import Any
 
-from nautilus_trader.model.identifiers import InstrumentId, Symbol
+from nautilus_trader.model.identifiers import InstrumentId, Symbol, is_generic_spread_id
 
 from runner._engine import option_order_refusal
 from runner.risk.candidate import Candidate
 from runner.risk.codes import Code, Denial, text
-from runner.risk.collateral import OCC, Collateral, is_option, legs_of, lots_needed, root_of
+from runner.risk.collateral import OCC, Collateral, Uncovered, is_option, legs_of, lots_needed, root_of
 from runner.risk.exposure import ZERO, decimal
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices, multiplier
@@ -143,10 +144,9 @@ class OptionOrders:
 
     def cost(self, candidates: Sequence[Candidate], account_id: Any) -> Decimal:
         """In USD, of orders of one root. Raises Uncovered, NoPrice."""
-        first = candidates[0]
+        if len(candidates) == 1 and not is_generic_spread_id(candidates[0].instrument_id):
+            return self._of_one(candidates[0], account_id)
         legs, debit = self._legs(candidates)
-        if len(legs) == 1 and len(candidates) == 1:
-            return self._of_one(first, debit, account_id)
         closes = any(
             held and (held > 0) != (contracts > 0)
             for each, contracts in legs.items()
@@ -156,15 +156,17 @@ class OptionOrders:
         paid = sum((premium * signed for premium, signed in debit), ZERO)
         return self._collateral.options_cost(account_id if closes else None, named, paid)
 
-    def _of_one(self, candidate: Candidate, debit: list[tuple[Decimal, int]], account_id: Any) -> Decimal:
-        premium = debit[0][0]
+    def _of_one(self, candidate: Candidate, account_id: Any) -> Decimal:
         instrument_id = candidate.instrument_id
         closes = self._closes(candidate, account_id)
         opens = candidate.leg.qty - closes
-        instrument = self._cache.instrument(instrument_id)
-        size = multiplier(instrument)
+        premium = self._premium(candidate)
+        if premium is None and opens > 0:
+            raise NoPrice(candidate)
+        size = multiplier(self._cache.instrument(instrument_id))
         if candidate.buy:
-            return premium * opens * size
+            paid = (premium or ZERO) * size
+            return paid * opens + (self._bought_back(candidate, closes, paid * closes, account_id) if closes else ZERO)
         symbol: str = instrument_id.symbol.value
         cost = ZERO
         if closes:
@@ -175,8 +177,24 @@ class OptionOrders:
             got = decimal(candidate.limit or 0) * closes
             cost = self._collateral.options_cost(account_id, [(symbol, -gone)], -got)
         if opens > 0 and symbol[-9] == "P":
-            cost += max(Decimal(symbol[-8:]) / _MILLS - premium, ZERO) * opens * size
+            cost += max(Decimal(symbol[-8:]) / _MILLS - (premium or ZERO), ZERO) * opens * size
         return cost
+
+    def _bought_back(self, candidate: Candidate, contracts: Decimal, paid: Decimal, account_id: Any) -> Decimal:
+        """What is left to pay when the margin that it frees is taken off, less what other orders free before it."""
+        symbol: str = candidate.instrument_id.symbol.value
+        before: dict[str, int] = {}
+        for each in self._positions.instruments(account_id):
+            held = self._positions.qty(each, account_id)
+            if held < 0 and is_option(each) and root_of(each.symbol.value) == root_of(symbol):
+                buying = self._sum(each, [candidate], account_id, buy=True)
+                if buying:
+                    before[each.symbol.value] = int(min(buying, -held))
+        try:
+            freed = self._collateral.freed(account_id, before, {symbol: int(contracts)})
+        except Uncovered:
+            return ZERO  # a call that nothing covers asks for more than it can cost
+        return max(paid - freed, ZERO)
 
     def _legs(self, candidates: Sequence[Candidate]) -> tuple[Legs, list[tuple[Decimal, int]]]:
         """Signed contracts, and of each order its premium with its signed units."""

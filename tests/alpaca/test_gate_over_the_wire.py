@@ -1,13 +1,13 @@
-"""Over the wire, with options: nothing that the gate let through is refused by the exchange for money, level or cover.
+"""Over the wire: nothing that the gate let through is refused by the exchange for money, level or cover.
 
-The node's own gate, adapter and execution engine on the simulated exchange; shares, single contracts and spreads, drawn
-at random, one after another, until money, shares and cover run short. Quotes stand still, and each order waits for the
-fills of those before: buying back a short option takes cash that no one has reserved, which is known once it is filled.
+The node's own gate, adapter and execution engine on the simulated exchange; shares, single contracts and spreads, or
+shares and pairs, drawn at random, one after another, until money, shares and cover run short. Quotes stand still.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,7 @@ from runner.node.trial import make_instrument
 from runner.risk.gate import RiskGate
 from runner.risk.limits import Limits, LimitsBook, Rate
 from runner.risk.state import State
+from tests.alpaca.scripted import pair
 from tests.risk.test_agreement_options import CONTRACTS, SPOTS, Case, draw, legs_to_send
 
 ON_ITS_WAY = {OrderStatus.INITIALIZED, OrderStatus.SUBMITTED}
@@ -48,11 +49,10 @@ def take_the_seat(rig: Any, limits: Limits = ALL) -> RiskGate:
     return gate
 
 
-def show(rig: Any, case: Case) -> None:
+def show(rig: Any, quotes: dict[str, tuple[Decimal, Decimal]]) -> None:
     """Both sides see the same market."""
     cache = rig.node.kernel.cache
-    for symbol in (*SPOTS, *CONTRACTS):
-        bid, ask = case.quotes[symbol]
+    for symbol, (bid, ask) in quotes.items():
         rig.quote(symbol, str(bid), str(ask))
         instrument = cache.instrument(InstrumentId.from_str(f"{symbol}.ALPACA"))
         prices = instrument.make_price(bid), instrument.make_price(ask)
@@ -103,6 +103,21 @@ def a_random_order(rig: Any, rng: random.Random, case: Case) -> Any:
     return factory.limit(instrument.id, side, size, price, time_in_force=TimeInForce.DAY)
 
 
+async def send_many(rig: Any, gate: RiskGate, draw_one: Callable[[], Any], count: int = 80) -> list[Any]:
+    """Each as soon as the one before has an answer; what is filled is told whenever it is."""
+    orders = []
+    for _ in range(count):
+        order = draw_one()
+        rig.strategy.submit_order(order)
+        orders.append(order)
+        await rig.until(lambda order=order: order.status not in ON_ITS_WAY, "an answer")
+    refused = [order.last_event.reason for order in orders if order.status == OrderStatus.REJECTED]
+    money = [reason for reason in refused if "insufficient" in reason or "eligible" in reason]
+    assert (money, gate.errors) == ([], 0)
+    assert sum(order.status == OrderStatus.FILLED for order in orders) > 10
+    return orders
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_that_passed_is_refused(play: Any, running: Any, seed: int) -> None:
     async def scenario() -> None:
@@ -114,21 +129,64 @@ def test_nothing_that_passed_is_refused(play: Any, running: Any, seed: int) -> N
                 if rig.node.kernel.cache.instrument(instrument_id) is None:
                     rig.node.kernel.cache.add_instrument(make_instrument(instrument_id))
             rig.exchange.market.add_symbols(list(CONTRACTS))
-            show(rig, case)
+            show(rig, case.quotes)
             gate = take_the_seat(rig)
-            account_id = rig.node.kernel.cache.accounts()[0].id
-            orders = []
-            for _ in range(80):
-                await rig.until(lambda: gate.ledger.cash(account_id) == rig.account.cash, "the last fill")
-                order = a_random_order(rig, rng, case)
-                rig.strategy.submit_order(order)
-                orders.append(order)
-                await rig.until(lambda order=order: order.status not in ON_ITS_WAY, "an answer")
-            refused = [order.last_event.reason for order in orders if order.status == OrderStatus.REJECTED]
-            money = [reason for reason in refused if "insufficient" in reason or "eligible" in reason]
-            assert (money, gate.errors) == ([], 0)
-            assert sum(order.status == OrderStatus.FILLED for order in orders) > 10
+            await send_many(rig, gate, lambda: a_random_order(rig, rng, case))
             assert {"MARGIN_INSUFFICIENT", "MARGIN_UNCOVERED"} & set(gate.denied)
+
+    play(scenario())
+
+
+PAIRS = {"BTC/USD": ("30000.00", "30010.00"), "ETH/USD": ("2000.00", "2000.50")}
+STOCKS = {"IBM": ("180.00", "180.02"), "BAC": ("14.00", "14.01")}
+
+
+def a_random_order_of_pairs_and_shares(rig: Any, rng: random.Random) -> Any:
+    """Pairs are paid in cash, shares with twice the excess, and both of one account; a quarter closes."""
+    symbol = rng.choice([*PAIRS, *STOCKS])
+    is_pair = symbol in PAIRS
+    bid, ask = (Decimal(price) for price in (PAIRS | STOCKS)[symbol])
+    instrument = rig.node.kernel.cache.instrument(InstrumentId.from_str(f"{symbol}.ALPACA"))
+    factory, tif = rig.strategy.order_factory, TimeInForce.GTC if is_pair else TimeInForce.DAY
+    held = rig.position(symbol)
+    if held and rng.random() < 0.25:
+        left = abs(held) - rig.account.held(symbol)
+        side = OrderSide.SELL if held > 0 else OrderSide.BUY
+        if left * bid > 10:
+            return factory.market(instrument.id, side, instrument.make_qty(left), time_in_force=tif)
+    short = held < 0 or (not held and not is_pair and rng.random() < 0.3)
+    side, far, away = (OrderSide.SELL, bid, 1) if short else (OrderSide.BUY, ask, -1)
+    dollars = Decimal(rng.choice((500, 2_000, 10_000, 30_000, 60_000)))
+    if is_pair and rng.random() < 0.2:
+        money = Quantity.from_str(f"{dollars:.2f}")
+        return factory.market(instrument.id, side, money, time_in_force=tif, quote_quantity=True)
+    size = instrument.make_qty(dollars / far if is_pair else dollars // far)
+    if rng.random() < 0.4:
+        return factory.market(instrument.id, side, size, time_in_force=tif)
+    price = instrument.make_price(far * (1 + away * Decimal(rng.choice((0, 0, 1))) / 100))
+    return factory.limit(instrument.id, side, size, price, time_in_force=tif)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_that_passed_is_refused_of_pairs_beside_shares(play: Any, running: Any, seed: int) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            rng = random.Random(seed)
+            rig.exchange.market.add_symbols(list(PAIRS))
+            for symbol in PAIRS:
+                rig.node.kernel.cache.add_instrument(pair(symbol))
+            show(rig, {symbol: (Decimal(bid), Decimal(ask)) for symbol, (bid, ask) in (PAIRS | STOCKS).items()})
+            gate = take_the_seat(rig)
+            orders = await send_many(rig, gate, lambda: a_random_order_of_pairs_and_shares(rig, rng))
+            filled = {order.instrument_id.symbol.value for order in orders if order.status == OrderStatus.FILLED}
+            denied = {
+                order.instrument_id.symbol.value
+                for order in orders
+                if order.status == OrderStatus.DENIED and order.last_event.reason.startswith("MARGIN_INSUFFICIENT")
+            }
+            assert filled & PAIRS.keys()
+            assert filled & STOCKS.keys()
+            assert denied & PAIRS.keys()
 
     play(scenario())
 

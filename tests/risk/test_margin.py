@@ -19,6 +19,7 @@ from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
 
 from runner.risk.exposure import usd
+from runner.risk.ledger import Ledger
 from runner.risk.limits import Limits, LimitsBook
 from tests.risk.conftest import IBM, equity, quote
 
@@ -162,9 +163,9 @@ class Told:
         money = Money(1_000_000, USD)
         event = AccountState(
             account.id, account.type, USD, True, [AccountBalance(money, Money(0, USD), money)], [], info,
-            account.last_event.id, self.at, self.at,
+            UUID4(), self.at, self.at,
         )  # fmt: skip
-        self.gate.margin.on_account(event)
+        self.gate._follower.on_account(event)
 
 
 def test_the_smaller_of_our_own_and_the_brokers_figure_is_available(bench):
@@ -211,6 +212,28 @@ def test_an_order_is_taken_off_the_brokers_figure_until_a_report_must_have_seen_
     told[0].says(410_000, at=SECOND)
     power()
     assert left[-1] == 410_000
+
+
+def test_a_report_that_was_asked_for_before_a_fill_is_not_gone_by(bench, monkeypatch):
+    told: list[Told] = []
+    gone_by: list[int] = []
+    monkeypatch.setattr(Ledger, "rebase", lambda _self, _account_id: gone_by.append(told[0].at // SECOND))
+
+    def hears(at: int) -> None:
+        told[0].says(1_000_000, at=at * SECOND)
+
+    bench.run(
+        lambda s: s.market(BUY, 1_000),
+        lambda s: s.market(SELL, 1_000),  # closes, and so has cost no buying power
+        # At 2 s: may have been asked for while something was held. At 3 s: was asked for after that one.
+        lambda s: (hears(1), hears(1)),
+        lambda s: s.market(BUY, 1_000),
+        lambda s: s.market(SELL, 1_000),
+        lambda s: hears(10),  # no request is waited for that long
+        limits=ALL,
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert gone_by == [3, 13]
 
 
 def test_a_report_that_comes_long_after_the_orders_answer_has_seen_it(bench):

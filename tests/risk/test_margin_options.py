@@ -20,6 +20,7 @@ from nautilus_trader.model.objects import Price, Quantity
 from runner.risk.collateral import legs_of, nano, root_of
 from runner.risk.exposure import usd
 from runner.risk.limits import Limits
+from runner.risk.prices import Prices
 from tests.risk.conftest import IBM, quote
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -183,6 +184,58 @@ def test_what_closes_and_what_hedges_passes_in_every_state(options):
     assert ours.codes() == ["STATE_HALTED"] * 2
     assert engine.portfolio.net_position(InstrumentId.from_str(f"{P90}.ALPACA")) == -1
     assert gate.errors == 0
+
+
+#: Three calls are short against shares, and what is left of the million is 700.
+WRITTEN = [
+    lambda s: s.market(BUY, 300),
+    lambda s: trade(s, C110, SELL, 3),  # 1,000,900 less 15,000
+    lambda s: (trade(s, C100, BUY, 1_231), trade(s, P90, BUY, 2)),  # 984,800 and 400
+    lambda s: None,
+]
+
+
+@pytest.mark.parametrize("state", ["active", "halted"])
+def test_what_is_bought_back_is_paid_where_it_frees_too_little(options, state):
+    gates: list[Any] = []
+
+    def buy_back(s: Any) -> None:
+        gates[0].set_state(state, why="a test") if state != "active" else None
+        trade(s, C110, BUY, 2, "3.51")
+        trade(s, C110, BUY, 1, "2.00")  # 200 that the next can't spend
+        trade(s, C110, BUY, 2, "2.51")
+        trade(s, C110, BUY, 2, "2.50")
+
+    ours, gate, engine = options(*WRITTEN, buy_back, prepare=lambda _engine, gate: gates.append(gate))
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
+    assert "costs 702 of buying power; available are 700" in ours.denials()[0]
+    assert gate.margin.reserved(engine.cache.accounts()[0].id) == 700
+    assert gate.errors == 0
+
+
+def test_a_put_that_is_bought_back_frees_more_than_it_costs(options):
+    ours, gate, engine = options(
+        lambda s: trade(s, P90, SELL, 113, "2.00"),  # leaves 5,600
+        lambda s: trade(s, C100, BUY, 7),
+        lambda s: trade(s, P90, BUY, 113),
+        lambda s: None,
+    )
+    assert (ours.denials(), gate.errors) == ([], 0)
+    assert engine.portfolio.net_position(InstrumentId.from_str(f"{P90}.ALPACA")) == 0
+
+
+def test_a_missing_price_holds_nothing_back_that_closes(options, monkeypatch):
+    def blind(s: Any) -> None:
+        monkeypatch.setattr(Prices, "quote", lambda _self, _id: (None, None, 0))
+        monkeypatch.setattr(Prices, "market", lambda _self, _id, *, buy: None)
+        trade(s, C110, BUY, 1)
+        trade(s, C100, SELL, 1)
+        trade(s, C100, BUY, 1)
+        monkeypatch.undo()
+
+    ours, _, engine = options(*WRITTEN, blind, lambda s: None)
+    assert ours.codes() == ["NO_PRICE"]
+    assert engine.portfolio.net_position(InstrumentId.from_str(f"{C110}.ALPACA")) == -2
 
 
 def test_an_option_that_lowers_what_short_ones_ask_for_is_a_hedge(options):

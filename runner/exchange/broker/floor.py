@@ -38,7 +38,8 @@ class DeskSettings:
 
     `options_level` is the level that accounts are approved for. What Alpaca leaves open has switches: `margin_later`
     (see `margin.option_margin`); `netted_cost` charges a multi-leg order that closes anything with what it changes of
-    the positions' margin, in place of its legs' own; `leg_intents_required` refuses legs without an intent;
+    the positions' margin, in place of its legs' own, and what is bought back with its premium less the margin that it
+    frees; `leg_intents_required` refuses legs without an intent;
     `leg_updates` tells of each leg's fill in an update of its own as well, with the same execution id;
     `late_activities` shows rows of dividends, splits, exercise, assignment and expiry from the next day (UTC) on, as
     the paper host does.
@@ -141,7 +142,10 @@ class Floor:
         figures = self.figures(account)
         contract = self.prices.contract(order.symbol)
         if contract is not None:
-            options.check_single(account, order, contract, self.prices, figures, without=without)
+            options.check_single(
+                account, order, contract, self.prices, figures, without=without,
+                netted=self.settings.netted_cost, later=self.settings.margin_later,
+            )  # fmt: skip
             return
         if asset.asset_class == "crypto":
             self._check_cost(account, order)

@@ -37,12 +37,12 @@ def check_contract(market: Market, contract: OptionContract, *, opens: bool) -> 
 def unit_cost(
     request: OrderRequest, intent: str, contract: OptionContract, prices: Reference, protective: Decimal | None
 ) -> Decimal:
-    """Dollars of options buying power that each contract of an opening order needs.
+    """Dollars of options buying power that each contract of an order needs.
 
-    A long costs its premium. A short put costs its strike less the premium; a short call costs nothing, as it needs
-    shares.
+    What is bought costs its premium, also where it closes (`check_single` takes off what that frees). A short put costs
+    its strike less the premium; a short call costs nothing, as it needs shares.
     """
-    if intent == "buy_to_open":
+    if request.side == "buy":
         return (protective or request.stop_price or prices.buy or ZERO) * contract.multiplier
     if intent == "sell_to_open" and contract.type == "put":
         premium = request.limit_price or prices.sell or ZERO
@@ -67,8 +67,13 @@ def check_single(
     figures: Figures,
     *,
     without: Order | None = None,
+    netted: bool = True,
+    later: bool = False,
 ) -> None:
-    """Level, coverage and buying power of a single order; `without` is the order that it replaces."""
+    """Level, coverage and buying power of a single order; `without` is the order that it replaces.
+
+    `netted`: what is bought back costs no more than its premium less the margin that it frees, else all of its premium.
+    """
     check_level(account, order.position_intent)
     back = ZERO if without is None else without.unit_reserve * without.leaves
     power = figures.options_buying_power + back
@@ -81,6 +86,11 @@ def check_single(
         case "sell_to_close":
             _check_uncovering(account, order, contract, prices, power)
         case "buy_to_open":
+            check_power(cost, power)
+        case "buy_to_close":
+            if netted:
+                cost = max(cost - _freed(account, order, contract, prices, without, later=later), ZERO)
+                order.unit_reserve = cost / order.leaves
             check_power(cost, power)
         case _:
             pass
@@ -160,6 +170,33 @@ def _check_uncovering(
     if more > power:
         raise _not_secured(more, power)
     order.unit_reserve = max(more, ZERO) / order.leaves
+
+
+def _freed(
+    account: Account, order: Order, contract: OptionContract, prices: Valuation, without: Order | None, *, later: bool
+) -> Decimal:
+    """What the requirement shrinks by once a short option is bought back, after those that other orders buy back.
+
+    Source: alpaca.markets/support, "Why can't I buy to close my short option?": it is a purchase that needs options
+    buying power, and what it frees does not always pay for it.
+    """
+    symbol = contract.underlying_symbol
+    others: dict[str, Decimal] = {}
+    for held in account.options(prices).get(symbol, ()):
+        if held.qty < 0:
+            buying = [one for one in account.holding_orders(held.contract.symbol, without=without) if one.role != "leg"]
+            others[held.contract.symbol] = sum((one.leaves for one in buying), ZERO)
+    also = others | {order.symbol: others.get(order.symbol, ZERO) + order.leaves}
+    before, after = (
+        requirement(
+            account.options(prices, change=bought).get(symbol, []),
+            account.qty(symbol),
+            prices.mark(symbol),
+            later=later,
+        )
+        for bought in (others, also)
+    )
+    return before - after
 
 
 def _not_secured(cost: Decimal, power: Decimal) -> AlpacaError:

@@ -206,3 +206,52 @@ def test_shorts_are_bought_back_before_the_long_that_covers_them_goes(floor: Any
     floor.send(C100, "buy", "1")
     floor.send(C110, "sell", "1")
     assert floor.me.positions == {}
+
+
+def written(venue: Any) -> None:
+    """A covered call is short, and 10 dollars of options buying power are left."""
+    venue.send("IBM", "buy", "100")
+    venue.send(C110, "sell", "1")
+    venue.me.cash += 10 - venue.figure("options_buying_power") + 200 * 110
+    venue.send(P95, "buy", "200")
+    assert venue.figure("options_buying_power") == 10
+
+
+def test_what_is_bought_back_is_paid_where_it_frees_too_little(floor: Any) -> None:
+    written(floor)
+    refusal = floor.refused(C110, "buy", "1", type="limit", limit_price="0.11")
+    assert (refusal.code, refusal.message) == (40310000, "insufficient options buying power")
+    assert refusal.extra == {"options_buying_power": "10", "cost_basis": "11"}
+    order = floor.send(C110, "buy", "1", type="limit", limit_price="0.10")
+    assert floor.figure("options_buying_power") == 0
+    assert "cost_basis" in floor.refused(P95, "buy", "1", type="limit", limit_price="0.01").extra
+    floor.cancel(order)
+    assert floor.figure("options_buying_power") == 10
+
+
+@pytest.mark.parametrize("netted", [True, False])
+def test_a_put_that_is_bought_back_frees_more_than_it_costs(make_venue: Any, netted: bool) -> None:
+    venue = make_venue(netted_cost=netted)
+    venue.market.add_symbols([P100])
+    venue.quote(P100, "2.90", "3.10")
+    venue.send(P100, "sell", "1")
+    venue.me.cash -= venue.figure("options_buying_power")
+    if netted:
+        assert venue.status(venue.send(P100, "buy", "1")) == "filled"
+        assert venue.figure("options_buying_power") == 10_000 - 310
+    else:
+        assert venue.refused(P100, "buy", "1").extra == {"options_buying_power": "0", "cost_basis": "310"}
+
+
+def test_what_one_order_frees_pays_for_no_other(make_venue: Any) -> None:
+    """Two puts of 100 and one of 95 make 500 of margin, and 10,000: the first bought back frees those."""
+    venue = make_venue()
+    venue.market.add_symbols([P100, P95])
+    venue.quote(P100, "7", "7.10")
+    venue.quote(P95, "1", "1.10")
+    venue.send(P95, "buy", "1")
+    venue.send(P100, "sell", "2")
+    venue.me.cash -= venue.figure("options_buying_power")
+    assert venue.send(P100, "buy", "1", type="limit", limit_price="6")["status"] == "pending_new"
+    refusal = venue.refused(P100, "buy", "1", type="limit", limit_price="6")
+    assert refusal.extra == {"options_buying_power": "0", "cost_basis": "100"}
