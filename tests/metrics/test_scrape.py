@@ -17,12 +17,16 @@ from runner.metrics.declarations import DECLARATIONS
 from tests.node.process import config, running
 
 pytestmark = pytest.mark.slow
-LIMITS = "risk: {max_order_notional: 1_000_000, max_orders: {count: 1, per: 1d}}\nmetrics: {listen: '127.0.0.1:0'}"
+MORE = """
+risk: {max_order_notional: 1_000_000, max_orders: {count: 1, per: 1d}}
+metrics: {listen: '127.0.0.1:0'}
+exec_algorithms: {TWAP: {class: 'nautilus_trader.examples.algorithms.twap:TWAPExecAlgorithm'}}
+"""
 
 
 async def test_a_running_node_has_every_declared_metric_and_no_other(tmp_path: Path) -> None:
     async with ExchangeServer(Settings(wait=True, symbols=("IBM", "BAC"), start=time(10, 0), speed=60)) as exchange:
-        path = config(tmp_path, {"one": "Trader", "two": "Trader"}, text=LIMITS, url=exchange.url)
+        path = config(tmp_path, {"one": "Trader", "two": "Trader"}, text=MORE, url=exchange.url)
         feed = f"{{market: stocks, data_url: '{exchange.url}', stream_url: '{exchange.ws_url}'}}"
         path.write_text(path.read_text().replace("{market: stocks}", feed))
         keys = {"TEST_KEY": "PKSCRAPE000000000001", "TEST_SECRET": "s3cret-s3cret-s3cret"}
