@@ -25,7 +25,7 @@ from nautilus_trader.model.enums import (
 from nautilus_trader.model.instruments import CurrencyPair, OptionContract, OptionSpread
 
 from runner.alpaca.constants import MAX_CLIENT_ORDER_ID
-from runner.alpaca.legality import Asset, illegal
+from runner.alpaca.legality import ASSETS, Asset, illegal, sessions
 
 TYPES = {
     OrderType.MARKET: "market",
@@ -42,6 +42,14 @@ TIMES_IN_FORCE = {
     TimeInForce.AT_THE_OPEN: "opg",
     TimeInForce.AT_THE_CLOSE: "cls",
 }
+#: The cells of the table that are taken at any time, of lone orders of one instrument.
+_ALWAYS = frozenset(
+    (asset, kind, tif)
+    for asset in ASSETS
+    for kind, named in TYPES.items()
+    for tif, time in TIMES_IN_FORCE.items()
+    if asset != "spread" and "any" in sessions(asset, "simple", time, named)
+)
 TYPES_BACK = {text: kind for kind, text in TYPES.items()}
 TIMES_IN_FORCE_BACK = {text: kind for kind, text in TIMES_IN_FORCE.items()}
 #: How Alpaca may trigger a stop is not selectable; these ask for nothing else than its own way.
@@ -115,8 +123,9 @@ def denial(
     itself but with the order that heads the list. `now_ns`: venue time.
     """
     asset, params = asset_of(order, instrument), params or _NO_PARAMS
+    plain = not params and not order_class and (asset, order.order_type, order.time_in_force) in _ALWAYS
     return (
-        (None if is_exit else _table_denial(order, asset, params, order_class, now_ns))
+        (None if plain or is_exit else _table_denial(order, asset, params, order_class, now_ns))
         or _instruction_denial(order, params, order_class)
         or _size_denial(order, instrument, asset)
         or _price_denial(order, asset)
@@ -192,16 +201,12 @@ def _size_denial(order: Any, instrument: Any, asset: Asset) -> str | None:
 
 
 def _price_denial(order: Any, asset: Asset) -> str | None:
-    for name, price in (
-        ("price", order.price if order.has_price else None),
-        ("trigger_price", order.trigger_price if order.has_trigger_price else None),
-    ):
-        if price is None or price.precision <= 2:
-            continue  # cents are everywhere
-        reason = price_fault(name, price.as_decimal(), asset)
-        if reason is not None:
-            return reason
-    return None
+    reason = None  # cents are taken everywhere
+    if order.has_price and order.price.precision > 2:
+        reason = price_fault("price", order.price.as_decimal(), asset)
+    if reason is None and order.has_trigger_price and order.trigger_price.precision > 2:
+        reason = price_fault("trigger_price", order.trigger_price.as_decimal(), asset)
+    return reason
 
 
 def price_fault(name: str, price: Decimal, asset: Asset) -> str | None:
