@@ -25,7 +25,7 @@ from runner.config.classes import (
     search_folders,
 )
 from runner.config.document import MapNode, Mark, Node, Scalar, Step, entry_at, walk
-from runner.config.errors import ConfigError, ConfigErrors
+from runner.config.errors import ConfigError, ConfigErrors, instead
 from runner.config.fields import CLASS_PATH
 from runner.config.load import Inspected, Loaded, inspect, sorted_errors
 from runner.config.markets import Market, market_of
@@ -149,6 +149,7 @@ def _build(source: Source, files: Sequence[Path], *, speed_is_one: bool) -> tupl
                 errors += _internal_bars(source, one)
     errors += _same_instrument(source, [one for one in made if one.kind is STRATEGY])
     errors += _markets(source, made)
+    errors += _algorithms(source, made)
     return made, errors
 
 
@@ -287,6 +288,19 @@ def _same_instrument(source: Source, made: Sequence[_Made]) -> Iterator[ConfigEr
                 yield source.error("build", mark, path, message)
                 break
             others.append(name)
+
+
+def _algorithms(source: Source, made: Sequence[_Made]) -> Iterator[ConfigError]:
+    """Orders for an algorithm that is not there would be denied, each of them."""
+    from nautilus_trader.model.identifiers import ExecAlgorithmId
+
+    known = names(source, EXEC_ALGORITHM.section)
+    for one in (one for one in made if one.kind is STRATEGY):
+        named = dict.fromkeys(value.value for value in _values(one.config) if isinstance(value, ExecAlgorithmId))
+        for name in (name for name in named if name not in known):
+            mark, path = _place(source, one, name)
+            there = instead(name, known, "exec_algorithms") if known else "declare it under exec_algorithms"
+            yield source.error("build", mark, path, f"there is no execution algorithm {name}, {there}")
 
 
 def _markets(source: Source, made: Sequence[_Made]) -> Iterator[ConfigError]:

@@ -92,7 +92,9 @@ class OrderEvents:
             tick_ns = self._newest_tick_ns(event.instrument_id, event.ts_init)
             if tick_ns is not None:
                 self._metrics.observe_latency("tick_to_decision", (event.ts_init - tick_ns) / 1e9)
-            _remember(self._steps, id_, ("decision_to_ack", event.ts_init))
+            # What an execution algorithm carries out is sent when the algorithm likes; its parts are orders, too.
+            if event.exec_spawn_id != id_:
+                _remember(self._steps, id_, ("decision_to_ack", event.ts_init))
         elif kind == "OrderAccepted":
             self._observe(id_, "decision_to_ack", event.ts_init)
             _remember(self._steps, id_, ("ack_to_fill", event.ts_init))

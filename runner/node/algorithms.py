@@ -8,10 +8,11 @@ Nautilus's words) is nowhere but in the algorithm's memory: it takes no room, an
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.algorithm import ExecAlgorithm
 from nautilus_trader.execution.messages import CancelOrder, ModifyOrder, SubmitOrder, SubmitOrderList
 from nautilus_trader.model.events import (
     OrderCanceled,
@@ -34,6 +35,7 @@ class Algorithms:
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
         self._sent: set[Any] = set()
+        self._params: dict[Any, Mapping[str, Any]] = {}
         self.guards: dict[str, Guard] = {}
         # It is told of each order before the order is sent.
         kernel.msgbus.subscribe("events.order.*", self._watch)
@@ -44,12 +46,39 @@ class Algorithms:
         _Seat(self, guard, self._kernel).take()
         self._kernel.trader.add_exec_algorithm(guard.component)
 
+    def complete(self, command: SubmitOrder) -> SubmitOrder:
+        """The command of a part with the params that the strategy gave with the whole: Nautilus's parts have none."""
+        params = self._params.get(command.order.exec_spawn_id) if command.order.exec_algorithm_id is not None else None
+        if not params or command.params:
+            return command
+        return SubmitOrder(
+            trader_id=command.trader_id,
+            strategy_id=command.strategy_id,
+            order=command.order,
+            command_id=command.id,
+            ts_init=command.ts_init,
+            position_id=command.position_id,
+            client_id=command.client_id,
+            params=dict(params),
+            correlation_id=command.correlation_id,
+        )
+
+    def given(self, order: Any, params: Mapping[str, Any] | None) -> None:
+        """An order has come to an algorithm, with these params."""
+        if params:
+            if len(self._params) >= _TIDY_AT:
+                self._params = {each: it for each, it in self._params.items() if self._is_open(each)}
+            self._params[order.client_order_id] = params
+
+    def _is_open(self, client_order_id: Any) -> bool:
+        order = self._kernel.cache.order(client_order_id)
+        return order is not None and not order.is_closed
+
     def sent(self, orders: Iterable[Any]) -> None:
         """Orders are on their way to the gate: only the venue can end them from now on."""
         new = [order.client_order_id for order in orders if order.exec_algorithm_id is not None]
         if new and len(self._sent) >= _TIDY_AT:
-            cache = self._kernel.cache
-            self._sent = {each for each in self._sent if (it := cache.order(each)) is not None and not it.is_closed}
+            self._sent = {each for each in self._sent if self._is_open(each)}
         self._sent.update(new)
 
     def holds(self, order: Any) -> bool:
@@ -170,6 +199,8 @@ class _Seat:
             self._cancel(command)
         elif guard.down:
             self._algorithms.refuse(command, _ended(guard))
+        elif isinstance(command, SubmitOrderList) and not self._takes_lists():
+            self._algorithms.refuse(command, f"execution algorithm {guard.name} takes no lists of orders")
         elif algorithm.is_running:
             self._carry_out(command)
         elif algorithm.is_initialized:
@@ -177,10 +208,16 @@ class _Seat:
         else:
             self._algorithms.refuse(command, f"execution algorithm {guard.name} has stopped")
 
+    def _takes_lists(self) -> bool:
+        """One that does not would let them lie."""
+        return type(self._guard.component).on_order_list is not ExecAlgorithm.on_order_list
+
     def _carry_out(self, command: Any) -> None:
         orders = [order for order in orders_of(command) if not order.is_closed]
         if not orders:  # canceled while it waited
             return
+        for order in orders:
+            self._algorithms.given(order, command.params)
         if command.strategy_id.value in self._heard:
             self._inner(command)
         else:

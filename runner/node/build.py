@@ -327,6 +327,8 @@ def refuse_from_down(parts: Parts) -> None:
                     deny(kernel, order, reason)
                 return
             parts.algorithms.sent(orders)
+            if isinstance(command, SubmitOrder):
+                command = parts.algorithms.complete(command)
         elif isinstance(command, ModifyOrder) and parts.algorithms.modified(command):
             return
         execute_now(command)

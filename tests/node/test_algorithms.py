@@ -317,3 +317,37 @@ async def test_what_an_algorithm_holds_is_not_modified_past_it(behaviour: Behavi
         assert int(primary.quantity) == 30
         assert len(run.node.gate.reservations) == 0
         assert not primary.is_closed
+
+
+async def test_parts_have_the_params_that_came_with_the_whole(behaviour: Behaviour) -> None:
+    async with running(behaviour) as run:
+        run.adapter.data.send(quote())
+        strategy, params = run.strategy("s"), {"extended_hours": True}
+        size, price = Quantity.from_int(20), Price.from_str("99.00")
+        slicer = ExecAlgorithmId("slicer")
+        primary = strategy.order_factory.limit(IBM, OrderSide.BUY, size, price, exec_algorithm_id=slicer)
+        strategy.submit_order(primary, params=params)
+        seen: list[Any] = []
+        submit = run.exec._submit_order
+
+        async def noted(command: Any) -> None:
+            seen.append(command.params)
+            await submit(command)
+
+        run.exec._submit_order = noted
+        algorithm(run).part(10, price="99.00")
+        algorithm(run).submit_order(primary)
+        strategy.through(5)
+        algorithm(run).part(3)
+        await run.until(lambda: len(seen) == 3)
+        assert seen[:2] == [params, params]
+        assert not seen[2]
+
+
+async def test_a_list_for_an_algorithm_that_takes_none_is_denied(behaviour: Behaviour) -> None:
+    async with running(behaviour) as run:
+        factory = run.strategy("s").order_factory
+        order = factory.market(IBM, OrderSide.BUY, Quantity.from_int(5), exec_algorithm_id=ExecAlgorithmId("slicer"))
+        run.strategy("s").submit_order_list(factory.create_list([order]))
+        await run.until(lambda: order.is_closed)
+        assert order.last_event.reason == "ORDER_ILLEGAL: execution algorithm slicer takes no lists of orders"

@@ -3,7 +3,8 @@
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig, PositiveInt
 from nautilus_trader.execution.algorithm import ExecAlgorithm
-from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.identifiers import ExecAlgorithmId, InstrumentId
+from nautilus_trader.trading.strategy import Strategy, StrategyConfig
 
 
 class SpreadsConfig(ActorConfig, frozen=True):
@@ -19,6 +20,15 @@ class Spreads(Actor):
 class Forgetful(Actor):
     def __init__(self, config: ActorConfig) -> None:
         super().__init__()
+
+
+class SlicedConfig(StrategyConfig, frozen=True):
+    by: ExecAlgorithmId
+
+
+class Sliced(Strategy):
+    def __init__(self, config: SlicedConfig) -> None:
+        super().__init__(config)
 
 
 class Slices(ExecAlgorithm):
