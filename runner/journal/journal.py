@@ -14,11 +14,15 @@ from nautilus_trader.model.events import OrderFilled
 
 from runner.journal.records import encode
 from runner.journal.restore import PastOrder, Rows, instruments_of, restore
+from runner.journal.schema import damaged
 from runner.journal.store import JournalError, Statement, Store
 
 log = logging.getLogger("runner.journal")
 #: Closed orders that no open position needs are kept so long, for whoever wants to look.
 KEEP_NS = 30 * 86_400 * 1_000_000_000
+
+#: What reading a row raises whose text is not what was written.
+UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, msgspec.MsgspecError)
 
 _ORDER = "INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, ?, NULL)"
 _SEND = "INSERT OR REPLACE INTO sends VALUES (?, ?, ?, ?, ?, ?)"
@@ -55,9 +59,12 @@ class Journal:
             self._accounts = {name: AccountJournal(self, name) for (name,) in self.store.read(_NAMES)}
             for account in self._accounts.values():
                 account.read()
-        except (JournalError, ValueError) as error:
+        except JournalError:
             self.store.close()
-            raise JournalError(str(error)) from error
+            raise
+        except UNREADABLE as error:
+            self.store.close()
+            raise self.damaged(error) from error
         self._cache: Any = None
         self._by_id: dict[str, str] = {}
         self._held: dict[str, Statement] = {}
@@ -74,6 +81,10 @@ class Journal:
     def close(self) -> None:
         """Write what waits, and let go of the file."""
         self.store.close()
+
+    def damaged(self, error: Exception) -> JournalError:
+        """What to raise where a row can't be understood."""
+        return JournalError(damaged(self.store.path, f"{type(error).__name__}: {error}"))
 
     # -- orders ---------------------------------------------------------------------------------------
 
@@ -106,9 +117,13 @@ class Journal:
         return dict(self._records)
 
     def save(self, key: str, value: str) -> None:
-        """Keep a record, on the disk when this returns. Raises JournalError."""
+        """Keep a record, on the disk when this returns. Raises JournalError; it is kept then once the file takes it."""
         self._records[key] = value
-        self.store.write_now([(_RECORD, (key, value))])
+        try:
+            self.store.write_now([(_RECORD, (key, value))])
+        except JournalError:
+            self.store.write([(_RECORD, (key, value))])
+            raise
 
     def strategy_id(self, name: str, default: str) -> str:
         """The id that a strategy of the file trades under: the one that it had first, whatever class it is by now.
@@ -131,9 +146,12 @@ class Journal:
         return saved_ns
 
     def load_state(self, strategy: str) -> dict[str, bytes] | None:
-        """What was saved last; None where nothing ever was. Raises msgspec.DecodeError."""
+        """What was saved last; None where nothing ever was. Raises JournalError."""
         found = self._states.get(strategy)
-        return None if found is None else msgspec.msgpack.decode(found[0], type=dict[str, bytes])
+        try:
+            return None if found is None else msgspec.msgpack.decode(found[0], type=dict[str, bytes])
+        except UNREADABLE as error:
+            raise self.damaged(error) from error
 
     def saved_ns(self, strategy: str) -> int:
         """When it was saved; 0 where it never was."""
@@ -194,13 +212,22 @@ class AccountJournal:
         return True
 
     def instruments(self) -> set[str]:
-        """Instrument ids of what `restore` needs."""
-        return instruments_of(self._rows) if self._rows is not None else set()
+        """Instrument ids of what `restore` needs. Raises JournalError where a row can't be understood."""
+        try:
+            return instruments_of(self._rows) if self._rows is not None else set()
+        except UNREADABLE as error:
+            raise self._journal.damaged(error) from error
 
     def restore(self) -> list[PastOrder]:
-        """Put orders and positions into Nautilus's cache; the orders that had not ended, heads before their legs."""
+        """Put orders and positions into Nautilus's cache; the orders that had not ended, heads before their legs.
+
+        Raises JournalError where a row can't be understood.
+        """
         rows, self._rows = self._rows, None
-        past = restore(rows, self._journal._cache) if rows is not None else []
+        try:
+            past = restore(rows, self._journal._cache) if rows is not None else []
+        except UNREADABLE as error:
+            raise self._journal.damaged(error) from error
         for order in past:
             for name in order.names:
                 self._journal.follow(name, self._name)

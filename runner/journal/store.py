@@ -111,6 +111,8 @@ class Store:
                 connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
             reason = self._reason(error)
+        except UnicodeDecodeError:  # of SQLite's own message, which quotes what it can't read
+            reason = damaged(self.path, "its tables can't be read")
         if reason is not None:
             self._release()
             raise JournalError(reason)
@@ -128,6 +130,8 @@ class Store:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             raise JournalError(self._reason(error)) from error
+        except UnicodeDecodeError as error:
+            raise JournalError(damaged(self.path, str(error))) from error
 
     def write(self, statements: Sequence[Statement]) -> None:
         """Write soon. Never fails: what can't be written waits until it can."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.config.secrets import redact
+from runner.journal import JournalError
 from runner.node.build import Endpoint
 from runner.node.exit_codes import ExitCode, NodeError
 
@@ -11,6 +12,8 @@ def explain_connect(error: BaseException, who: str, endpoint: Endpoint) -> NodeE
     """One clear sentence and a remedy for what a client raised while it connected."""
     if isinstance(error, NodeError):
         return error
+    if isinstance(error, JournalError):
+        return NodeError(ExitCode.CONFIG, redact(str(error)))
     status = getattr(error, "status", None)
     text = redact(str(error) or type(error).__name__)
     kind = "paper" if endpoint.paper else "live"

@@ -121,8 +121,11 @@ class JournalHook(BaseHook):
                 guard.component.load(state)
 
     async def kept(self, name: str) -> dict[str, bytes] | None:
-        """The newest of what is kept here and in Redis. Raises NodeError where Redis can't be asked."""
-        own, own_ns = self._journal.load_state(name), self._journal.saved_ns(name)
+        """The newest of what is kept here and in Redis. Raises NodeError where either can't be read."""
+        try:
+            own, own_ns = self._journal.load_state(name), self._journal.saved_ns(name)
+        except JournalError as error:
+            raise NodeError(ExitCode.CONFIG, f"the saved state of strategy {name} can't be read: {error}") from error
         if self._shared is None:
             return own
         try:

@@ -89,6 +89,8 @@ class States:
         self._latched: dict[Scope, Standing] = {}
         self._of_file: dict[Scope, Standing] = {}
         self._calm = True  # nothing is other than active
+        self.unkept: dict[Scope, str] = {}
+        """Why the store did not keep a scope's state when it last changed: a restart may not know of it."""
 
     def restore(self) -> None:
         """Take up what was latched before a restart. Raises what the store raises, ValueError for a broken record."""
@@ -195,7 +197,9 @@ class States:
             }
             try:
                 self._store.save(f"{_PREFIX}{standing.scope.kind}/{standing.scope.name}", json.dumps(record))
+                self.unkept.pop(standing.scope, None)
             except Exception as error:  # whatever the store does, the state holds
+                self.unkept[standing.scope] = redact(str(error))
                 self._on_error(f"keeping the state of {standing.scope}", error)
         if self._on_change is not None and (now := self.get(standing.scope)).state is not before.state:
             self._on_change(now)

@@ -227,6 +227,52 @@ async def test_an_order_is_on_the_disk_when_before_submit_returns(tmp_path: Path
     desk.journal.close()
 
 
+@pytest.mark.parametrize(
+    "garble",
+    [
+        "UPDATE orders SET init = substr(init, 1, 50)",
+        "UPDATE events SET body = 'x'",
+        "UPDATE events SET body = '{}'",
+        "UPDATE sends SET qty = 'abc'",
+        "UPDATE meta SET value = 'x' WHERE key = 'run'",
+        "INSERT INTO booked VALUES ('v', 'o', '[', '0', '0')",
+        "INSERT INTO strategies VALUES ('s', x'c1', 1)",
+    ],
+)
+async def test_a_row_that_can_t_be_understood_is_damage_with_its_remedy(tmp_path: Path, garble: str) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = Desk(path)
+    order = await desk.send("buy", 3)
+    desk.fill(order, 3)
+    desk.journal.close()
+    with sqlite3.connect(path) as other:
+        other.execute(garble)
+    other.close()
+    with pytest.raises(JournalError, match=r"j\.sqlite is damaged \(.*move it away and start again"):  # noqa: PT012
+        journal = Journal(path)
+        try:
+            journal.account("main").instruments()
+            journal.account("main").restore()
+            journal.load_state("s")
+        finally:
+            journal.close()
+
+
+def test_a_record_that_can_t_be_written_now_is_written_once_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    journal = Journal(path)
+    connection = journal.store._connection
+    assert connection is not None
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    journal.start(None)
+    with pytest.raises(JournalError, match="the disk is full"):
+        journal.save("state/node/", "x" * 9000)
+    connection.execute(f"PRAGMA max_page_count = {pages + 100}")
+    journal.close()
+    assert Journal(path).load() == {"state/node/": "x" * 9000}
+
+
 def test_another_account_than_before_is_refused(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "j.sqlite")
     desk.journal.close()

@@ -75,6 +75,15 @@ async def test_a_full_disk_refuses_orders_keeps_events_and_recovers(tmp_path: Pa
     assert set(records(store.path)) == {"event", "later"}  # the refused order is never written after all
 
 
+def test_a_file_whose_tables_are_garbled_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    Store(path).open().close()
+    # SQLite quotes what it can't read, and its own message is no UTF-8 then.
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREAT\xb1 \xffABLE"))
+    with pytest.raises(JournalError, match="is damaged"):
+        Store(path).open()
+
+
 async def test_a_file_that_another_program_locks_refuses_orders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

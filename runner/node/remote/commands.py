@@ -130,9 +130,9 @@ class Commands:
             outcome = f"{scope} {'was halted already' if before is State.HALTED else 'is halted'}"
             if takes_back:
                 outcome += f", its orders are canceled{_elsewhere(left)}"
-            return _with(left, outcome)
+            return self._kept(scope, _with(left, outcome))
         if verb == "resume":
-            return self._resume(scope, why)
+            return self._kept(scope, self._resume(scope, why))
         if verb == "cancel":
             left = await cancel(plan, parts, scope, timeout_s=command.timeout_s)
             return _with(left, f"the orders of {scope} are canceled{_elsewhere(left)}")
@@ -140,7 +140,14 @@ class Commands:
             raise Refused(409, "the node is already flattening, see `runner status`")
         async with self._closing:
             left = await flatten(plan, parts, gate, scope, why=why, timeout_s=command.timeout_s)
-        return _with(left, f"{scope} is flat, and {gate.states.get(scope).state} until it is resumed")
+        flat = f"{scope} is flat, and {gate.states.get(scope).state} until it is resumed"
+        return self._kept(scope, _with(left, flat))
+
+    def _kept(self, scope: Scope, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer, and that a restart does not know of it where the journal could not take the state."""
+        if (why := self._node.gate.states.unkept.get(scope)) is not None:
+            answer["outcome"] += f"; a restart before this is mended won't know of it: {why}"
+        return answer
 
     def _resume(self, scope: Scope, why: str) -> dict[str, Any]:
         node = self._node

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from nautilus_trader.model.enums import OrderSide
 
+from runner.journal import JournalError
 from runner.node.remote.commands import Command, Commands, Refused
 from runner.risk.state import NODE, Scope, State, States
 from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan, quote
@@ -57,6 +58,17 @@ async def test_a_halt_is_latched_and_resumed_by_scope(run: Run, caplog: pytest.L
     assert answer == {"outcome": "strategy a is active again", "left": {}, "states": []}
     assert f"{WHO}: halt strategy a (odd): strategy a is halted" in caplog.text
     assert f"{WHO}: resume strategy a (fine): strategy a is active again" in caplog.text
+
+
+async def test_a_halt_that_could_not_be_kept_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(key: str, value: str) -> None:
+        raise JournalError("the disk is full; free some space")
+
+    monkeypatch.setattr(run.node.gate.states._store, "save", full)
+    answer = await Commands(run.node).do("halt", Command(why="odd"), WHO)
+    assert answer["outcome"] == (
+        "the node is halted; a restart before this is mended won't know of it: the disk is full; free some space"
+    )
 
 
 async def test_cancelling_takes_back_what_works_in_its_scope_and_changes_no_state(run: Run) -> None:
