@@ -27,6 +27,7 @@ class AlertsHook(BaseHook):
         self._states: dict[str, str] = {}
         self._up: dict[str, bool] = {}
         self._inferred: dict[str, int] = {}
+        self._gate_errors = 0
         self._denied: dict[str, int] = {}
 
     def built(self, node: Node) -> None:
@@ -108,6 +109,9 @@ class AlertsHook(BaseHook):
     def _look(self, node: Node, *, streams: bool = True) -> None:
         assert node.parts is not None
         if node.gate is not None:
+            if (errors := node.gate.errors) > self._gate_errors:
+                self._send("gate fault", f"the risk gate failed {errors - self._gate_errors} times: see the log")
+                self._gate_errors = errors
             for standing in node.gate.states.all():
                 scope, state = str(standing.scope), str(standing.state)
                 if self._states.get(scope, "active") != state:

@@ -34,7 +34,7 @@ def make() -> tuple[AlertsHook, Sink, Any]:
     states: list[Any] = []
     node = Space(
         parts=Space(exec_clients={"a": account}, data_clients={"f": feed}),
-        gate=Space(states=Space(all=lambda: states)),
+        gate=Space(errors=0, states=Space(all=lambda: states)),
         books={"a": Agreement(False, reason="why")},
         plan=Space(config=Space(node=Space(stop_timeout=Space(total_seconds=lambda: 10.0)))),
         standings=states,
@@ -46,6 +46,7 @@ async def test_each_change_is_told_once() -> None:
     hook, sink, node = make()
     hook._look(node)
     assert sink.sent == []
+    node.gate.errors = 2
     node.standings.append(Space(scope="the node", state="halted", why="loss"))
     node.parts.exec_clients["a"].ready = False
     node.parts.exec_clients["a"].stats["inferred_fills"] = 1
@@ -53,6 +54,7 @@ async def test_each_change_is_told_once() -> None:
     hook._look(node)
     hook._look(node)
     assert sink.sent == [
+        ("gate fault", "the risk gate failed 2 times: see the log"),
         ("state", "the node is halted: loss"),
         ("inferred fills", "account a: 1 fills were inferred, not reported"),
         ("streams", "trade updates of account a: down"),
