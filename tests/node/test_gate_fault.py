@@ -33,7 +33,8 @@ feeds: {{stocks: {{market: stocks, data_url: "{url}", stream_url: "{ws_url}"}}}}
 accounts:
   main: {{broker: alpaca, key: {{env: TEST_KEY}}, secret: {{env: TEST_SECRET}}, url: "{url}"}}
 strategies:
-  quiet: {{class: "tests.node.test_gate_fault:Idle", account: main, feed: stocks, params: {{instrument_id: IBM.ALPACA}}}}
+  quiet:
+    {{class: "tests.node.test_gate_fault:Idle", account: main, feed: stocks, params: {{instrument_id: IBM.ALPACA}}}}
 risk: {{max_order_qty: 100}}
 alerts: {{webhook: {{url: {{env: HOOK}}}}, denials_in_row: 1}}
 metrics: {{listen: "127.0.0.1:0"}}
