@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from nautilus_trader.common.enums import ComponentState
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.algorithm import ExecAlgorithm
 from nautilus_trader.execution.messages import CancelOrder, ModifyOrder, SubmitOrder, SubmitOrderList
@@ -183,7 +184,13 @@ class _Seat:
         algorithm = self._guard.component
         self._inner = self._guard.guarded("execute", algorithm.execute)
         algorithm.execute = self.execute
-        start = algorithm.start
+        start, stop = algorithm.start, algorithm.stop
+
+        def stopped() -> None:
+            stop()
+            for order in self._algorithms.working(self._guard.name):
+                if self._algorithms.holds(order):
+                    self._algorithms.cancel(order)
 
         def started() -> None:
             start()
@@ -191,7 +198,7 @@ class _Seat:
             for command in early:
                 self.execute(command)
 
-        algorithm.start = started
+        algorithm.start, algorithm.stop = started, stopped
 
     def execute(self, command: Any) -> None:
         guard, algorithm = self._guard, self._guard.component
@@ -203,10 +210,10 @@ class _Seat:
             self._algorithms.refuse(command, f"execution algorithm {guard.name} takes no lists of orders")
         elif algorithm.is_running:
             self._carry_out(command)
-        elif algorithm.is_initialized:
+        elif algorithm.state in (ComponentState.READY, ComponentState.STARTING):
             self._early.append(command)  # Nautilus starts algorithms last: a strategy's on_start comes before
         else:
-            self._algorithms.refuse(command, f"execution algorithm {guard.name} has stopped")
+            self._algorithms.refuse(command, f"execution algorithm {guard.name} does not run any more")
 
     def _takes_lists(self) -> bool:
         """One that does not would let them lie."""

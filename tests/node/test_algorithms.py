@@ -351,3 +351,13 @@ async def test_a_list_for_an_algorithm_that_takes_none_is_denied(behaviour: Beha
         run.strategy("s").submit_order_list(factory.create_list([order]))
         await run.until(lambda: order.is_closed)
         assert order.last_event.reason == "ORDER_ILLEGAL: execution algorithm slicer takes no lists of orders"
+
+
+async def test_an_algorithm_that_stops_leaves_nothing_lying_and_is_given_nothing_more(behaviour: Behaviour) -> None:
+    async with running(behaviour) as run:
+        held = run.strategy("s").through()
+        algorithm(run).stop()
+        assert held.status == OrderStatus.CANCELED
+        order = run.strategy("s").through()
+        await run.until(lambda: order.is_closed)
+        assert order.last_event.reason == "ORDER_ILLEGAL: execution algorithm slicer does not run any more"
