@@ -106,8 +106,7 @@ def pledged_shares(account: Account, prices: Valuation, symbol: str, *, without:
     """Shares that can't be sold: those that short calls lock, held or about to be. Long calls that are for sale cover
     nothing.
     """
-    for_sale = {name: -_selling(account, name) for name, position in account.positions.items() if position.qty > 0}
-    legs = account.options(prices, change=for_sale).get(symbol, ())
+    legs = account.options(prices, change=_for_sale(account)).get(symbol, ())
     _, taken = without_covered_calls(legs, account.qty(symbol))
     return taken + _being_written(account, prices, symbol, without=without)
 
@@ -122,6 +121,11 @@ def _being_written(account: Account, prices: Valuation, symbol: str, *, without:
         if contract is not None and contract.type == "call" and contract.underlying_symbol == symbol:
             taken += order.leaves * contract.size
     return taken
+
+
+def _for_sale(account: Account) -> dict[str, Decimal]:
+    """By symbol: what each long position changes by once the orders that close it are filled."""
+    return {name: -_selling(account, name) for name, position in account.positions.items() if position.qty > 0}
 
 
 def _selling(account: Account, symbol: str) -> Decimal:
@@ -161,8 +165,12 @@ def _check_uncovering(
     shares, price = account.qty(symbol), prices.mark(symbol)
     # Shares cover nothing that are for sale, or that a call needs which is.
     kept = shares - account.held(symbol) - _being_written(account, prices, symbol)
-    rest, _ = without_covered_calls(after, kept)
-    old_rest, _ = without_covered_calls(before, kept)
+    # Nor do calls that other orders sell.
+    others = _for_sale(account)
+    rest, _ = without_covered_calls(
+        account.options(prices, change=others | {order.symbol: -gone}).get(symbol, []), kept
+    )
+    old_rest, _ = without_covered_calls(account.options(prices, change=others).get(symbol, []), kept)
     if uncovered(rest, "call") > uncovered(old_rest, "call"):
         raise forbidden(UNCOVERED)
     proceeds = (order.limit_price or ZERO) * contract.multiplier * order.leaves

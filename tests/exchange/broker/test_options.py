@@ -208,6 +208,23 @@ def test_shorts_are_bought_back_before_the_long_that_covers_them_goes(floor: Any
     assert floor.me.positions == {}
 
 
+def test_of_two_longs_that_cover_a_short_one_may_be_for_sale_at_a_time(floor: Any) -> None:
+    legs = [
+        {"symbol": C110, "ratio_qty": "1", "side": "buy", "position_intent": "buy_to_open"},
+        {"symbol": C100, "ratio_qty": "1", "side": "sell", "position_intent": "sell_to_open"},
+    ]
+    floor.desk.submit(
+        floor.me, {"order_class": "mleg", "qty": "1", "type": "market", "time_in_force": "day", "legs": legs}
+    )
+    floor.market.add_symbols([C120 := "IBM131018C00120000"])
+    floor.quote(C120, "0.20", "0.30")
+    floor.send(C120, "buy", "1")
+    first = floor.send(C120, "sell", "1", type="limit", limit_price="1")
+    assert floor.refused(C110, "sell", "1").message == "account not eligible to trade uncovered option contracts"
+    floor.cancel(first)
+    floor.send(C110, "sell", "1")
+
+
 def written(venue: Any) -> None:
     """A covered call is short, and 10 dollars of options buying power are left."""
     venue.send("IBM", "buy", "100")
