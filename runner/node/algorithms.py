@@ -7,8 +7,7 @@ Nautilus's words) is nowhere but in the algorithm's memory: it takes no room, an
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nautilus_trader.common.enums import ComponentState
@@ -26,7 +25,6 @@ from nautilus_trader.model.events import (
 from runner.node.guard import Guard
 from runner.risk.answers import PROCESS, order_denied
 
-log = logging.getLogger("runner.node")
 _TIDY_AT = 1024
 
 
@@ -47,9 +45,32 @@ class Algorithms:
         _Seat(self, guard, self._kernel).take()
         self._kernel.trader.add_exec_algorithm(guard.component)
 
-    def complete(self, command: SubmitOrder) -> SubmitOrder:
+    def given(self, order: Any, params: Mapping[str, Any] | None) -> None:
+        """An order has come to an algorithm, with these params."""
+        if params:
+            if len(self._params) >= _TIDY_AT:
+                self._params = {each: it for each, it in self._params.items() if self._is_open(each)}
+            self._params[order.client_order_id] = params
+
+    def _is_open(self, client_order_id: Any) -> bool:
+        order = self._kernel.cache.order(client_order_id)
+        return order is not None and not order.is_closed
+
+    def passes(self, command: Any, orders: Sequence[Any]) -> Any:
+        """The command that goes on to the gate for orders of algorithms; None where they were denied."""
+        if (reason := next(filter(None, map(self._objection, orders)), None)) is not None:
+            for order in orders:
+                deny(self._kernel, order, reason)
+            return None
+        # Only the venue can end them from now on.
+        if len(self._sent) >= _TIDY_AT:
+            self._sent = {each for each in self._sent if self._is_open(each)}
+        self._sent.update(order.client_order_id for order in orders if order.exec_algorithm_id is not None)
+        return self._complete(command) if isinstance(command, SubmitOrder) else command
+
+    def _complete(self, command: SubmitOrder) -> SubmitOrder:
         """The command of a part with the params that the strategy gave with the whole: Nautilus's parts have none."""
-        params = self._params.get(command.order.exec_spawn_id) if command.order.exec_algorithm_id is not None else None
+        params = self._params.get(command.order.exec_spawn_id)
         if not params or command.params:
             return command
         return SubmitOrder(
@@ -63,24 +84,6 @@ class Algorithms:
             params=dict(params),
             correlation_id=command.correlation_id,
         )
-
-    def given(self, order: Any, params: Mapping[str, Any] | None) -> None:
-        """An order has come to an algorithm, with these params."""
-        if params:
-            if len(self._params) >= _TIDY_AT:
-                self._params = {each: it for each, it in self._params.items() if self._is_open(each)}
-            self._params[order.client_order_id] = params
-
-    def _is_open(self, client_order_id: Any) -> bool:
-        order = self._kernel.cache.order(client_order_id)
-        return order is not None and not order.is_closed
-
-    def sent(self, orders: Iterable[Any]) -> None:
-        """Orders are on their way to the gate: only the venue can end them from now on."""
-        new = [order.client_order_id for order in orders if order.exec_algorithm_id is not None]
-        if new and len(self._sent) >= _TIDY_AT:
-            self._sent = {each for each in self._sent if self._is_open(each)}
-        self._sent.update(new)
 
     def holds(self, order: Any) -> bool:
         """Whether an order is at an algorithm, and nowhere else."""
@@ -106,7 +109,7 @@ class Algorithms:
         algorithm_id = self.guards[name].component.id
         return [each for each in self._kernel.cache.orders_for_exec_algorithm(algorithm_id) if not each.is_closed]
 
-    def objection(self, order: Any) -> str | None:
+    def _objection(self, order: Any) -> str | None:
         """Why an order that an algorithm sends must not leave; None for any other."""
         if order.exec_algorithm_id is None:
             return None
@@ -184,7 +187,14 @@ class _Seat:
         algorithm = self._guard.component
         self._inner = self._guard.guarded("execute", algorithm.execute)
         algorithm.execute = self.execute
-        start, stop = algorithm.start, algorithm.stop
+        start, stop, cancel = algorithm.start, algorithm.stop, algorithm.cancel_order
+
+        def cancel_order(order: Any, client_id: Any = None) -> None:
+            # Nautilus asks the venue for it, which knows nothing of what is held here.
+            if self._algorithms.holds(order):
+                self._algorithms.cancel(order)
+            else:
+                cancel(order, client_id)
 
         def stopped() -> None:
             stop()
@@ -198,7 +208,7 @@ class _Seat:
             for command in early:
                 self.execute(command)
 
-        algorithm.start, algorithm.stop = started, stopped
+        algorithm.start, algorithm.stop, algorithm.cancel_order = started, stopped, cancel_order
 
     def execute(self, command: Any) -> None:
         guard, algorithm = self._guard, self._guard.component

@@ -322,13 +322,10 @@ def refuse_from_down(parts: Parts) -> None:
                 for order in orders:
                     deny(kernel, order, f"STRATEGY_DOWN: {guard.name} ended with {guard.fault.error}")
                 return
-            if (reason := next(filter(None, map(parts.algorithms.objection, orders)), None)) is not None:
-                for order in orders:
-                    deny(kernel, order, reason)
-                return
-            parts.algorithms.sent(orders)
-            if isinstance(command, SubmitOrder):
-                command = parts.algorithms.complete(command)
+            if any(order.exec_algorithm_id is not None for order in orders):
+                command = parts.algorithms.passes(command, orders)
+                if command is None:
+                    return
         elif isinstance(command, ModifyOrder) and parts.algorithms.modified(command):
             return
         execute_now(command)

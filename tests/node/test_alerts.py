@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from runner.config.alerts import AlertsConfig
+from runner.config.classes import EXEC_ALGORITHM
 from runner.node.alerts import AlertsHook
 from runner.node.books import Agreement
 from runner.node.exit_codes import NodeError
@@ -76,9 +77,11 @@ def test_denials_in_a_row_and_faults() -> None:
     assert sink.sent == []
     hook._order(denied, "s")
     hook.faulted(node, Fault("s", "on_bar", "boom", ""))
+    hook.faulted(node, Fault("TWAP", "on_order", "boom", "", EXEC_ALGORITHM))
     assert sink.sent == [
         ("denials", "strategy s: 2 denials in a row, the last: MAX"),
         ("strategy fault", "strategy s is stopped: boom in on_bar"),
+        ("execution algorithm fault", "execution algorithm TWAP is stopped: boom in on_order"),
     ]
 
 

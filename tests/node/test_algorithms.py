@@ -361,3 +361,17 @@ async def test_an_algorithm_that_stops_leaves_nothing_lying_and_is_given_nothing
         order = run.strategy("s").through()
         await run.until(lambda: order.is_closed)
         assert order.last_event.reason == "ORDER_ILLEGAL: execution algorithm slicer does not run any more"
+
+
+async def test_an_algorithm_cancels_what_it_holds_and_what_it_has_sent(behaviour: Behaviour) -> None:
+    async with running(behaviour) as run:
+        run.adapter.data.send(quote())
+        primary = run.strategy("s").through()
+        part = algorithm(run).part(10, price="90.00")
+        await run.until(lambda: part.is_open)
+        algorithm(run).cancel_order(primary)
+        assert primary.status == OrderStatus.CANCELED
+        algorithm(run).cancel_order(part)
+        await run.until(lambda: part.is_closed)
+        assert behaviour.cancels == [part.client_order_id.value]
+        assert algorithm(run).heard.count("OrderCanceled") == 2
