@@ -43,6 +43,7 @@ MOVING = frozenset(
         "MA",
         "NC",
         "ACATS",
+        "FOPT",
         "JNLS",
         "SC",
         "SSO",
@@ -133,14 +134,16 @@ class Adjustments:
         if instrument is None:
             return
         positions = self._client.open_positions(instrument.id)
+        more: dict[str, str] = {}
         if reason.kind in SPLITS and ours:
+            more = {"ratio": str(theirs / ours)}
             changes = _split(positions, theirs / ours)
         else:
             left = theirs - ours
             left -= self._client.exercises.fill(symbol, left, reason.id)
             changes = _shared_out(positions, left, reason.price)
         for number, change in enumerate(changes, 1):
-            self._tell(instrument, change, reason, number)
+            self._tell(instrument, change, reason, number, **more)
 
     def take_dropped(self, fill: Any) -> None:
         """A fill that Nautilus has just handled: where its strategy held nothing to reduce, take it as EXTERNAL's.
@@ -163,7 +166,7 @@ class Adjustments:
         reason = self.made_up("REDUCED", instrument.id.symbol.value, None)
         self._tell(instrument, Change(EXTERNAL, qty, fill.last_px.as_decimal()), reason, 1)
 
-    def _tell(self, instrument: Any, change: Change, reason: Reason, number: int) -> None:
+    def _tell(self, instrument: Any, change: Change, reason: Reason, number: int, **more: str) -> None:
         quantity = exact_quantity(abs(change.qty), instrument.size_precision)
         if not quantity:
             return
@@ -187,7 +190,7 @@ class Adjustments:
             commission=Money(0, USD),
             liquidity_side=LiquiditySide.NO_LIQUIDITY_SIDE,
             ts_event=now_ns,
-            info={"activity": reason.kind},
+            info={"activity": reason.kind, "id": reason.id, **more},
         )
 
 

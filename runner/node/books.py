@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 # Activities whose quantity moves shares; a FEE's `qty` only says what it was charged for.
 _MOVES_SHARES = frozenset(
-    {"ACATS", "JNLS", "MA", "OPASN", "OPEXC", "OPEXP", "OPTRD", "REORG", "SC", "SPIN", "SPLIT", "SSO", "SSP"}
+    {"ACATS", "FOPT", "JNLS", "MA", "OPASN", "OPEXC", "OPEXP", "OPTRD", "REORG", "SC", "SPIN", "SPLIT", "SSO", "SSP"}
 )
 _CENT = Decimal("0.01")
 _ZERO = Decimal(0)

@@ -1,8 +1,8 @@
 """What each account and each strategy has made since the gate began: from its own fills and today's prices alone.
 
 The broker's cash is not asked for: it is told a moment after the position has changed, and a loss worked out of the
-two would be off by a whole fill in between. Dividends, fees that come at the end of the day and transfers are not in
-it.
+two would be off by a whole fill in between. Dividends, fees that come at the end of the day and transfers of money are
+not in it; shares that come, go or are renamed without a trade do so at their mark, and a split changes no value.
 """
 
 from __future__ import annotations
@@ -19,13 +19,22 @@ from runner.risk.prices import ONE, Prices, multiplier
 Key = tuple[Any, Any]
 """Account id and strategy id."""
 _SPREADS = frozenset({InstrumentClass.OPTION_SPREAD, InstrumentClass.FUTURES_SPREAD})
+# Activities that bring or take shares for no money, or for money that the account's figures tell: neither won nor lost.
+_UNPAID = frozenset({"ACATS", "FOPT", "JNLS", "MA", "NC", "OPCA", "REORG"})
+_SPLITS = frozenset({"SPLIT", "SSO", "SSP"})
+# A price that moves by this factor at once may be a split's.
+_JUMP = Decimal("1.2")
+# How far (a factor) a price may have moved besides, to be taken for a split's all the same.
+_BESIDES = Decimal("1.15")
+_NANO = Decimal("1e-9")
 
 
 class _Book:
-    __slots__ = ("flow", "qty", "worth")
+    __slots__ = ("flow", "given", "qty", "worth")
 
     def __init__(self) -> None:
         self.flow = ZERO  # what sales brought less what purchases and commissions cost
+        self.given = ZERO  # what went less what came without being paid for
         self.worth = ZERO  # Σ quantity × mark
         self.qty: dict[Any, Decimal] = {}
 
@@ -43,6 +52,11 @@ class Ledger:
         # By account: equity and cash, until something moves them; the same in atto-dollars.
         self._now: dict[Any, tuple[Decimal, Decimal]] = {}
         self._attos: dict[Any, tuple[int, int]] = {}
+        self._unpriced: set[Any] = set()  # came at no price: the first one that is known is theirs
+        self._jumps: dict[Any, Decimal] = {}  # marks of before a jump of today
+        self._splits: set[tuple[Any, str]] = set()  # account and activity
+        self._ahead: dict[Any, set[Any]] = {}  # by instrument: accounts whose split is in the books before it is told
+        self._unsure: dict[Any, tuple[Decimal, Decimal]] = {}  # by instrument: mark before its split, the split's ratio
 
     def begin(self) -> None:
         """Take up the positions that are open now; what was made before is not counted."""
@@ -50,6 +64,8 @@ class Ledger:
         self._marks.clear()
         self._equity.clear()
         self._moved()
+        for kept in (self._unpriced, self._jumps, self._splits, self._ahead, self._unsure):
+            kept.clear()
         for position in self._cache.positions_open():
             book = self._book((position.account_id, position.strategy_id))
             instrument_id = position.instrument_id
@@ -70,11 +86,26 @@ class Ledger:
         if instrument is not None and instrument.instrument_class in _SPREADS:
             return False
         self._moved()
-        paid = event.last_px.as_decimal() * self._multiplier(instrument_id)
+        told = getattr(event, "info", None) or {}
+        kind = told.get("activity")
+        if kind in _SPLITS and "ratio" in told:
+            self._split(event.account_id, instrument_id, Decimal(told["ratio"]), str(told["id"]))
+            return True
+        is_unpaid = kind in _UNPAID
+        if is_unpaid:
+            known = self._marks.get(instrument_id) or self._mark(instrument_id)
+            if known is None:
+                self._unpriced.add(instrument_id)
+            paid = known or ZERO
+        else:
+            paid = event.last_px.as_decimal() * self._multiplier(instrument_id)
         qty: Decimal = event.last_qty.as_decimal()
         signed = qty if event.is_buy else -qty
         book = self._book((event.account_id, event.strategy_id))
-        book.flow -= signed * paid
+        if is_unpaid:
+            book.given -= signed * paid
+        else:
+            book.flow -= signed * paid
         commission = event.commission
         if commission is not None and commission.currency == event.currency:
             book.flow -= commission.as_decimal()
@@ -94,9 +125,24 @@ class Ledger:
         moved: dict[Any, Decimal] = {}
         for instrument_id, before in self._marks.items():
             now = self._mark(instrument_id)
-            if now is not None and now != before:
-                moved[instrument_id] = now - before
-                self._marks[instrument_id] = now
+            if now is None or now == before:
+                continue
+            if instrument_id in self._unpriced:
+                self._unpriced.discard(instrument_id)
+                self._revalue(instrument_id, now)
+                continue
+            if instrument_id in self._unsure:
+                old, ratio = self._unsure[instrument_id]
+                if now == old:
+                    continue  # the same quote as before the split
+                del self._unsure[instrument_id]
+                if _alike(now, before * ratio):
+                    self._revalue(instrument_id, now)  # it was a price of the new shares all along
+                    continue
+            if before > 0 and now > 0 and not before / _JUMP <= now <= before * _JUMP:
+                self._jumps.setdefault(instrument_id, before)
+            moved[instrument_id] = now - before
+            self._marks[instrument_id] = now
         if not moved:
             return
         self._moved()
@@ -105,12 +151,60 @@ class Ledger:
                 if qty and (change := moved.get(instrument_id)) is not None:
                     book.worth += qty * change
 
+    def _split(self, account_id: Any, instrument_id: Any, ratio: Decimal, activity: str) -> None:
+        """`ratio` new shares for one. Told for each position of each account; it happens to all of them once."""
+        if (account_id, activity) in self._splits:
+            return
+        self._splits.add((account_id, activity))
+        ahead = self._ahead.get(instrument_id, set())
+        if account_id in ahead:
+            ahead.discard(account_id)
+            return
+        holders = [
+            (account, book) for (account, _), book in self._books.items() if book.qty.get(instrument_id, ZERO) != ZERO
+        ]
+        if not holders:
+            return
+        self._ahead[instrument_id] = {account for account, _ in holders} - {account_id}
+        mark, before = self._marks.get(instrument_id, ZERO), self._jumps.pop(instrument_id, None)
+        # Has the price been the new shares' already, or is it still the old ones'?
+        is_new = before is not None and _alike(before, mark * ratio)
+        after = mark if is_new else mark / ratio
+        if not is_new:
+            self._unsure[instrument_id] = mark, ratio
+        self._marks[instrument_id] = after
+        for _, book in holders:
+            held = book.qty[instrument_id]
+            book.qty[instrument_id] = now = (held * ratio).quantize(_NANO).normalize()
+            book.worth += now * after - held * mark
+
+    def _revalue(self, instrument_id: Any, mark: Decimal) -> None:
+        """A mark by which nothing was won or lost."""
+        change = mark - self._marks[instrument_id]
+        self._marks[instrument_id] = mark
+        for book in self._books.values():
+            if qty := book.qty.get(instrument_id):
+                book.worth += qty * change
+                book.given -= qty * change
+
+    def jumps(self) -> list[str]:
+        """In words, what moved so far at once today that it may be a split which is not booked yet."""
+        return [
+            f"{each.symbol} went from {before.normalize():f} to {self._marks[each].normalize():f} at once"
+            for each, before in self._jumps.items()
+            if any(book.qty.get(each) for book in self._books.values())
+        ]
+
+    def new_day(self) -> None:
+        """A trading day begins: jumps of the day before are forgotten."""
+        self._jumps.clear()
+
     def value(self, account_id: Any = None, strategy_id: Any = None) -> Decimal:
         """Of one account, of one strategy, of both at once, or of everything. Only differences mean anything."""
         total = ZERO
         for (account, strategy), book in self._books.items():
             if (account_id is None or account == account_id) and (strategy_id is None or strategy == strategy_id):
-                total += book.flow + book.worth
+                total += book.flow + book.given + book.worth
         return total
 
     def accounts(self, strategy_id: Any = None) -> set[Any]:
@@ -219,3 +313,7 @@ class Ledger:
         if book is None:
             book = self._books[key] = _Book()
         return book
+
+
+def _alike(one: Decimal, other: Decimal) -> bool:
+    return other / _BESIDES <= one <= other * _BESIDES
