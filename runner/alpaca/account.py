@@ -71,6 +71,7 @@ class AccountBook:
             positions = await rest.positions()
             orders = [*await rest.orders("open"), *await rest.orders("closed", after_ns=after_ns)]
             recent = {row.id for row in await rest.fills(after_ns=after_ns)}
+            await self._client.transfers.begin(account)
             if before == await rest.last_fill_id():
                 behind = [order for order in orders if self._is_behind(order)]
                 for order in behind:
@@ -104,7 +105,10 @@ class AccountBook:
         )
 
     def tell(self, account: Account, body: bytes) -> None:
-        """Send Nautilus the account: total is cash, margins are the account's, `info` has every field as text."""
+        """Send Nautilus the account: total is cash, margins are the account's, `info` has every field as text.
+
+        Added to them are what was `transferred` since `last_equity`, and what came or went `unexplained`.
+        """
         self._client.fees.tier = account.crypto_tier or 1
         cash = usd(account.cash)
         margin = MarginBalance(usd(account.initial_margin), usd(account.maintenance_margin))
@@ -114,13 +118,14 @@ class AccountBook:
             margins=[margin],
             reported=True,
             ts_event=self._client.now_ns(),
-            info={name: str(value) for name, value in raw.items() if isinstance(value, (str, int, bool))},
+            info={name: str(value) for name, value in raw.items() if isinstance(value, (str, int, bool))}
+            | self._client.transfers.figures(account),
         )
 
     async def refresh(self) -> None:
         """Read the account and tell Nautilus. Raises as `snapshot` does."""
         self._stale = False
-        self.tell(*await self._client.rest.account())
+        self.tell(*await self._client.transfers.look(*await self._client.rest.account()))
 
     def refresh_soon(self) -> None:
         """Refresh once, a little later, however often this is called meanwhile."""
@@ -135,8 +140,9 @@ class AccountBook:
 
     async def _later(self) -> None:
         try:
-            await asyncio.sleep(self._client.config.account_refresh_s)
-            await self.refresh_if_stale()
+            while self._stale:
+                await asyncio.sleep(self._client.config.account_refresh_s)
+                await self.refresh_if_stale()
         except asyncio.CancelledError:
             return  # The client disconnects; nobody will look at these figures any more.
         except (EngineError, WireError) as error:

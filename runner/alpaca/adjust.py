@@ -70,6 +70,11 @@ class Reason:
     price: Decimal | None
 
 
+def contract_size(symbol: str) -> int:
+    """Shares that one unit is for: an option contract (an OCC symbol) is for 100."""
+    return 100 if _OPTION.fullmatch(symbol) else 1
+
+
 def has_expired(symbol: str, now_ns: int) -> bool:
     """Whether this is an option contract whose day of expiration (UTC) has begun or passed."""
     found = _OPTION.fullmatch(symbol)
@@ -129,6 +134,8 @@ class Adjustments:
         self.count += 1
         if reason.kind in UNTOLD:
             self.awaited[symbol] = self._due_ns
+            if reason.price:
+                self._client.transfers.expect((ours - theirs) * reason.price)
         self._client.log.warning(f"The position of {symbol} went from {ours} to {theirs}: {reason.kind}")
         instrument = self._client.instrument(instrument_id(symbol))
         if instrument is None:

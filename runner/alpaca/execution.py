@@ -46,6 +46,7 @@ from runner.alpaca.settle import Settler
 from runner.alpaca.shared import SharedHttp
 from runner.alpaca.stream import LoopStream
 from runner.alpaca.tracking import Part, Tracked, Tracker
+from runner.alpaca.transfers import Transfers
 from runner.alpaca.updates import Updates
 from runner.alpaca.venue_clock import VenueClock
 
@@ -104,6 +105,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.preparing = Preparing(self)
         self.commands = Commands(self, serial=config.serial)
         self.book = AccountBook(self)
+        self.transfers = Transfers(self)
         self.journal: OrderJournal | None = None
         self.resume = Resume(self)
         self._shared = shared

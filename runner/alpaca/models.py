@@ -54,6 +54,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     account_blocked: bool = False
     shorting_enabled: bool = True
     crypto_tier: int | None = None
+    #: The day that the `last_…` figures are of.
+    balance_asof: str | None = None
+    pending_transfer_out: Decimal | None = None
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,6 +256,8 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     net_amount: Decimal | None = None
     description: str | None = None
     created_at: str | None = None
+    #: executed, correct or canceled.
+    status: str = ""
 
     @property
     def ts_ns(self) -> int:

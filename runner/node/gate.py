@@ -111,8 +111,10 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
     parts.quotes = QuoteWatch(quoted(plan, gate.limits))
     kernel.trader.add_actor(parts.quotes)
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
-    for client in parts.exec_clients.values():
+    for name, client in parts.exec_clients.items():
         client.set_gate_check(gate.approved)
+        if latches is not None:
+            client.transfers.keep_in(latches, name)
     return gate
 
 

@@ -2,7 +2,9 @@
 
 A level is measured on what it stands on: the top on all accounts together, an account on itself, a strategy on its
 own fills. An account's loss of the day is also held to what the broker reports (yesterday's closing equity less
-today's), which includes positions that the node has no prices of; the larger of the two counts.
+today's), which includes positions that the node has no prices of; the larger of the two counts. Money that was paid in
+or out is neither won nor lost; what came and the broker does not explain yet is taken for paid in, so that it hides no
+loss, and what went counts as lost.
 
 What resets it: a new trading day begins the day's loss anew, never the drawdown. A breach stays until somebody resumes
 it, or, for the day's loss under `daily_loss_rearms: next_day`, until the next trading day. Resuming accepts what was
@@ -122,6 +124,7 @@ class Losses:
                 day = self._days[scope] = Day(today, value, value)
             reported, closing = self._reported(scope)
             if day.day != today:
+                self._ledger.new_day()
                 day.day, day.base = today, value
                 day.forgiven, day.of_yesterday = max(reported, ZERO), closing
                 if limits.daily_loss_rearms == "next_day":
@@ -174,6 +177,7 @@ class Losses:
             amount = "" if limit.fraction is None else f" ({'unknown' if most is None else text(most)})"
             shown = text(limit.amount or ZERO) if limit.fraction is None else percent(limit.fraction)
             why = f"{code}: {text(lost)} {words}, more than the {shown}{amount} of {scope.section}.{code.lower()}"
+            why = "; ".join([why, *self._doubts(scope)])
             self._states.set(State.REDUCING, scope=scope, why=why, by="breach", cause=str(code))
         return breached
 
@@ -216,8 +220,20 @@ class Losses:
             if before is None or now is None:
                 return -_INFINITY, None
             closing += Decimal(str(before))
-            lost += Decimal(str(before)) - Decimal(str(now))
+            lost += Decimal(str(before)) - Decimal(str(now)) + Decimal(info.get("transferred", 0))
+            lost += max(Decimal(info.get("unexplained", 0)), ZERO)
         return (lost, closing) if accounts else (-_INFINITY, None)
+
+    def _doubts(self, scope: Scope) -> list[str]:
+        """What may look like a loss and be none, for whoever has to decide whether to resume."""
+        found = [f"{each} (a split that is not booked yet?)" for each in self._ledger.jumps()]
+        for account_id in [] if scope.kind == "strategy" else self._accounts(scope):
+            info = self._cache.account(account_id).last_event.info or {}
+            if (amount := Decimal(info.get("unexplained", 0))) > 0:
+                found.append(f"{text(amount)} came that no activity explains yet, and are taken for a deposit")
+            elif amount < 0:
+                found.append(f"{text(-amount)} went that no activity explains yet (a withdrawal?), and count as lost")
+        return found
 
     def _save(self, scope: Scope, day: Day, now_ns: int, *, at_once: bool) -> None:
         if not at_once and now_ns - day.saved_ns < _SAVE_EVERY_NS:

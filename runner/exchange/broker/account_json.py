@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from runner.exchange.broker.accounts import Account, Configuration
 from runner.exchange.broker.desk import Desk
-from runner.exchange.broker.wire import day_of, rfc3339, text
+from runner.exchange.broker.wire import rfc3339, text
 from runner.exchange.errors import invalid
 
 # Members of a PATCH that were removed from the API: accepted and ignored, as older clients still send them.
@@ -61,7 +61,7 @@ def account_json(desk: Desk, account: Account, *, legacy: bool = False) -> dict[
         "options_approved_level": account.options_approved_level,
         "options_trading_level": account.options_level,
         "crypto_tier": account.crypto_volume.tier(desk.now_ns),
-        "balance_asof": day_of(desk.now_ns).isoformat(),
+        "balance_asof": desk.last_close_day(account.last_close_ns or account.created_ns).isoformat(),
         "created_at": rfc3339(account.created_ns),
         "admin_configurations": {},
         "user_configurations": None,

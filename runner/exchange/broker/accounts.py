@@ -179,6 +179,8 @@ class Account:
     _open: dict[str, Order] = field(default_factory=dict)
     opening_cash: Decimal = ZERO
     last_equity: Decimal = ZERO
+    last_close_ns: int = 0
+    """When the `last_…` figures were taken; 0: when the account was opened."""
     last_maintenance: Decimal = ZERO
     fees: Decimal = ZERO
     # (venue time in ns, equity), one a minute: what the portfolio history is made of.
@@ -321,8 +323,9 @@ class Account:
             non_marginable_buying_power=max(min(self.cash, excess) - reserved, ZERO),
         )
 
-    def roll_day(self, prices: Valuation) -> None:
+    def roll_day(self, prices: Valuation, now_ns: int) -> None:
         """The close of a trading day: today's figures become `last_…`, positions enter the next day at the close."""
+        self.last_close_ns = now_ns
         now = self.figures(prices, less_reserved=False)
         self.last_equity, self.last_maintenance = now.equity, now.maintenance
         for symbol, position in self.positions.items():

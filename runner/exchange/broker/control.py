@@ -3,7 +3,9 @@
     {"assign": {"symbol": "GOOG160115C00750000", "qty": 1}}       of each account's shorts; "key" names one account
     {"dividend": {"symbol": "IBM", "rate": "0.95"}}               dollars a share, paid (and charged to shorts) at once
     {"split": {"symbol": "IBM", "new_rate": 2, "old_rate": 1}}    two shares for one
-
+    {"transfer": {"amount": "-5000"}}                             money that comes (CSD) or goes (CSW), of each account,
+                                                                  with its row; "type" is another activity's; "cash" or
+                                                                  "row": false leaves it out; "key" as above
     {"close": {"symbol": "GOOG160115C00750000"}}                  the venue sells (or buys back) the position at market,
                                                                   as it does before an expiry; "key" as above
 
@@ -40,6 +42,7 @@ class BrokerControl:
             "dividend": self._dividend,
             "split": self._split,
             "close": self._close,
+            "transfer": self._transfer,
         }
 
     def routes(self) -> list[Route]:
@@ -79,6 +82,19 @@ class BrokerControl:
         accounts = [account for account in accounts if account.qty(symbol)]
         for account in accounts:
             self._desk.close(account, symbol)
+        return len(accounts)
+
+    def _transfer(self, members: dict[str, Any]) -> int:
+        amount = parse_decimal(members.get("amount"), "amount")
+        if not amount:
+            raise invalid("amount must be a number other than 0")
+        kind, key = members.get("type", "CSD" if amount > 0 else "CSW"), members.get("key")
+        parts = [members.get(part, True) for part in ("cash", "row")]
+        if not isinstance(kind, str) or not all(isinstance(part, bool) for part in parts) or not any(parts):
+            raise invalid("type is text, cash and row are true or false, and one of them is true")
+        accounts = [account for account in self._desk.accounts.values() if key in {None, account.key}]
+        for account in accounts:
+            self._corporate.transfer(account, kind, amount, cash=parts[0], row=parts[1])
         return len(accounts)
 
     def _dividend(self, members: dict[str, Any]) -> int:

@@ -1,7 +1,7 @@
-"""Dividends and splits, as they reach an account: positions, cash and activities change, and nothing streams.
+"""Dividends, splits and transfers, as they reach an account: positions, cash and activities change, nothing streams.
 
-Source: docs.alpaca.markets "Account activities" (DIV, SPLIT). What Alpaca does with open orders at a split is not
-documented in one place; here all orders in the symbol are cancelled.
+Source: docs.alpaca.markets "Account activities" (DIV, SPLIT, CSD, CSW, JNLC). What Alpaca does with open orders at
+a split is not documented in one place; here all orders in the symbol are cancelled.
 """
 
 from __future__ import annotations
@@ -58,6 +58,22 @@ class Corporate:
             reached += 1
             self._row(account, "SPLIT", symbol, position.qty - before, description=f"Split {text(new)}:{text(old)}")
         return reached
+
+    def transfer(self, account: Account, kind: str, amount: Decimal, *, cash: bool, row: bool) -> None:
+        """Money comes (or goes, below 0): its cash and its row, or one of them alone, as the other may be late."""
+        if cash:
+            account.cash += amount
+        if row:
+            floor = self._floor
+            made = non_trade_activity(
+                floor.ids,
+                kind,
+                floor.life.stamp(),
+                late=floor.settings.late_activities,
+                net_amount=text(amount),
+                description="Transfer",
+            )
+            account.activities.add(made)
 
     def _row(
         self, account: Account, kind: str, symbol: str, qty: Decimal, *, net: Decimal = Decimal(0), **more: str

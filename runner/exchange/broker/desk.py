@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
@@ -18,7 +19,7 @@ from runner.exchange.broker.request import parse_order
 from runner.exchange.broker.settling import Settling
 from runner.exchange.broker.spreads import Spreads
 from runner.exchange.broker.submitting import Submitting
-from runner.exchange.broker.wire import SECOND_NS
+from runner.exchange.broker.wire import SECOND_NS, day_of
 from runner.exchange.calendar import Session
 from runner.exchange.errors import not_found
 from runner.exchange.faults import Faults
@@ -99,6 +100,12 @@ class Desk:
             raise not_found(f"order not found for {order_id}")
         return found
 
+    def last_close_day(self, at_ns: int) -> date:
+        """The trading day that had closed last."""
+        day, calendar = day_of(at_ns), self._market.calendar
+        has_closed = calendar.is_trading_day(day) and calendar.close_ns(day) <= at_ns
+        return day if has_closed else calendar.previous_trading_day(day)
+
     def on_clock(self, now_ns: int) -> None:
         """Venue time moved."""
         if self._next_close_ns is None:
@@ -110,7 +117,7 @@ class Desk:
             held = {symbol for account in self.accounts.values() for symbol in account.positions}
             self.floor.prices.close_day(sorted(held))
             for account in self.accounts.values():
-                account.roll_day(self.floor.prices)
+                account.roll_day(self.floor.prices, self._next_close_ns)
             self._next_close_ns = self.floor.sessions.close_after(now_ns)
         if now_ns // MINUTE_NS != self._minute:
             self._minute = now_ns // MINUTE_NS

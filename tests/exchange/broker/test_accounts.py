@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.exchange.broker.account_json import account_json
 from runner.exchange.broker.accounts import Position, maintenance_margin
 
 
@@ -129,7 +130,9 @@ def test_fees_leave_the_cash_at_once_and_stand_among_the_activities(make_venue: 
 def test_the_close_turns_todays_figures_into_yesterdays(venue: Any) -> None:
     venue.hold(qty=100, price="100")
     venue.quote("IBM", "110", "110")
+    assert account_json(venue.desk, venue.me)["balance_asof"] == "2013-10-04"  # the Friday before
     venue.at("16:00")
+    assert account_json(venue.desk, venue.me)["balance_asof"] == "2013-10-07"
     assert venue.me.last_equity == D(101_000)
     assert venue.me.last_maintenance == D(3_300)
     assert venue.me.position("IBM").day_cost == D(11_000)

@@ -54,11 +54,24 @@ def test_a_split_under_options_is_refused(venue: Any) -> None:
         BrokerControl(venue.desk).do({"split": {"symbol": "IBM", "new_rate": 2, "old_rate": 1}})
 
 
+@pytest.mark.parametrize(("amount", "kind"), [("5000", "CSD"), ("-5000", "CSW")])
+def test_a_transfer_moves_cash_and_tells_of_it(venue: Any, amount: str, kind: str) -> None:
+    control, cash, closing = BrokerControl(venue.desk), venue.me.cash, venue.me.last_equity
+    assert control.do({"transfer": {"amount": amount, "key": "PK2"}}) == 0
+    assert control.do({"transfer": {"amount": amount, "row": False}}) == 1
+    assert (venue.me.cash, venue.me.activities.rows) == (cash + Decimal(amount), [])
+    assert control.do({"transfer": {"amount": amount, "cash": False}}) == 1
+    assert (row(venue)["activity_type"], row(venue)["net_amount"]) == (kind, amount)
+    assert (venue.me.cash, venue.me.last_equity) == (cash + Decimal(amount), closing)
+
+
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({}, "must have one member of assign, dividend, split, close"),
+        ({}, "must have one member of assign, dividend, split, close, transfer"),
         ({"gift": {}}, "gift must be one of"),
+        ({"transfer": {"amount": 0}}, "amount must be a number other than 0"),
+        ({"transfer": {"amount": 1, "cash": False, "row": False}}, "one of them is true"),
         ({"dividend": {"symbol": "IBM"}}, "rate must be > 0"),
         ({"dividend": {"rate": 1}}, "symbol is required"),
         ({"split": {"symbol": "IBM", "new_rate": 2, "old_rate": 0}}, "old_rate must be > 0"),
