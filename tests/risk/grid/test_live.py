@@ -172,6 +172,8 @@ async def tidy(rig: Rig) -> None:
         strategy.close_position(position)
     await rig.until(lambda: not kernel.cache.positions_open() and not rig.account.positions, "nothing held")
     rig.account.cash = CASH
+    account, _ = await rig.client.rest.account()
+    await rig.client.transfers.begin(account)  # else it is a deposit
     await told(rig)
 
 
