@@ -34,7 +34,6 @@ from runner.alpaca.fees import BASIS_POINT, TIERS
 from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
 from runner.backtest.session import CoreSession, trading_calendar
-from runner.backtest.trades import Trades
 from runner.config.classes import ACTOR, EXEC_ALGORITHM, STRATEGY, Kind
 from runner.node.build import NodePlan, Parts, refuse_from_down
 from runner.node.closer import TRIES, Closer, cancel_held, cancel_of_algorithm, cancel_orders
@@ -44,6 +43,8 @@ from runner.node.guard import Fault, Guard
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
 from runner.node.tally import Tally
+from runner.report.lives import Lives
+from runner.report.trades import Trades
 from runner.risk.gate import RiskGate
 from runner.risk.limits import LimitsBook
 from runner.risk.state import Scope
@@ -143,6 +144,8 @@ class Backtest:
         self.gate = self._gate()
         kernel = self.engine.kernel
         Trades(kernel.portfolio.analyzer)
+        self.lives = Lives(kernel.cache, keep=True)
+        self.lives.listen(kernel.msgbus)
         feed.join(kernel.msgbus, kernel.data_engine.process)
         # Everything that is subscribed to comes from the feed. Left to itself the engine would look in the catalog too,
         # which is there for requests, and play what it finds a second time.
@@ -246,6 +249,7 @@ class Backtest:
         if last_ns:
             self._now_ns = last_ns
             self._wind_down()
+        self.lives.restore()  # statistics look at each
         self.engine.end()
         self.gate.tick()
 

@@ -24,6 +24,7 @@ from runner.node.reload.origin import Origin
 from runner.node.remote.hook import RemoteHook
 from runner.node.replay import ReplayHook
 from runner.node.report import ReportHook
+from runner.node.retention import RetentionHook
 from runner.node.simulation import Exchange, Ready, SimOptions
 from runner.node.summary import SummaryHook
 from runner.node.telemetry import TelemetryHook
@@ -83,6 +84,7 @@ def assemble(
     if origin is not None:
         reload = ReloadHook(origin, lambda: telemetry.metrics, watch=watch, on_names=on_names)
     hooks: list[Hook] = [GateHook(), watchdog, telemetry, result, *([reload] if reload is not None else []), remote]
+    hooks.insert(0, RetentionHook(keep=report is not None))
     page: ReportHook | None = None
     if report is not None:
         what = "Simulated run" if exchange is not None else f"Run on the {config.environment} account"

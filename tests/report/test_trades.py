@@ -9,7 +9,7 @@ from nautilus_trader.model.currencies import EUR, USD
 from nautilus_trader.model.identifiers import PositionId
 from nautilus_trader.model.objects import Money
 
-from runner.backtest.trades import Trades
+from runner.report.trades import Trades
 
 
 def fill(analyzer: PortfolioAnalyzer) -> None:
@@ -46,3 +46,11 @@ def test_nothing_is_copied_while_trades_come_in() -> None:
     analyzer.record_trade(PositionId("P-1"), Money(1, USD), 1)
     assert not analyzer._recorded_realized_pnls
     assert list(analyzer.realized_pnls(USD)) == [1.0]
+
+
+def test_a_node_that_runs_for_weeks_keeps_the_newest_records() -> None:
+    analyzer = PortfolioAnalyzer()
+    Trades(analyzer, most=3)
+    for number in range(50):
+        analyzer.record_trade(PositionId(f"P-{number}"), Money(number, USD), number)
+    assert list(analyzer.realized_pnls(USD)) == [47.0, 48.0, 49.0]

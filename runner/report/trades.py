@@ -5,17 +5,20 @@ Nautilus (1.231) copies all records before each one that it adds, so that every 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import Any
 
 import pandas as pd
 
 
 class Trades:
-    """Stands in an analyzer's own place for records. The statistics are those that it would have come to by itself."""
+    """Stands in an analyzer's own place for records. The statistics are those that it would have come to by itself.
 
-    def __init__(self, analyzer: Any) -> None:
-        self._waiting: list[tuple[dict[Any, Any], dict[Any, Any], str, Any, int | None]] = []
+    With `most`, of records that nobody has asked for only so many are kept, the newest.
+    """
+
+    def __init__(self, analyzer: Any, *, most: int | None = None) -> None:
+        self._waiting: deque[tuple[dict[Any, Any], dict[Any, Any], str, Any, int | None]] = deque(maxlen=most)
         self._realized_pnls = analyzer.realized_pnls
         analyzer._append_pnl_record = self._add
         analyzer.realized_pnls = self._all
