@@ -186,3 +186,27 @@ def test_what_is_not_there_is_told(folder: Path, capsys: pytest.CaptureFixture[s
     for word in ("nowhere.py", "no_such_package", "strategies.ema_cros:EMACross"):
         found, errors = told(capsys, word, code=1)
         assert (found, list(errors)) == ({}, [word])
+
+
+def test_actors_and_algorithms_are_listed_with_their_kind_and_yaml_for_their_section(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "pack_b").mkdir()
+    (folder / "pack_b" / "__init__.py").write_text("")
+    (folder / "pack_b" / "traders.py").write_text(TRADER)
+    twap = "nautilus_trader.examples.algorithms.twap:TWAPExecAlgorithm"
+    found, _ = told(capsys)
+    kinds = {path: each["kind"] for path, each in found.items()}
+    assert (kinds["pack_b.traders:Trader"], kinds["pack_b.traders:Ears"]) == ("strategy", "actor")
+    assert kinds[twap] == "execution algorithm"
+    text = ""
+    for path in (twap, "pack_b.traders:Ears"):
+        assert strategies(path) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"{path}  ({kinds[path]})\n")
+        section = {"actor": "actors:", "execution algorithm": "exec_algorithms:"}[kinds[path]]
+        text += f"{section}{shown.partition(section)[2]}"
+    named = "{instrument_id: IBM.ALPACA, bar_type: IBM.ALPACA-1-MINUTE-LAST-EXTERNAL}"
+    strategy = f"  s: {{class: 'pack_b.traders:Trader', account: main, feed: stocks, params: {named}}}\n"
+    (folder / "f.yaml").write_text(HEAD + strategy + text)
+    assert check(folder / "f.yaml", sim=True) == 0, capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,9 +12,11 @@ from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.identifiers import ComponentId
 
+from runner.journal import Journal
 from runner.metrics.registry import Metrics
 from runner.node.build import NodePlan
 from runner.node.guard import Fault
+from runner.node.journal import JournalHook
 from runner.node.node import BaseHook, Node
 from runner.node.telemetry import TelemetryHook
 from tests.node.fake_venue import IBM, Behaviour, FakePlan, Quiet, Run, make_plan, quote
@@ -132,3 +135,35 @@ async def test_what_an_actor_subscribed_to_by_itself_can_be_given_back(behaviour
         order = run.strategy("s").limit()
         await run.until(lambda: order.is_open)
         assert ears.events == []
+
+
+async def test_what_an_actor_saves_comes_back_and_is_not_that_of_a_strategy_of_its_name(
+    behaviour: Behaviour, tmp_path: Path
+) -> None:
+    class Saving(Listener):
+        loaded: dict[str, bytes] | None = None
+
+        def on_save(self) -> dict[str, bytes]:
+            return {"of": b"the actor"}
+
+        def on_load(self, state: dict[str, bytes]) -> None:
+            self.loaded = state
+
+    class Strategy(Quiet):
+        loaded: dict[str, bytes] | None = None
+
+        def on_save(self) -> dict[str, bytes]:
+            return {"of": b"the strategy"}
+
+        def on_load(self, state: dict[str, bytes]) -> None:
+            self.loaded = state
+
+    for life in range(2):
+        journal = Journal(tmp_path / "j.sqlite")
+        async with Run(with_actors(make_plan({"twin": Strategy}), twin=Saving), behaviour) as run:
+            hook = JournalHook(journal)
+            await hook.connected(run.node)
+            states = run.strategy("twin").loaded, actor(run, "twin").loaded
+            assert states == (({"of": b"the strategy"}, {"of": b"the actor"}) if life else (None, None))
+            await hook.stopped(run.node)
+        journal.close()
