@@ -1,4 +1,4 @@
-"""Alpaca's worked examples and the rows that follow from them; properties against an independent brute force."""
+"""Options by the engine's margin; properties against an independent brute force. Examples: test_worked_examples.py."""
 
 from __future__ import annotations
 
@@ -33,45 +33,6 @@ def portfolio(text: str) -> list[OptionPosition]:
     return rows
 
 
-ROWS = [
-    ("+C100 -C110 +C200 -C190", 0),
-    ("+C200 -C190", 1000),
-    ("+C190 -C210", 0),
-    ("+P210 -P190", 0),
-    ("+P190 -P195 -C205 +C210", 500),
-    ("+P180 -P190 -C210 +C215", 1000),
-    ("+P95 -P100 -C100 +C105", 500),
-    ("-C100 +C110", 1000),
-    ("-P95 +P90", 500),
-    ("+5P180 -5P190 -5C210 +5C220", 5000),
-    ("+C95 -2C100 +C105", 0),
-    ("-C95 +2C100 -C105", 500),
-    ("+C95 -2C100 +C110", 500),
-    ("-C100 +2C110", 1000),
-    ("+C100 -2C110", None),
-    ("-C100 -P100", None),
-    ("+C100 -C110 +P110 -P100", 0),
-    ("-C100 +C110 -P110 +P100", 1000),
-    ("+C100 +P100", 0),
-    ("-P100", 10_000),
-    ("+C200 -C205 -C210 +C215", 0),
-    (f"+C200 -C205 -C200@{FAR} +C205@{FAR}", 500),
-    (f"-C100 +C110 -P50@{FAR} +P45@{FAR}", 1000),
-    (f"-P50 +P45 -P50@{FAR} +P45@{FAR}", 500),
-    (f"-C100 +C100@{FAR}", 0),
-    (f"+C100 -C100@{FAR}", None),
-]
-
-
-@pytest.mark.parametrize(("text", "amount"), ROWS)
-def test_worked_rows(text: str, amount: int | None) -> None:
-    if amount is None:
-        with pytest.raises(UncoveredError, match="covered by nothing"):
-            CALCULATOR.calculate_maintenance_margin(portfolio(text))
-        return
-    assert CALCULATOR.calculate_maintenance_margin(portfolio(text)).amount == amount
-
-
 def test_the_other_reading_of_dates() -> None:
     rows = portfolio(f"-P50 +P45 -P50@{FAR} +P45@{FAR}")
     assert AlpacaOptionsMarginCalculator(expirations="from_date").calculate_maintenance_margin(rows).amount == 1000
@@ -98,24 +59,6 @@ def legs(text: str, opens: bool = True) -> list[OptionLeg]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "net", "qty", "amount"),
-    [
-        ("+C200 -C190", "-5", 1, 500),
-        ("+C190 -C210", "1.00", 1, 100),
-        ("+P210 -P190", "1.25", 1, 125),
-        ("+P190 -P195 -C205 +C210", "-1.80", 1, 320),
-        ("+P190 -P195 -C205 +C210", "1.80", 1, 680),
-        ("+P200 +C250", "0.60", 1, 60),
-        ("+C200 -C205 -C210 +C215", "2.05", 1, 205),
-        ("+C100", "3.80", 100, 38_000),
-        ("-P205", "-1.90", 1, 20_310),
-    ],
-)
-def test_worked_cost_bases(text: str, net: str, qty: int, amount: int) -> None:
-    assert CALCULATOR.calculate_order_cost_basis(legs(text), net_price=Decimal(net), qty=qty).amount == amount
-
-
 def test_what_is_held_counts_in_the_cost() -> None:
     held = portfolio("-C190 +C200")
     closing = CALCULATOR.calculate_order_cost_basis(
@@ -130,6 +73,8 @@ def test_what_is_held_counts_in_the_cost() -> None:
         ("+C190 -C210", 3, None),
         ("+C190 -C210", 2, "OPTIONS_LEVEL"),
         ("+C190", 1, "OPTIONS_LEVEL"),
+        ("+C190", 2, None),
+        ("-P190", 0, "OPTIONS_LEVEL"),
         ("-P190", 1, None),
         ("+C190 -2C210", 3, "MLEG_UNCOVERED_SHORT"),
         ("+4C190 -2C210", 3, "MLEG_RATIO"),

@@ -22,12 +22,8 @@ ONE: Final = Decimal(1)
 INITIAL_RATE: Final = Decimal("0.5")
 MARGIN_MINIMUM_EQUITY: Final = Decimal(2000)
 
-# (price below, rate of market value); the first row that fits.
-LONG_MAINTENANCE: Final = (
-    (Decimal("2.50"), Decimal(1)),
-    (Decimal("6.00"), Decimal("0.5")),
-    (None, Decimal("0.3")),
-)
+# Of a long position's market value: all of it below 2.50, half of it from there up to 6.00, 30 % above.
+CHEAP, MIDDLING, LOW_RATE = Decimal("2.50"), Decimal("6.00"), Decimal("0.3")
 # (price below, dollars per share, rate of market value): the greater of the two.
 SHORT_MAINTENANCE: Final = (
     (Decimal("5.00"), Decimal("2.50"), Decimal(1)),
@@ -56,7 +52,7 @@ def maintenance_margin(qty: Decimal, price: Decimal, *, marginable: bool = True)
     if qty >= 0:
         if not marginable:
             return value
-        return next(rate for below, rate in LONG_MAINTENANCE if below is None or price < below) * value
+        return value * (ONE if price < CHEAP else INITIAL_RATE if price <= MIDDLING else LOW_RATE)
     for below, per_share, rate in SHORT_MAINTENANCE:
         if below is None or price < below:
             return max(per_share * abs(qty), rate * value)

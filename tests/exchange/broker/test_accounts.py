@@ -17,12 +17,13 @@ from runner.exchange.broker.accounts import Position, maintenance_margin
 @pytest.mark.parametrize(
     ("qty", "price", "dollars"),
     [
-        # Alpaca's table, "Margin and Short Selling": long < 2.50 whole, < 6 half, else 30 %.
+        # Alpaca's table, "Margin and Short Selling": long < 2.50 whole, up to 6 half, else 30 %.
         ("100", "50", "1500"),
         ("100", "4", "200"),
         ("100", "2", "200"),
         ("100", "2.50", "125"),
-        ("100", "6.00", "180"),
+        ("100", "6.00", "300"),
+        ("100", "6.01", "180.30"),
         # Short < 5: the greater of 2.50 a share and the whole; else of 5.00 a share and 30 %.
         ("-100", "4", "400"),
         ("-100", "2", "250"),
