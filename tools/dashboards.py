@@ -38,6 +38,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Strategies, actors and algorithms", (
             (f"runner_strategy_up{STRATEGY}", "{{strategy}}"), ("runner_component_up", "{{component}}"),
         ), about="0 after a fault or a stop."),
+        Panel("Schedules", (
+            (f"runner_schedule_open{STRATEGY}", "{{strategy}} may open"),
+            (f"runner_schedule_positions_left{STRATEGY}", "{{strategy}} still to be closed"),
+        ), about="1 while a strategy may open positions; positions that were to be closed by now."),
         Panel("Loop lag", (("runner_loop_lag_seconds", "lag"),), "s", "How late the event loop wakes up."),
         Panel("Age of the newest data", (("runner_stream_last_event_age_seconds", "{{stream}} {{protocol}}"),), "s"),
         Panel("Messages", (("rate(runner_stream_messages_total[1m])", "{{stream}} {{type}}"),), "cps"),

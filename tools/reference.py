@@ -56,6 +56,7 @@ CODES = {
     "SYMBOL_DENIED": ("the universe of the file does not have it", "add it, or leave it"),
     "NOT_SHORTABLE": ("the stock can't be sold short, or the file forbids it", "nothing to do today"),
     "SESSION_CLOSED": ("not in a session that the file allows", "wait for the session"),
+    "SCHEDULE_CLOSED": ("the strategy's schedule lets nothing be opened now", "the sentence says until when"),
     "ORDER_ILLEGAL": ("the venue has no such order", "the sentence says what to send instead"),
     "STATE_HALTED": ("the scope is halted", "`runner status` says why, `runner resume` ends it"),
     "STATE_REDUCING": ("the scope may only close", "`runner status` says why, `runner resume` ends it"),

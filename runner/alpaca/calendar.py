@@ -38,6 +38,15 @@ class TradingCalendar:
             raise WireError(f"the calendar: {error}") from error
         self._first, self._last = first, last
 
+    def knows(self, day: date) -> bool:
+        """Whether the venue has told of this day, be it that nothing trades then."""
+        return self._first <= day <= self._last
+
+    def close(self, day: date) -> time | None:
+        """When the core session of a day ends, in New York; None where there is none, or the day is not known."""
+        hours = self._days.get(day)
+        return None if hours is None else hours[2]
+
     def session(self, now_ns: int) -> str | None:
         """pre, core, post, overnight or closed at a venue time, UNIX nanoseconds; None where the day is not known."""
         now = datetime.fromtimestamp(now_ns // NANOS, NEW_YORK)

@@ -57,12 +57,18 @@ class Commands:
     async def send(self, tracked: Tracked, part: Part) -> None:
         """One POST. While the stream is down, what opens waits first, outside of its lane, so that cancels pass."""
         opens = not is_opposed(tracked.side, self._client.crossings.position(tracked.symbol))
+        waited = opens and not self._client.ready
         if opens and not await self._client.wait_ready():
             if not (tracked.closed or part.done):
                 self._client.updates.refused(
                     tracked, part, "STREAM_DOWN: never sent, as the trade-updates stream did not come back in time"
                 )
             return
+        if waited and not (tracked.closed or part.done):
+            why = self._client.may_not_open(tracked.order.strategy_id)
+            if why is not None:
+                self._client.updates.refused(tracked, part, why)
+                return
         async with self.lanes.lane(tracked.symbol):
             if tracked.closed or part.done:
                 return

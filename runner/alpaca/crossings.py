@@ -85,6 +85,8 @@ class Crossings:
             if not is_opposed(tracked.side, self.position(symbol)):
                 if tracked.order.is_reduce_only:
                     self._fail(tracked)
+                elif why := self._client.may_not_open(tracked.order.strategy_id):
+                    self._end(tracked, why)
                 else:
                     self._send_held(tracked, tracked.held)
             elif self._tracker.working(symbol, tracked.side) > 0:
@@ -111,6 +113,9 @@ class Crossings:
         why = self._failures.get(tracked.symbol, "no order works that would close it")
         position = decimal_text(self.position(tracked.symbol))
         reason = f"CLOSE_FAILED: {tracked.id} waited for the position {position} {tracked.symbol} to close, but {why}"
+        self._end(tracked, reason)
+
+    def _end(self, tracked: Tracked, reason: str) -> None:
         self._tracker.close(tracked)
         self._client.emitter.rejected(tracked, reason)
         self._client.updates.end_members(tracked, "rejected", 0, reason)

@@ -112,6 +112,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self._opened = False
         self._stream: LoopStream | None = None
         self._gate_check: Callable[[Any], bool] | None = None
+        self._schedule_check: Callable[[Any], str | None] | None = None
         self._ready = asyncio.Event()
         self._dirty = False
         self._arrivals: dict[str, asyncio.Event] = {}
@@ -212,6 +213,16 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
             "position_differences": self.gaps.position_differences,
             "handler_errors": self._stream.errors if self._stream else 0,
         }
+
+    def set_schedule_check(self, check: Callable[[Any], str | None]) -> None:
+        """What `check` says, in words, of a strategy id keeps what opens from leaving once it has had to wait."""
+        self._schedule_check = check
+
+    def may_not_open(self, strategy_id: Any) -> str | None:
+        """Why an order that opens, and waited, may not leave any more; None where it may."""
+        if self._schedule_check is None or (why := self._schedule_check(strategy_id)) is None:
+            return None
+        return f"SCHEDULE_CLOSED: never sent, as it waited until {why}"
 
     def set_gate_check(self, check: Callable[[Any], bool]) -> None:
         """From now on a submit or modify that `check` does not approve is denied: the lock behind the risk gate."""

@@ -33,6 +33,7 @@ from nautilus_trader.model.objects import Money
 from runner.alpaca.fees import BASIS_POINT, TIERS
 from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
+from runner.backtest.schedule import ScheduleActor
 from runner.backtest.session import CoreSession, trading_calendar
 from runner.config.classes import ACTOR, EXEC_ALGORITHM, STRATEGY, Kind
 from runner.node.build import NodePlan, Parts, refuse_from_down
@@ -42,6 +43,7 @@ from runner.node.gate import QuoteWatch, illegal, limits_book, quoted, tell
 from runner.node.guard import Fault, Guard
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
+from runner.node.schedule.schedules import Schedules
 from runner.node.tally import Tally
 from runner.report.lives import Lives
 from runner.report.trades import Trades
@@ -206,12 +208,14 @@ class Backtest:
         now_ns = kernel.clock.timestamp_ns
         limits = with_margin(limits_book(config))
         calendar, by_the_clock = trading_calendar(self.feed.start_ns, self.feed.end_ns), TradingDay()
+        self.parts.schedules = schedules = Schedules(config, calendar, now_ns)
         gate = RiskGate(
             msgbus=kernel.msgbus,
             cache=kernel.cache,
             clock=kernel.clock,
             limits=limits,
             route=self.parts.router.route,
+            schedule=schedules,
             legality=lambda order, instrument, params: (
                 several_legs(instrument, params) or illegal(order, instrument, params, now_ns())
             ),
@@ -227,6 +231,8 @@ class Backtest:
         # Between two bars no price moves, so that looking at them more often than they come shows nothing new.
         ticks = any(each.moves and each.kind != "bars" for each in self.feed.played)
         kernel.trader.add_actor(_Opening(gate, _SECOND if ticks else _MINUTE))
+        self.schedule = ScheduleActor(self.parts, gate, ACCOUNT)
+        kernel.trader.add_actor(self.schedule)
         if watched := quoted(self.plan, limits):
             kernel.trader.add_actor(QuoteWatch(watched))
         return gate
@@ -265,6 +271,7 @@ class Backtest:
 
     def _wind_down(self) -> None:
         self.session.over = True
+        self.schedule.keeper.stop()
         cache = self.engine.kernel.cache
         before = {order.client_order_id.value for order in cache.orders()}
         for strategy in self.parts.strategies.values():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 from cyclopts import Parameter
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 #: Orders and limits beyond these are counted, so that it fits a screen; --json has them.
 _ROWS = 8
 _EVERY_S = 1.0
+_NEW_YORK = ZoneInfo("America/New_York")
 _HERE = Reach()
 _COLORS = {"active": "green", "reducing": "yellow", "halted": "bold red"}
 
@@ -127,8 +129,17 @@ def _tables(answer: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tup
         )
         for name, row in answer["accounts"].items()
     ]
+    scheduled = any(row.get("schedule") is not None for row in answer["strategies"].values())
     strategies = [
-        (name, row["account"], _running(row), f"{row['orders']} orders", f"{row['positions']} positions", _state(row))
+        (
+            name,
+            row["account"],
+            _running(row),
+            f"{row['orders']} orders",
+            f"{row['positions']} positions",
+            _state(row),
+            *([_schedule(row)] if scheduled else []),
+        )
         for name, row in answer["strategies"].items()
     ]
     components = [
@@ -155,7 +166,7 @@ def _tables(answer: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[tup
     return [
         ("feeds", ("feed", "market", "", "", ""), feeds),
         ("accounts", ("account", "", "equity", "buying power", "state"), accounts),
-        ("strategies", ("strategy", "account", "", "", "", "state"), strategies),
+        ("strategies", ("strategy", "account", "", "", "", "state", *(["schedule"] if scheduled else [])), strategies),
         ("actors and execution algorithms", ("name", "", "class", "", ""), components),
         *(
             (_counted(title, total), columns, rows[:_ROWS])
@@ -199,6 +210,21 @@ def _up(yes: bool, what: str, otherwise: str) -> Any:
     from rich.text import Text
 
     return Text(what, style="green") if yes else Text(otherwise, style="bold red")
+
+
+def _schedule(row: dict[str, Any]) -> Any:
+    from rich.text import Text
+
+    schedule = row.get("schedule")
+    if schedule is None:
+        return ""
+    until = ""
+    if schedule["until"] is not None:
+        until = f" until {datetime.fromisoformat(schedule['until']).astimezone(_NEW_YORK):%a %H:%M}"
+    if schedule["open"]:
+        return Text(f"open{until}")
+    left = f", {schedule['left']} positions not closed" if schedule["left"] else ""
+    return Text(f"{'flat' if schedule['flat'] else 'closes only'}{until}{left}", style="yellow")
 
 
 def _running(row: dict[str, Any]) -> Any:

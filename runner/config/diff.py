@@ -20,7 +20,7 @@ from runner.config.source import NAMED_SECTIONS, is_secret_key
 
 #: Sections whose entries are added, changed and removed in a running node, with the keys that change in place.
 NAMED: Mapping[str, frozenset[str]] = {
-    "strategies": frozenset({"limits", "on_stop", "shared"}),
+    "strategies": frozenset({"limits", "on_stop", "shared", "schedule"}),
     "actors": frozenset(),
 }
 #: What else changes in place, wherever it stands below these.

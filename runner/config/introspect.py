@@ -1,4 +1,4 @@
-"""What the schema knows at a path: for suggestions, for overrides, and for keys that are planned but not enforced."""
+"""What the schema knows at a path: for suggestions and for overrides."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from runner.config.document import Step
-from runner.config.models import RunnerConfig, StrategyConfig
-
-# Keys of the design that nothing obeys yet. Silently passing one by would be worse than refusing it.
-PLANNED: dict[type[BaseModel], frozenset[str]] = {
-    StrategyConfig: frozenset({"schedule"}),
-}
+from runner.config.models import RunnerConfig
 
 
 def annotation_at(path: Sequence[Step]) -> Any:

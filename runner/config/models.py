@@ -29,6 +29,7 @@ from runner.config.fields import (
 )
 from runner.config.markets import Market, adjustment
 from runner.config.risk import RateLimit, RiskLimits, State
+from runner.config.schedule import ScheduleConfig
 from runner.config.secret_ref import SecretRef
 from runner.config.section import Section
 from runner.config.trials import Trial
@@ -167,6 +168,7 @@ class StrategyConfig(Section):
         "cancel",
         description="At the end: keep its orders, cancel them, or cancel them and close its positions.",
     )
+    schedule: ScheduleConfig | None = None
     limits: RiskLimits | None = None
     shared: Flag = Field(False, description="Another strategy may trade the same instrument on the same account.")
 
@@ -377,6 +379,7 @@ __all__ = [
     "ReloadConfig",
     "RiskLimits",
     "RunnerConfig",
+    "ScheduleConfig",
     "SecretRef",
     "State",
     "StateConfig",

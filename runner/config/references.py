@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from runner.config.document import ListNode, MapNode, Mark, Scalar, Step, entry_at
 from runner.config.errors import ConfigError, instead
 from runner.config.hosts import LIVE_HOST, PAPER_HOST
+from runner.config.schedule import CORE_CLOSE, WEEKEND, parse_time
 from runner.config.source import NAMED_SECTIONS, Source
 
 _ENDPOINTS = {"BacktestEngine", "Controller", "DataEngine", "ExecEngine", "OrderEmulator", "RiskEngine"}
@@ -36,6 +37,7 @@ def check_references(source: Source) -> list[ConfigError]:
         *_twins(source),
         *_strategies(source),
         *_algorithms(source),
+        *_schedules(source),
         *_feeds(source),
         *_accounts(source),
         *_paths(source),
@@ -77,6 +79,32 @@ def _algorithms(source: Source) -> Iterator[ConfigError]:
             yield source.error(
                 "references", source.key_mark(path), path, "a part of Nautilus has this name, take another"
             )
+
+
+def _schedules(source: Source) -> Iterator[ConfigError]:
+    """What depends on the feed: a crypto feed has no close, and any other no weekend."""
+    for strategy in names(source, "strategies"):
+        here: tuple[Step, ...] = ("strategies", strategy, "schedule")
+        feed = text_at(source, "strategies", strategy, "feed")
+        market = text_at(source, "feeds", feed, "market") if feed is not None else None
+        if entry_at(source.root, here) is None or market is None:
+            continue
+        if market == "crypto":
+            if text_at(source, *here, "flat_before_close") is not None:
+                message = f"feed {feed} is of crypto, which never closes: write `stop` and `on_stop: flatten`"
+                yield _error(source, (*here, "flat_before_close"), message)
+            continue
+        days = entry_at(source.root, (*here, "days"))
+        for index, item in enumerate(days.value.items if days is not None and isinstance(days.value, ListNode) else ()):
+            if isinstance(item, Scalar) and item.text in WEEKEND:
+                message = f"the exchange is closed on weekends, remove {item.text} (only a crypto feed trades then)"
+                yield _error(source, (*here, "days", index), message)
+        stop = text_at(source, *here, "stop")
+        if text_at(source, *here, "on_stop") == "flatten" and (
+            stop is None or ((at := parse_time(stop)) is not None and at >= CORE_CLOSE)
+        ):
+            message = "positions can't be closed once the exchange has closed: write a `stop` before 16:00, or "
+            yield _error(source, (*here, "on_stop"), message + "`flat_before_close: 5m` in place of this")
 
 
 def _feeds(source: Source) -> Iterator[ConfigError]:

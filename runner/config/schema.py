@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from runner.config.document import MapNode, Step, entry_at, plain
 from runner.config.errors import ConfigError, instead
 from runner.config.fields import duration_text
-from runner.config.introspect import PLANNED, annotation_at, known_keys, model_at
+from runner.config.introspect import annotation_at, known_keys, model_at
 from runner.config.models import AccountConfig, RunnerConfig, StrategyConfig
 from runner.config.source import Source, under_secret
 
@@ -84,8 +84,6 @@ def _translate(source: Source, detail: ErrorDetails) -> ConfigError:
 def _unknown(path: tuple[Step, ...]) -> str:
     key = str(path[-1])
     model = model_at(path[:-1])
-    if model is not None and key in PLANNED.get(model, ()):
-        return "not enforced by this version, remove it"
     if under_secret(path[:-1]):
         return "unknown key, a secret is written {env: NAME} or {file: PATH}"
     if model in _LIMITED:

@@ -110,7 +110,10 @@ class Trial(Section):
 
     name: str | None = Field(None, description="What it shows.")
     strategy: Name | None = Field(None, description="Whose order it is; default: the first strategy.")
-    at: NewYorkTime | None = Field(None, description="New York time; default: a Monday, 10:00.")
+    at: NewYorkTime | None = Field(
+        None,
+        description="New York time; default: a Monday, 10:00. Where it is given, the strategy's schedule holds too.",
+    )
     account: TrialAccount = Field(default_factory=TrialAccount)
     quotes: dict[str, Quote] = Field(default_factory=dict, description="By symbol: one price, or bid, ask and age.")
     state: Literal["active", "reducing", "halted"] = Field("active", description="Of the node, besides the file's.")

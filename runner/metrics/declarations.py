@@ -61,6 +61,7 @@ DENIAL_CODES = (
     "SYMBOL_DENIED",
     "NOT_SHORTABLE",
     "SESSION_CLOSED",
+    "SCHEDULE_CLOSED",
     "ORDER_ILLEGAL",
     "STATE_HALTED",
     "STATE_REDUCING",
@@ -143,6 +144,18 @@ DECLARATIONS: tuple[Declaration, ...] = (
         "counter",
         "Exceptions that escaped the actor or execution algorithm.",
         _COMPONENT,
+    ),
+    Declaration(
+        "runner_schedule_open",
+        "gauge",
+        "1 while the strategy's schedule lets it open positions (or it has none), 0 outside of it.",
+        ("strategy",),
+    ),
+    Declaration(
+        "runner_schedule_positions_left",
+        "gauge",
+        "Positions still open that the strategy's schedule was to have closed, until it may open some again.",
+        ("strategy",),
     ),
     # The file
     Declaration(

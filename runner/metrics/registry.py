@@ -76,6 +76,7 @@ class Metrics:
         """Let the strategy's series exist at 0."""
         self._own["runner_strategy_up"].labels(strategy)
         self._own["runner_strategy_faults_total"].labels(strategy)
+        self.set_schedule(strategy, is_open=True, left=0)
         self._own["runner_fills_total"].labels(strategy, account)
         self._own["runner_orders_working"].labels(strategy, account)
         for state in ORDER_STATES:
@@ -86,7 +87,8 @@ class Metrics:
 
     def forget_strategy(self, strategy: str, account: str) -> None:
         """A strategy has left the node: what is of this moment ends with it, what was counted stays."""
-        self._own["runner_strategy_up"].remove(strategy)
+        for name in ("runner_strategy_up", "runner_schedule_open", "runner_schedule_positions_left"):
+            self._own[name].remove(strategy)
         self._own["runner_orders_working"].remove(strategy, account)
         for state in RISK_STATES:
             self._own["runner_risk_state"].remove("strategy", strategy, state)
@@ -121,6 +123,10 @@ class Metrics:
 
     def strategy_up(self, strategy: str, up: bool) -> None:
         self._own["runner_strategy_up"].labels(strategy).set(up)
+
+    def set_schedule(self, strategy: str, *, is_open: bool, left: int) -> None:
+        self._own["runner_schedule_open"].labels(strategy).set(is_open)
+        self._own["runner_schedule_positions_left"].labels(strategy).set(left)
 
     def strategy_fault(self, strategy: str) -> None:
         self._own["runner_strategy_faults_total"].labels(strategy).inc()

@@ -26,6 +26,8 @@ class Sampler:
         Each account's id (an `AccountId`) by the file's name for it.
     strategies : mapping
         Each strategy's id (a `StrategyId`) and its account's name, by the file's name for it.
+    schedules : optional
+        When the strategies may trade.
     gate : optional
         The risk gate: its states and its count of errors.
     ready : callable, optional
@@ -41,6 +43,7 @@ class Sampler:
         portfolio: Any,
         accounts: Mapping[str, Any],
         strategies: Mapping[str, tuple[Any, str]],
+        schedules: Any = None,
         gate: Any = None,
         ready: Callable[[], tuple[bool, str]] | None = None,
     ) -> None:
@@ -49,6 +52,7 @@ class Sampler:
         self._portfolio = portfolio
         self._accounts = accounts
         self.strategies = strategies
+        self._schedules = schedules
         self._gate = gate
         self._ready = ready
 
@@ -67,6 +71,8 @@ class Sampler:
             self._try(self._account, name, account_id)
         for name, (strategy_id, account) in self.strategies.items():
             self._try(self._working, name, strategy_id, account)
+            if self._schedules is not None:
+                self._try(self._schedule, name)
         if self._gate is not None:
             self._try(self._risk)
         if self._ready is not None:
@@ -119,6 +125,10 @@ class Sampler:
     def _working(self, name: str, strategy_id: Any, account: str) -> None:
         open_ = self._cache.orders_open_count(strategy_id=strategy_id)
         self._metrics.set_working(name, account, open_ + self._cache.orders_inflight_count(strategy_id=strategy_id))
+
+    def _schedule(self, name: str) -> None:
+        moment = self._schedules.moment(name)
+        self._metrics.set_schedule(name, is_open=moment is None or moment.open, left=self._schedules.left(name))
 
     def _risk(self) -> None:
         self._metrics.gate_errors(self._gate.errors)

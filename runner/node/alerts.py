@@ -12,6 +12,7 @@ from runner.config.alerts import AlertsConfig
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.guard import Fault
 from runner.node.node import BaseHook, Node
+from runner.risk.codes import Code
 
 log = logging.getLogger("runner.node")
 
@@ -54,6 +55,10 @@ class AlertsHook(BaseHook):
         """Messages since the start, by what became of them."""
         return {"sent": 0, "failed": 0} if self._sink is None else self._sink.stats()
 
+    def schedule(self, words: str) -> None:
+        """A strategy is not flat when its schedule says so."""
+        self._send("schedule", words)
+
     async def started(self, node: Node) -> None:
         if self._sink is not None:
             self._task = asyncio.create_task(self._run(node), name="alerts")
@@ -93,7 +98,7 @@ class AlertsHook(BaseHook):
         kind = type(event).__name__
         if kind == "OrderSubmitted":
             self._denied[strategy] = 0
-        elif kind == "OrderDenied":
+        elif kind == "OrderDenied" and not event.reason.startswith(Code.SCHEDULE_CLOSED):
             self._denied[strategy] = count = self._denied.get(strategy, 0) + 1
             if count % self._config.denials_in_row == 0:
                 self._send("denials", f"strategy {strategy}: {count} denials in a row, the last: {event.reason}")

@@ -25,6 +25,7 @@ from runner.node.remote.hook import RemoteHook
 from runner.node.replay import ReplayHook
 from runner.node.report import ReportHook
 from runner.node.retention import RetentionHook
+from runner.node.schedule.hook import ScheduleHook
 from runner.node.simulation import Exchange, Ready, SimOptions
 from runner.node.summary import SummaryHook
 from runner.node.telemetry import TelemetryHook
@@ -83,8 +84,19 @@ def assemble(
     reload = None
     if origin is not None:
         reload = ReloadHook(origin, lambda: telemetry.metrics, watch=watch, on_names=on_names)
-    hooks: list[Hook] = [GateHook(), watchdog, telemetry, result, *([reload] if reload is not None else []), remote]
-    hooks.insert(0, RetentionHook(keep=report is not None))
+    alerts = AlertsHook(config.alerts)
+    schedules = ScheduleHook(alerts.schedule)
+    reloads = [reload] if reload is not None else []
+    hooks: list[Hook] = [
+        RetentionHook(keep=report is not None),
+        GateHook(),
+        schedules,
+        watchdog,
+        telemetry,
+        result,
+        *reloads,
+        remote,
+    ]
     page: ReportHook | None = None
     if report is not None:
         what = "Simulated run" if exchange is not None else f"Run on the {config.environment} account"
@@ -98,7 +110,6 @@ def assemble(
         hooks.append(ReplayHook(exchange, ready, lockstep=sim.lockstep, bar=bar))
     else:
         accounts, feeds = real(config, live=live)
-        alerts = AlertsHook(config.alerts)
         hooks.append(alerts)
         adapter = AlpacaAdapter()
         locks = lock_accounts(accounts)

@@ -129,6 +129,8 @@ class Parts:
     """The file in force: a reload puts another in its place."""
     quotes: Any = None
     """The actor that keeps quotes coming for the gate (`runner.node.gate.QuoteWatch`); None without a gate."""
+    schedules: Any = None
+    """When its strategies may trade (`runner.node.schedule.schedules.Schedules`); None without a gate."""
     calendar: TradingCalendar = field(default_factory=TradingCalendar)
     """The exchange's trading days, once the venue has told them."""
     names: dict[str, str] = field(default_factory=dict)

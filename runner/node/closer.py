@@ -225,12 +225,25 @@ class Closer:
         self._attempts.clear()
         await self._changed.until(lambda: self.step(owners, shorts_first=True), timeout_s / 2)
         await self._changed.until(lambda: self.step(owners, shorts_first=False), timeout_s / 2)
-        open_ = {position.id.value for _, position in self._positions(owners)}
-        results = [self._result(attempt, is_open=key in open_) for key, attempt in self._attempts.items()]
+        results = self.outcome(owners)
         for result in results:
             if result.result != "closed":
                 log.error("%s", result)
         return results
+
+    def outcome(self, owners: Sequence[str | Owner]) -> list[Closing]:
+        """What has become of each position so far."""
+        open_ = {position.id.value for _, position in self._positions(owners)}
+        return [self._result(attempt, is_open=key in open_) for key, attempt in self._attempts.items()]
+
+    def try_again(self) -> None:
+        """Forget what was refused, so that it is tried as if for the first time; what is under way goes on."""
+        self._attempts = {key: each for key, each in self._attempts.items() if self._is_closing(each)}
+
+    @property
+    def under_way(self) -> set[str]:
+        """Client order ids of closing orders that have not come to their end."""
+        return {each.order_id.value for each in self._attempts.values() if self._is_closing(each)}
 
     def step(self, owners: Sequence[str | Owner], *, shorts_first: bool) -> bool:
         """Send what is still to be sent; whether nothing is left to wait for."""

@@ -25,6 +25,7 @@ from runner.alpaca.orders import denial
 from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts, direct
 from runner.node.node import BaseHook, Node
+from runner.node.schedule.schedules import Schedules
 from runner.risk.gate import RiskGate
 from runner.risk.latches import LatchStore
 from runner.risk.limits import Limits, LimitsBook
@@ -88,6 +89,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         return names.get(issuer, issuer)
 
     by_the_clock = TradingDay()
+    parts.schedules = schedules = Schedules(config, parts.calendar, first.venue_clock.now_ns)
     gate = RiskGate(
         msgbus=kernel.msgbus,
         cache=kernel.cache,
@@ -96,6 +98,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         outage=lambda account, strategy: outage(
             parts.config, parts.exec_clients, parts.data_clients, account, strategy
         ),
+        schedule=schedules,
         venue_now_ns=first.venue_clock.now_ns,
         route=parts.router.route,
         legality=lambda order, instrument, params: illegal(order, instrument, params, first.venue_clock.now_ns()),
@@ -113,6 +116,9 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
     for name, client in parts.exec_clients.items():
         client.set_gate_check(gate.approved)
+        client.set_schedule_check(
+            lambda strategy_id: schedules.closed(parts.names.get(strategy_id.value, strategy_id.value))
+        )
         if latches is not None:
             client.transfers.keep_in(latches, name)
     return gate

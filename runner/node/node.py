@@ -107,6 +107,8 @@ class Node:
         self.reloader: Reloader | None = None
         self.reloading = False
         """Whether a reload stops and starts strategies at this moment."""
+        self.flattening = asyncio.Lock()
+        """Held while a command closes positions."""
         self.keeper: StateKeeper | None = None
         self._kept: dict[str, dict[str, bytes]] = {}
         self._adapter = adapter

@@ -21,6 +21,7 @@ class NodeGauge:
     """What has reached the node, and whether it still works on anything; see `control.Gauge`."""
 
     def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._data = list(parts.data_clients.values())
         self._exec = list(parts.exec_clients.values())
         self._clients = [*self._data, *self._exec]
@@ -58,6 +59,7 @@ class NodeGauge:
     def busy(self) -> bool:
         return (
             any(qsize() for qsize in self._queues)
+            or (self._parts.schedules is not None and self._parts.schedules.busy)
             or any(not task.done() for client in self._clients for task in client._tasks)
             or any(http.stats()["in_flight"] for http in self._http)
             # What streams before the venue knows of a subscription would be lost to it, more or less as chance will.

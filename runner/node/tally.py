@@ -18,6 +18,7 @@ from nautilus_trader.model.events import (
 )
 
 from runner.node.progress import fill_line
+from runner.risk.codes import Code
 
 log = logging.getLogger("runner.fills")
 _KINDS = {
@@ -43,6 +44,8 @@ class Tally:
     """By strategy: the states of its orders, and `fills`."""
     seen: dict[str, set[str]] = field(default_factory=lambda: {state: set() for state in STATES})
     listeners: list[Callable[[Any, str], None]] = field(default_factory=list)
+    _off_hours: set[str] = field(default_factory=set)
+    """Strategies whose last order was denied by their schedule."""
 
     def order_event(self, event: Any, strategy: str) -> None:
         """`strategy` is the name in the file; orders from outside carry Nautilus's `EXTERNAL`."""
@@ -58,7 +61,14 @@ class Tally:
             if kind == "denied":
                 self.denials[event.reason.partition(":")[0]] += 1
         if kind in ("rejected", "denied"):
-            log.warning("%s: order %s %s: %s", strategy, key, kind, event.reason)
+            # A strategy that goes on trying outside of its hours would fill the log with nothing else.
+            again = event.reason.startswith(Code.SCHEDULE_CLOSED) and strategy in self._off_hours
+            level = logging.DEBUG if again else logging.WARNING
+            log.log(level, "%s: order %s %s: %s", strategy, key, kind, event.reason)
+        if kind == "submitted":
+            self._off_hours.discard(strategy)
+        elif kind == "denied" and event.reason.startswith(Code.SCHEDULE_CLOSED):
+            self._off_hours.add(strategy)
         if isinstance(event, OrderFilled):
             # A spread trades as its legs, whose fills follow: they are what was executed, and the spread is the order.
             if LEG not in key and key not in self.seen["filled"]:

@@ -70,6 +70,7 @@ class TelemetryHook(BaseHook):
             portfolio=parts.kernel.portfolio,
             accounts=accounts,
             strategies=_ids(node),
+            schedules=parts.schedules,
             gate=node.gate,
             ready=self.ready,
         )

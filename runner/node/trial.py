@@ -47,14 +47,16 @@ from nautilus_trader.model.instruments import CurrencyPair, OptionContract
 from nautilus_trader.model.objects import AccountBalance, Currency, Money, Price, Quantity
 from nautilus_trader.portfolio.portfolio import Portfolio
 
+from runner.alpaca.calendar import TradingCalendar
 from runner.alpaca.derived import spread
 from runner.alpaca.instruments import equity
-from runner.alpaca.models import Asset
+from runner.alpaca.models import Asset, CalendarDay
 from runner.alpaca.symbols import instrument_id as id_of
 from runner.config.errors import instead
 from runner.config.models import RunnerConfig
 from runner.config.trials import ALLOWED, Trial, TrialLeg, TrialOrder
 from runner.node.gate import illegal, limits_book
+from runner.node.schedule.schedules import Schedules
 from runner.risk.codes import Code
 from runner.risk.gate import RiskGate
 from runner.risk.latches import MemoryLatches
@@ -88,6 +90,15 @@ class Outcome:
 
     code: str
     reason: str = ""
+
+
+def weekdays(around: datetime) -> TradingCalendar:
+    """Every weekday a whole trading day: nobody is asked here."""
+    calendar, first, last = TradingCalendar(), around.date() - timedelta(days=7), around.date() + timedelta(days=7)
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    rows = [CalendarDay(date=day.isoformat(), open="09:30", close="16:00") for day in days if day.weekday() < 5]
+    calendar.fill(rows, first, last)
+    return calendar
 
 
 class _Client(ExecutionClient):
@@ -161,6 +172,7 @@ class Bench:
             cache=self._cache,
             clock=self._clock,
             limits=limits_book(config),
+            schedule=None if trial.at is None else Schedules(config, weekdays(at), lambda: self._now_ns),
             legality=lambda order, instrument, params: illegal(order, instrument, params, self._now_ns),
             latches=self._latches(account, strategy),
             account_name=lambda _id: account,

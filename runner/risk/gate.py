@@ -27,7 +27,7 @@ from runner.risk.exposure import nanos
 from runner.risk.exposures import Exposures
 from runner.risk.follow import Follower
 from runner.risk.instruments import Instruments
-from runner.risk.judge import Judge
+from runner.risk.judge import Judge, Schedule
 from runner.risk.latches import LatchStore, MemoryLatches
 from runner.risk.ledger import Ledger
 from runner.risk.limits import LimitsBook
@@ -65,6 +65,8 @@ class RiskGate:
     outage : callable, optional
         What keeps an account and a strategy, given by the file's names, from opening anything now: a stream that is
         down, in words. None where all is well.
+    schedule : Schedule, optional
+        What the file's schedules let a strategy do now; by default everything at any time.
     legality : callable, optional
         Why the venue takes no such order of its instrument, in words; None where it does. (order, instrument,
         the command's params)
@@ -98,6 +100,7 @@ class RiskGate:
         venue_now_ns: Callable[[], int] | None = None,
         route: Callable[[Any], Any] | None = None,
         outage: Callable[[str, str], str | None] | None = None,
+        schedule: Schedule | None = None,
         legality: Legality | None = None,
         list_legality: ListLegality | None = None,
         session: Callable[[int], str] | None = None,
@@ -179,6 +182,7 @@ class RiskGate:
             margin=self.margin,
             collateral=self.collateral,
             outage=outage or (lambda _account, _strategy: None),
+            schedule=schedule,
             legality=legality,
             list_legality=list_legality,
             session=session,
@@ -367,6 +371,17 @@ class RiskGate:
     def approved(self, command: Any) -> bool:
         """Whether this command has passed the gate. True once: the second question is answered with False."""
         return self._answers.approved(command)
+
+    def opens(self, order: Any, account_id: Any) -> bool:
+        """Whether a working order could still open or enlarge a position; True where that can't be told."""
+        try:
+            account, strategy = self.account_name(account_id), self._owners.strategy_name(order.strategy_id)
+            rules = self.limits.rules(account, strategy)
+            subject = Subject(account_id, order.strategy_id, account, strategy, rules)
+            return not self.judge.reduces([self.judge.candidate(order)], subject)
+        except Exception as error:
+            self._failed("judging a working order", error)
+            return True
 
     @property
     def denied(self) -> Counter[Code]:

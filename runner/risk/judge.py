@@ -6,8 +6,9 @@ Nothing here touches the message bus or changes anything; gate.py does both.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+from nautilus_trader.model.enums import OrderType
 from nautilus_trader.model.identifiers import ClientOrderId
 
 from runner._engine import RateWindows
@@ -32,6 +33,16 @@ from runner.risk.universe import Legality, ListLegality
 from runner.risk.working import Working
 
 
+class Schedule(Protocol):
+    """When strategies may trade, by their names in the file; answers are in words, None where all is well."""
+
+    def closed(self, strategy: str) -> str | None:
+        """What keeps it from opening anything now."""
+
+    def flattening(self, strategy: str) -> str | None:
+        """What keeps it from letting exits rest now: what is held is being closed for it."""
+
+
 class Judge:
     """Applies the limits to what the cache, the reservations and the states say now."""
 
@@ -49,6 +60,7 @@ class Judge:
         margin: Margin,
         collateral: Collateral,
         outage: Callable[[str, str], str | None],
+        schedule: Schedule | None = None,
         legality: Legality | None = None,
         list_legality: ListLegality | None = None,
         session: Callable[[int], str] | None = None,
@@ -70,6 +82,7 @@ class Judge:
         self._reducing = Reducing(exposures, positions, working, collateral)
         self._cover = Cover(exposures, positions, working)
         self._outage = outage
+        self._schedule = schedule
         self._legality = legality
         self._list_legality = list_legality
         self._session = session or TradingDay().session
@@ -111,6 +124,8 @@ class Judge:
         outlook = self._exposures.outlook(candidates, subject)
         reducing = self._reducing.all(candidates, outlook, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
+            return denial, candidates[0].order
+        if reducing and (denial := self._may_not_rest(candidates, subject)) is not None:
             return denial, candidates[0].order
         if len(candidates) > 1 and self._list_legality is not None:
             orders = [candidate.order for candidate in candidates]
@@ -215,9 +230,20 @@ class Judge:
                 Code.NO_ACCOUNT,
                 f"the account {subject.account or '(unknown)'} is not known yet, so nothing can be opened",
             )
+        if self._schedule is not None and (closed := self._schedule.closed(subject.strategy)) is not None:
+            return Denial(Code.SCHEDULE_CLOSED, f"{closed}: only what shrinks a position passes")
         if (outage := self._outage(subject.account, subject.strategy)) is not None:
             return Denial(Code.STREAM_DOWN, f"{outage}, so nothing can be opened")
         return None
+
+    def _may_not_rest(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
+        """While a strategy's positions are being closed an exit of its own that rests would hold them back."""
+        if self._schedule is None or all(each.order.order_type == OrderType.MARKET for each in candidates):
+            return None
+        flattening = self._schedule.flattening(subject.strategy)
+        if flattening is None:
+            return None
+        return Denial(Code.SCHEDULE_CLOSED, f"{flattening}: only market orders that close pass")
 
     def _as_an_order(
         self, candidate: Candidate, met: str | None, subject: Subject, params: Any, now_ns: int

@@ -61,6 +61,52 @@ def test_what_waits_is_rejected_with_the_reason_when_the_close_fails(play: Any, 
     play(scenario())
 
 
+def test_what_waited_until_its_schedule_is_over_does_not_leave(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            over: list[str] = []
+            rig.client.set_schedule_check(
+                lambda strategy_id: over[0] if over and strategy_id == rig.strategy.id else None
+            )
+            await rig.status(rig.market("buy", 100), FILLED)
+            closing = rig.limit("sell", 100, "190")
+            await rig.status(closing, ACCEPTED)
+            waiting, crossing = rig.market("sell", 50), rig.limit("sell", 10, "150")
+            await rig.status(waiting, SUBMITTED)
+            await rig.status(crossing, SUBMITTED)
+            over.append("the schedule of a test is over")
+            rig.quote("IBM", "190.01", "190.05")
+            await rig.status(closing, FILLED)
+            for order in (waiting, crossing):
+                await rig.status(order, REJECTED)
+                assert order.last_event.reason == (
+                    "SCHEDULE_CLOSED: never sent, as it waited until the schedule of a test is over"
+                )
+            assert len(rig.account.orders) == 2
+            assert rig.position("IBM") == 0
+            await rig.agree()
+
+    play(scenario())
+
+
+def test_of_an_order_that_crosses_after_its_schedule_only_what_closes_trades(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            over: list[str] = []
+            rig.client.set_schedule_check(lambda _strategy_id: over[0] if over else None)
+            await rig.status(rig.market("buy", 100), FILLED)
+            order = rig.limit("sell", 150, "190")
+            await rig.status(order, ACCEPTED)
+            over.append("the schedule of a test is over")
+            rig.quote("IBM", "190.01", "190.05")
+            await rig.status(order, CANCELED)
+            assert order.filled_qty.as_decimal() == 100
+            assert rig.position("IBM") == 0
+            await rig.agree()
+
+    play(scenario())
+
+
 def test_canceling_a_crossing_order_ends_both_halves(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:

@@ -135,6 +135,25 @@ def test_opening_orders_wait_for_the_stream_and_cancels_pass(play: Any, running:
     play(scenario())
 
 
+def test_what_waited_for_the_stream_until_its_schedule_is_over_does_not_leave(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running(exec_config={"backoff_min_s": 0.5, "backoff_max_s": 0.5}) as rig:
+            over: list[str] = []
+            rig.client.set_schedule_check(lambda _strategy_id: over[0] if over else None)
+            await rig.status(rig.market("buy", 10), FILLED)
+            rig.faults.arm({"refuse": {"trading": 1}, "cut": "trading"})
+            await rig.until(lambda: not rig.client.ready, "the cut")
+            opening, closing = rig.market("buy", 10), rig.market("sell", 10)
+            over.append("the schedule of a test is over")
+            await rig.status(opening, REJECTED)
+            await rig.status(closing, FILLED)
+            assert opening.last_event.reason.startswith("SCHEDULE_CLOSED")
+            assert len(rig.account.orders) == 2
+            await rig.agree()
+
+    play(scenario())
+
+
 def test_opening_orders_are_denied_while_the_stream_is_down_if_asked_for(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running(exec_config={"when_down": "deny", "backoff_min_s": 0.5, "backoff_max_s": 0.5}) as rig:

@@ -98,7 +98,7 @@ def file_of(folder: Path, strategies: dict[str, dict[str, Any]], **more: Any) ->
             "feed": "stocks",
             "shared": True,
             "params": params,
-        } | {key: given[key] for key in ("account", "on_stop", "limits") if key in given}
+        } | {key: given[key] for key in ("account", "feed", "on_stop", "limits", "schedule") if key in given}
     body = {
         "name": "t",
         "environment": "paper",

@@ -10,6 +10,7 @@ from nautilus_trader.common.config import ActorConfig
 from nautilus_trader.model.data import BarType
 from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.identifiers import ExecAlgorithmId, InstrumentId
+from nautilus_trader.model.instruments import CurrencyPair
 from nautilus_trader.trading.strategy import Strategy, StrategyConfig
 
 
@@ -63,7 +64,8 @@ class Steps(Strategy):
         what, qty, *price = step.split()
         instrument = self.cache.instrument(self.config.instrument_id)
         side = OrderSide.SELL if what in ("sell", "ask") else OrderSide.BUY
-        size, day = instrument.make_qty(int(qty)), TimeInForce.DAY
+        size = instrument.make_qty(int(qty))
+        day = TimeInForce.GTC if isinstance(instrument, CurrencyPair) else TimeInForce.DAY
         if what == "twap":
             order = self.order_factory.market(
                 instrument.id,

@@ -99,6 +99,28 @@ def test_a_test_says_what_the_gate_says(tmp_path, body, expect):
     assert (code, err) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("at", "order", "expect"),
+    [
+        ("at: 2026-01-05 09:45, ", BUY, "allowed"),
+        ("at: 2026-01-05 15:29, ", BUY, "allowed"),
+        ("at: 2026-01-05 15:30, ", BUY, "SCHEDULE_CLOSED"),
+        ("at: 2026-01-06 12:00, ", BUY, "SCHEDULE_CLOSED"),
+        (
+            "at: 2026-01-06 12:00, account: {positions: {IBM: 1}}, ",
+            "order: {symbol: IBM, side: sell, qty: 1}",
+            "allowed",
+        ),
+        ("", BUY, "allowed"),
+    ],
+)
+def test_a_test_that_says_when_is_judged_by_the_strategys_schedule_too(tmp_path, at, order, expect):
+    path = write(tmp_path, f"tests: [{{{at}quotes: {{IBM: 100}}, {order}, expect: {expect}}}]\n")
+    path.write_text(path.read_text().replace("feed: stocks}", "feed: stocks, schedule: {days: [mon], stop: 15:30}}"))
+    code, out, _ = run(path)
+    assert code == 0, out
+
+
 def test_a_test_that_does_not_hold_is_told_with_its_place_and_the_reason(tmp_path):
     path = write(tmp_path, f"tests:\n  - name: small\n    quotes: {{IBM: 100}}\n    {BUY}\n    expect: MAX_ORDER_QTY\n")
     code, out, _ = run(path)

@@ -69,6 +69,11 @@ def test_entries_are_added_changed_and_removed_by_name() -> None:
         ("accounts__main__on_stream_down", "wait", "accounts.main.on_stream_down: deny → wait"),
         ("strategies__one__limits", {"max_order_qty": "1"}, "strategies.one.limits: (none) → {max_order_qty: 1,"),
         ("strategies__one__on_stop", "keep", "strategies.one.on_stop: cancel → keep"),
+        (
+            "strategies__one__schedule",
+            {"stop": "15:30"},
+            "strategies.one.schedule: (none) → {stop: 15:30,",
+        ),
         ("reload", {"watch": True}, "reload.watch: false → true"),
     ],
 )

@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from runner.config.errors import suggestion
-from runner.config.introspect import PLANNED, fields_of
 from runner.config.risk import Universe
 from runner.config.schema import json_schema, json_schema_text
 from runner.config.strategies import prepare
@@ -51,11 +50,6 @@ def test_a_shipped_file_pleases_the_schema_and_the_check(path: Path) -> None:
 def test_an_editor_sees_mistakes_too(text: str) -> None:
     whole = {**yaml.safe_load(SHIPPED[0].read_text(encoding="utf-8")), **yaml.safe_load(text)}
     assert not jsonschema.Draft202012Validator(json_schema()).is_valid(whole)
-
-
-def test_no_key_is_both_known_and_planned() -> None:
-    for model, planned in PLANNED.items():
-        assert not planned & fields_of(model).keys()
 
 
 def test_a_suggestion_forgives_case_and_hyphens() -> None:

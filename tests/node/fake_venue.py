@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,8 @@ from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
 from nautilus_trader.trading.strategy import Strategy, StrategyConfig
 
+from runner.alpaca.models import CalendarDay
+from runner.alpaca.venue_clock import VenueClock
 from runner.config.models import RunnerConfig
 from runner.node.build import Endpoint, NodePlan
 from runner.node.node import Node
@@ -68,6 +71,8 @@ class Behaviour:
     fill_markets: bool = True
     connected: asyncio.Event = field(default_factory=asyncio.Event)
     cash: Decimal = Decimal(100000)
+    venue_clock: VenueClock | None = None
+    calendar: Any = None
     cancels: list[str] = field(default_factory=list)
     marks: dict[str, Decimal] = field(default_factory=dict)
 
@@ -169,11 +174,20 @@ class FakeExec(LiveExecutionClient):
         self.held: dict[str, Decimal] = {}
         self.cash = behaviour.cash
         self.ready = True
-        self.venue_clock = SimpleNamespace(now_ns=self._clock.timestamp_ns)
+        self.venue_clock = behaviour.venue_clock or VenueClock(self._clock.timestamp_ns)
+        self.rest = SimpleNamespace(calendar=self._calendar)
         self._numbers = 0
+
+    async def _calendar(self, first: date, last: date) -> list[CalendarDay]:
+        await act(self.behaviour.calendar)
+        days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+        return [CalendarDay(date=day.isoformat(), open="09:30", close="16:00") for day in days if day.weekday() < 5]
 
     def set_gate_check(self, check: Any) -> None:
         """Every order is taken."""
+
+    def set_schedule_check(self, check: Any) -> None:
+        """No order waits."""
 
     async def _connect(self) -> None:
         await act(self.behaviour.exec_connect)
@@ -335,7 +349,12 @@ class FakePlan:
 
 
 def make_plan(
-    strategies: dict[str, Any], *, on_stop: str = "cancel", accounts: tuple[str, ...] = ("main",), **times: str
+    strategies: dict[str, Any],
+    *,
+    on_stop: str = "cancel",
+    accounts: tuple[str, ...] = ("main",),
+    schedules: dict[str, Any] | None = None,
+    **times: str,
 ) -> NodePlan:
     """A plan over the fake venue; `strategies` maps names to classes. Times default to a hundredth of the usual."""
     node = {"connect_timeout": "300ms", "reconcile_timeout": "300ms", "stop_timeout": "1s", **times}
@@ -353,6 +372,7 @@ def make_plan(
                     "account": accounts[n % len(accounts)],
                     "feed": "stocks",
                     "on_stop": on_stop,
+                    "schedule": (schedules or {}).get(name),
                 }
                 for n, name in enumerate(strategies)
             },

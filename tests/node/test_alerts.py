@@ -72,7 +72,8 @@ def test_denials_in_a_row_and_faults() -> None:
     hook, sink, node = make()
     denied = type("OrderDenied", (), {"reason": "MAX"})()
     submitted = type("OrderSubmitted", (), {})()
-    for event in (denied, submitted, denied):
+    off_hours = type("OrderDenied", (), {"reason": "SCHEDULE_CLOSED: …"})()
+    for event in (denied, submitted, denied, *[off_hours] * 9):
         hook._order(event, "s")
     assert sink.sent == []
     hook._order(denied, "s")

@@ -14,8 +14,8 @@ from runner.risk.codes import Code
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "risk.md").read_text(encoding="utf-8")
-#: Of accounts, not of limits.
-OTHER_KEYS = {"on_stream_down"}
+#: Of accounts and strategies, not of limits.
+OTHER_KEYS = {"on_stream_down", "schedule"}
 
 
 def table(first: str) -> list[list[str]]:

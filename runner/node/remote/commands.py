@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -72,7 +71,6 @@ class Commands:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._closing = asyncio.Lock()
 
     async def do(self, verb: Verb, command: Command, who: str) -> dict[str, Any]:
         """What came of it. Raises Refused."""
@@ -136,9 +134,9 @@ class Commands:
         if verb == "cancel":
             left = await cancel(plan, parts, scope, timeout_s=command.timeout_s)
             return _with(left, f"the orders of {scope} are canceled{_elsewhere(left)}")
-        if self._closing.locked():
+        if node.flattening.locked():
             raise Refused(409, "the node is already flattening, see `runner status`")
-        async with self._closing:
+        async with node.flattening:
             left = await flatten(plan, parts, gate, scope, why=why, timeout_s=command.timeout_s)
         flat = f"{scope} is flat, and {gate.states.get(scope).state} until it is resumed"
         return self._kept(scope, _with(left, flat))

@@ -110,6 +110,7 @@ def _strategy(node: Node, name: str) -> dict[str, Any]:
         "feed": spec.feed,
         "running": bool(strategy.is_running) and not node.parts.guards[name].down,
         "failed": node.parts.guards[name].down,
+        "schedule": _schedule(node, name),
         "orders": cache.orders_open_count(strategy_id=strategy.id)
         + cache.orders_inflight_count(strategy_id=strategy.id)
         + len(node.parts.algorithms.held(strategy.id)),
@@ -123,6 +124,22 @@ def _component(guard: Guard) -> dict[str, Any]:
         "class": type(guard.component).__name__,
         "running": bool(guard.component.is_running) and not guard.down,
         "failed": guard.down,
+    }
+
+
+def _schedule(node: Node, name: str) -> dict[str, Any] | None:
+    """Whether its schedule lets it open positions, and until when; None where it has none."""
+    assert node.parts is not None
+    schedules = node.parts.schedules
+    if schedules is None or (moment := schedules.moment(name)) is None:
+        return None
+    table, now_ns = schedules.tables[name], schedules.now_ns()
+    until_ns = table.closes_ns(now_ns) if moment.open else table.opens_ns(now_ns)
+    return {
+        "open": moment.open,
+        "flat": moment.flat,
+        "until": None if until_ns is None else _time(until_ns),
+        "left": schedules.left(name),
     }
 
 

@@ -16,6 +16,7 @@ from runner.node.gate import install_gate
 from runner.node.reload.hook import ReloadHook
 from runner.node.reload.origin import Origin
 from runner.node.remote.commands import Command, Commands
+from runner.node.schedule.hook import ScheduleHook
 from tests.node.fake_venue import Behaviour, Run
 
 CODE = '''
@@ -197,4 +198,5 @@ def start(
             watch=watch,
         )
     )
+    hooks.append(ScheduleHook())
     return Run(plan, behaviour, hooks=tuple(hooks), install_gate=install_gate if gate else None)

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from runner.alpaca.venue_clock import VenueClock
 from runner.node.remote.commands import Command, Commands, Refused
 from runner.node.telemetry import TelemetryHook
 from runner.risk.state import NODE, Scope, State
 from tests.node.fake_venue import Behaviour, Run, quote
 from tests.node.reload.conftest import Editable, start
+from tests.node.schedule.test_timetable import ns
 
 OK = "runner_config_last_reload_successful"
 
@@ -131,6 +133,37 @@ async def test_changed_code_runs_in_the_new_object_and_the_old_one_keeps_the_old
     assert answer["result"] == "applied"
     assert type(at.run.strategy("a")) is not type(old)
     assert (await at.reload())["result"] == "unchanged"
+
+
+async def test_a_schedule_is_in_force_at_once(folder: Editable, behaviour: Behaviour) -> None:
+    """Given, changed and taken away, at 16:00 by the venue's clock; no strategy is touched."""
+    behaviour.venue_clock = VenueClock()
+    behaviour.venue_clock.set_from_clock(ns("2013-10-07 14:00"))
+    async with start(folder, behaviour) as run:
+        folder.run, before = run, {name: run.strategy(name) for name in "abc"}
+        resting, other = before["a"].limit(), before["b"].limit()
+        await run.until(lambda: resting.is_open and other.is_open)
+        folder.edit("a", schedule="{stop: 13:30}")
+        answer = await folder.reload()
+        assert [key["path"] for key in answer["changes"]["in_place"]] == ["strategies.a.schedule"]
+        assert answer["changes"]["unchanged"] == ["a", "b", "c"]
+        await run.until(lambda: resting.is_closed)
+        denied = before["a"].limit()
+        await run.until(lambda: denied.is_closed)
+        assert denied.last_event.reason.startswith("SCHEDULE_CLOSED")
+        folder.edit("a", schedule="{stop: 14:30}")
+        await folder.reload()
+        again = before["a"].limit()
+        await run.until(lambda: again.is_open)
+        behaviour.venue_clock.observe(ns("2013-10-07 14:30"))
+        await run.until(lambda: again.is_closed)
+        del folder.strategies["a"]["schedule"]
+        folder.write()
+        await folder.reload()
+        free = before["a"].limit()
+        await run.until(lambda: free.is_open)
+        assert other.is_open
+        assert {name: run.strategy(name) for name in "abc"} == before
 
 
 async def test_limits_alone_touch_no_strategy_and_hold_at_once(at: Editable) -> None:

@@ -54,6 +54,18 @@ class Cell:
     """Whether nobody can tell the account."""
 
 
+class Hours:
+    """A schedule as the cell sets it."""
+
+    over: str | None = None
+
+    def closed(self, _strategy: str) -> str | None:
+        return self.over
+
+    def flattening(self, _strategy: str) -> str | None:
+        return None
+
+
 class Hand:
     """Sends the orders of one strategy. `market` is told by whoever runs the cell."""
 
@@ -61,6 +73,7 @@ class Hand:
         self.cell = cell
         self.stranger = cell.stranger
         self.outage: str | None = None
+        self.schedule = Hours()
         self.orders: list[Any] = []
         self.resting: Any = None
         self.other: Any = None
@@ -82,6 +95,7 @@ class Hand:
         return {
             "venue_now_ns": self.now_ns,
             "outage": lambda _account, _strategy: self.outage,
+            "schedule": self.schedule,
             "legality": lambda order, instrument, params: illegal(order, instrument, params, None),
             "list_legality": lambda orders, find, params: illegal_list(orders, find, params, None),
             "account_of": lambda _command: None if self.stranger else self.strategy.cache.accounts()[0].id,

@@ -516,6 +516,8 @@ FOK = TimeInForce.FOK
 ALWAYS = [
     row("trade updates or data missing", "", "STREAM_DOWN", each_way(
         lambda way: gated(way, Limits(), "STREAM_DOWN", Step(lambda h: setattr(h, "outage", "a stream is down"))))),
+    row("a strategy's hours", "", "SCHEDULE_CLOSED", each_way(lambda way: gated(
+        way, Limits(), "SCHEDULE_CLOSED", Step(lambda h: setattr(h.schedule, "over", "its schedule is over"))))),
     row("no account", "", "NO_ACCOUNT", each_way(
         lambda way: gated(way, Limits(), "NO_ACCOUNT", Step(lambda h: setattr(h, "stranger", True))))),
     row("a fault in the gate", "", "GATE_ERROR", each_way(

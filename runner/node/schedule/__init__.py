@@ -1,0 +1,1 @@
+"""Strategies' schedules: `timetable` tells what holds when, `keeper` sees to it, `hook` lets it live beside a node."""

@@ -1,0 +1,102 @@
+"""Schedules over history: the same keeper as in a node, by the data's clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from nautilus_trader.model.enums import OrderStatus
+
+from runner.backtest.catalog import History
+from runner.backtest.engine import Terms
+from runner.backtest.recording import import_recording
+from tests.backtest.conftest import OPEN, Run, at_ns, write_recording
+from tests.backtest.test_engine import at, fills
+
+HALF = timedelta(minutes=30)
+CLOSE = OPEN.replace(hour=16, minute=0)
+#: The day after Thanksgiving ends early.
+SHORT = OPEN.replace(month=11, day=29, hour=13, minute=0)
+
+
+def left(backtest) -> int:
+    return sum(each.signed_decimal_qty() for each in backtest.engine.kernel.cache.positions_open())
+
+
+def test_nothing_is_opened_before_the_start_and_after_the_stop(run: Run) -> None:
+    """Bars end at 9:31 and so on; each step is one of them."""
+    schedule = {"start": "09:32", "stop": "09:34"}
+    backtest, recorder = run({"a": {"steps": "buy 1, buy 2, buy 4, buy 8, buy 16", "schedule": schedule}})
+    assert [(qty, ts) for ts, _, qty, _ in fills(recorder)] == [
+        (2, at_ns(OPEN + timedelta(minutes=2))),
+        (4, at_ns(OPEN + timedelta(minutes=3))),
+    ]
+    assert backtest.denials == {("a", "SCHEDULE_CLOSED"): 3}
+    assert backtest.gate.errors == 0
+
+
+@pytest.mark.parametrize(
+    ("on_stop", "position", "entry", "exit_"),
+    [
+        ("keep", 10, "ACCEPTED", "ACCEPTED"),
+        ("cancel", 10, "CANCELED", "ACCEPTED"),
+        ("flatten", 0, "CANCELED", "CANCELED"),
+    ],
+)
+@pytest.mark.parametrize("latency", [timedelta(), timedelta(seconds=1)])
+def test_at_its_stop_orders_and_positions_are_what_the_file_says(
+    run: Run, on_stop, position, entry, exit_, latency
+) -> None:
+    """Of a position of 10 with an exit above and another entry below."""
+    schedule = {"stop": "10:00", "on_stop": on_stop}
+    steps = "buy 10, ask 10 150, bid 5 90"
+    backtest, recorder = run(
+        {"a": {"steps": steps, "on_stop": "keep", "schedule": schedule}}, terms=Terms(latency=latency)
+    )
+    assert left(backtest) == position
+    orders = {str(order.price): order for order in backtest.engine.kernel.cache.orders() if order.has_price}
+    assert (orders["90.00"].status, orders["150.00"].status) == (OrderStatus[entry], OrderStatus[exit_])
+    if on_stop != "keep":
+        assert timedelta() <= timedelta(microseconds=(orders["90.00"].ts_last - at_ns(OPEN + HALF)) // 1_000) <= latency
+    if on_stop == "flatten":
+        # The cancellations, then the closing order: each takes the latency.
+        (_, _, qty, _) = closing = fills(recorder)[-1]
+        assert (qty, closing[0]) == (-10, pytest.approx(at_ns(OPEN + HALF + 2 * latency), abs=10**9))
+
+
+@pytest.mark.parametrize("closes", [CLOSE, SHORT], ids=["whole", "half"])
+def test_it_is_flat_before_the_close_of_a_whole_and_of_a_half_day(run: Run, tmp_path: Path, closes) -> None:
+    data = at(tmp_path, closes - timedelta(minutes=20))
+    schedule = {"flat_before_close": "5m"}
+    backtest, recorder = run(
+        {"a": {"steps": "buy 10, " + ", " * 14 + "buy 5, buy 5", "on_stop": "keep", "schedule": schedule}}, data=data
+    )
+    assert [(qty, ts // 10**9) for ts, _, qty, _ in fills(recorder)] == [
+        (10, at_ns(closes - timedelta(minutes=19)) // 10**9),
+        (-10, at_ns(closes - timedelta(minutes=5)) // 10**9),
+    ]
+    assert backtest.denials == {("a", "SCHEDULE_CLOSED"): 2}
+
+
+def test_a_pair_goes_by_the_clock_alone(run: Run, tmp_path: Path) -> None:
+    """On a Sunday, with a feed of crypto; `flatten` at its stop."""
+    sunday = OPEN - timedelta(days=1)
+    history = History(tmp_path / "pairs")
+    with history.writing():
+        import_recording(history, [write_recording(tmp_path / "r.jsonl", start=sunday, symbol="BTC/USD")])
+    backtest, recorder = run(
+        {
+            "a": {
+                "steps": ", buy 1, buy 1, , buy 1",
+                "instrument_id": "BTC/USD.ALPACA",
+                "bar_type": "BTC/USD.ALPACA-1-MINUTE-LAST-EXTERNAL",
+                "feed": "pairs",
+                "schedule": {"days": ["sun"], "start": "09:33", "stop": "09:35", "on_stop": "flatten"},
+            }
+        },
+        data=history.folder,
+        feeds={"pairs": {"market": "crypto"}},
+    )
+    assert [qty for _, _, qty, _ in fills(recorder)] == [1, -1]
+    assert backtest.denials == {("a", "SCHEDULE_CLOSED"): 2}

@@ -1,0 +1,326 @@
+"""The keeper in a node over the fake venue: what it cancels and closes, and when; time is the venue's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.identifiers import ClientOrderId
+
+from runner.alpaca.models import WireError
+from runner.alpaca.venue_clock import VenueClock
+from runner.node.gate import GateHook, install_gate
+from runner.node.remote.commands import Command, Commands
+from runner.node.remote.status import status
+from runner.node.schedule.hook import ScheduleHook
+from runner.node.telemetry import TelemetryHook
+from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
+from tests.node.schedule.test_timetable import ns
+
+DAY = "2013-10-07"  # a Monday
+FLAT = {"flat_before_close": "5m"}
+Start = Callable[..., AbstractAsyncContextManager[Run]]
+
+
+class Venue:
+    """The venue's clock, as a test moves it; what the keeper tells a person."""
+
+    def __init__(self) -> None:
+        self.clock = VenueClock()
+        self.troubles: list[str] = []
+
+    def move(self, at: str) -> None:
+        self.clock.observe(ns(f"{DAY} {at}"))
+
+
+@pytest.fixture
+def venue() -> Venue:
+    return Venue()
+
+
+@pytest.fixture
+def start(venue: Venue, behaviour: Behaviour) -> Start:
+    """Runs strategies (Quiet unless named otherwise) by their schedules from a time of the day on."""
+
+    @asynccontextmanager
+    async def started(
+        schedules: dict[str, Any], at: str = "10:00", *, cls: Any = Quiet, hooks: tuple[Any, ...] = ()
+    ) -> AsyncIterator[Run]:
+        venue.clock.set_from_clock(ns(f"{DAY} {at}"))
+        behaviour.venue_clock = venue.clock
+        plan = make_plan(dict.fromkeys(schedules, cls), on_stop="keep", schedules=schedules)
+        ours = (GateHook(), ScheduleHook(venue.troubles.append), *hooks)
+        async with Run(plan, behaviour, hooks=ours, install_gate=install_gate) as run:
+            yield run
+
+    return started
+
+
+async def settled(run: Run) -> None:
+    await run.until(lambda: not run.node.parts.schedules.busy)
+
+
+async def worked(run: Run, *orders: Any) -> None:
+    await run.until(lambda: all(order.is_open for order in orders))
+
+
+async def bought(run: Run, name: str = "a") -> None:
+    run.strategy(name).market()
+    await run.until(lambda: held(run, name) == 10)
+
+
+async def denied(run: Run, side: Any = OrderSide.BUY) -> str:
+    """Why an order at the market is not sent."""
+    order = run.strategy("a").market(side)
+    await run.until(lambda: order.is_closed)
+    return str(order.last_event.reason)
+
+
+def held(run: Run, name: str = "a") -> int:
+    positions = run.node.parts.kernel.cache.positions_open(strategy_id=run.strategy(name).id)
+    return int(sum(each.signed_decimal_qty() for each in positions))
+
+
+def sent(run: Run) -> list[tuple[str, int]]:
+    orders = [run.node.parts.kernel.cache.order(ClientOrderId(each)) for each in run.exec.sent]
+    return [("buy" if order.is_buy else "sell", int(order.quantity)) for order in orders]
+
+
+async def test_what_opens_is_denied_outside_and_what_closes_and_cancels_passes(start: Start, venue: Venue) -> None:
+    async with start({"a": {"start": "09:45", "stop": "15:30", "on_stop": "keep"}}, "09:44") as run:
+        assert await denied(run) == (
+            "SCHEDULE_CLOSED: strategies.a.schedule lets nothing be opened until Mon 2013-10-07 09:45: "
+            "only what shrinks a position passes"
+        )
+        venue.move("09:45")
+        await bought(run)
+        resting = run.strategy("a").limit("80.00")
+        await worked(run, resting)
+        venue.move("15:30")
+        await settled(run)
+        assert resting.is_open
+        assert (await denied(run)).startswith("SCHEDULE_CLOSED")
+        run.strategy("a").cancel_order(resting)
+        exit_ = run.strategy("a").limit("110.00", OrderSide.SELL)
+        await worked(run, exit_)
+        run.strategy("a").cancel_order(exit_)
+        await run.until(lambda: exit_.is_closed)
+        run.strategy("a").market(OrderSide.SELL)
+        await run.until(lambda: held(run) == 0)
+        assert (await denied(run, OrderSide.SELL)).startswith("SCHEDULE_CLOSED"), "it would go short"
+        assert run.node.parts.strategies["a"].is_running
+
+
+@pytest.mark.parametrize(
+    ("on_stop", "position", "entry", "exit_"),
+    [("keep", 10, True, True), ("cancel", 10, False, True), ("flatten", 0, False, False)],
+)
+async def test_at_its_stop_orders_and_positions_are_what_the_file_says(
+    start: Start, venue: Venue, on_stop, position, entry, exit_
+) -> None:
+    async with start({"a": {"stop": "15:30", "on_stop": on_stop}, "b": {"stop": "15:45"}}) as run:
+        await bought(run)
+        bid, ask = run.strategy("a").limit("80.00"), run.strategy("a").limit("110.00", OrderSide.SELL)
+        other = run.strategy("b").limit("70.00")
+        await worked(run, bid, ask, other)
+        venue.move("15:29:59")
+        await settled(run)
+        assert (bid.is_open, ask.is_open) == (True, True)
+        venue.move("15:30")
+        await run.until(lambda: (bid.is_open, ask.is_open, held(run)) == (entry, exit_, position))
+        await settled(run)
+        assert other.is_open, "its schedule goes on"
+        assert sent(run)[4:] == ([("sell", 10)] if on_stop == "flatten" else [])
+        assert run.node.gate.errors == 0
+
+
+async def test_it_is_flat_before_the_close_and_opens_nothing_on_that_day(start: Start, venue: Venue) -> None:
+    async with start({"a": FLAT}) as run:
+        await bought(run)
+        venue.move("15:55")
+        await run.until(lambda: held(run) == 0)
+        await settled(run)
+        for at in ("15:56", "16:00", "18:00"):
+            venue.move(at)
+            assert (await denied(run)).startswith("SCHEDULE_CLOSED")
+        assert sent(run) == [("buy", 10), ("sell", 10)]
+        assert venue.troubles == []
+
+
+async def test_who_starts_within_the_minutes_before_the_close_is_flat_too(start: Start, venue: Venue) -> None:
+    async with start({"a": FLAT}, "15:50") as run:
+        await bought(run)
+        run.node.parts.schedules.follow(make_plan({"a": Quiet}, schedules={"a": {"flat_before_close": "15m"}}).config)
+        await run.node.reloaded()
+        await run.until(lambda: held(run) == 0)
+
+
+class Stubborn(Quiet):
+    """Sends an exit again whenever one is canceled."""
+
+    def on_order_canceled(self, event: Any) -> None:
+        self.again = self.limit("110.00", OrderSide.SELL)
+
+
+async def test_an_exit_that_a_strategy_sends_again_does_not_hold_the_closing_back(start: Start, venue: Venue) -> None:
+    async with start({"a": FLAT}, cls=Stubborn) as run:
+        await bought(run)
+        exit_ = run.strategy("a").limit("110.00", OrderSide.SELL)
+        await worked(run, exit_)
+        venue.move("15:55")
+        await run.until(lambda: held(run) == 0)
+        assert run.strategy("a").again.last_event.reason == (
+            "SCHEDULE_CLOSED: strategies.a.schedule is closing its positions: only market orders that close pass"
+        )
+        assert sent(run) == [("buy", 10), ("sell", 10), ("sell", 10)]
+
+
+async def test_a_closing_order_is_not_doubled_while_it_works_and_its_trouble_is_told_once(
+    start: Start, venue: Venue, behaviour: Behaviour
+) -> None:
+    async with start({"a": FLAT}) as run:
+        await bought(run)
+        behaviour.fill_markets = False
+        venue.move("15:55")
+        closing = run.node.parts.kernel.cache.orders()[-1]
+        await worked(run, closing)
+        for at in ("15:55:01", "15:55:16", "15:55:29"):
+            venue.move(at)
+            await settled(run)
+        assert venue.troubles == []
+        for at in ("15:55:30", "15:55:31", "15:57"):
+            venue.move(at)
+            await settled(run)
+        (told,) = venue.troubles
+        assert told.startswith("strategy a is to be flat by its schedule, and is not yet: a: 10 IBM is not closed yet")
+        assert sent(run) == [("buy", 10), ("sell", 10)]
+        venue.move("16:00")
+        assert venue.troubles[1:] == [told.replace("is to be", "was to be").replace("is not yet", "is not", 1)]
+        assert run.node.parts.schedules.left("a") == 1
+        run.exec.fill(closing)
+        await run.until(lambda: held(run) == 0)
+        assert run.node.parts.schedules.left("a") == 0
+
+
+async def test_a_refused_closing_order_is_sent_again_after_a_while(
+    start: Start, venue: Venue, behaviour: Behaviour
+) -> None:
+    async with start({"a": FLAT}) as run:
+        await bought(run)
+        refuse(run, times=7)
+        venue.move("15:55")
+        await run.until(lambda: refused(run) == 5)
+        await settled(run)
+        venue.move("15:55:14")
+        await settled(run)
+        assert refused(run) == 5, "no hammering"
+        venue.move("15:55:15")
+        await run.until(lambda: held(run) == 0)
+        assert refused(run) == 7
+
+
+def refuse(run: Run, times: int) -> None:
+    """The venue rejects that many orders."""
+    left, inner, client = [times], run.exec._submit_order, run.exec
+
+    async def submit(command: Any) -> None:
+        if not left[0]:
+            await inner(command)
+            return
+        left[0] -= 1
+        now = client._clock.timestamp_ns()
+        client.generate_order_submitted(**client._ids(command.order), ts_event=now)
+        client.generate_order_rejected(**client._ids(command.order), reason="not now", ts_event=now)
+
+    client._submit_order = submit
+
+
+def refused(run: Run) -> int:
+    return sum(order.status_string() == "REJECTED" for order in run.node.parts.kernel.cache.orders())
+
+
+async def test_a_strategy_that_has_failed_is_flat_before_the_close_too(start: Start, venue: Venue) -> None:
+    async with start({"a": FLAT, "b": {"stop": "12:00"}}) as run:
+        await bought(run)
+        run.node.parts.guards["a"].fail("on_bar", ValueError("a test"))
+        venue.move("15:55")
+        await run.until(lambda: held(run) == 0)
+
+
+async def test_it_leaves_a_flatten_that_somebody_asked_for_alone(
+    start: Start, venue: Venue, behaviour: Behaviour
+) -> None:
+    async with start({"a": FLAT}) as run:
+        await bought(run)
+        async with run.node.flattening:
+            venue.move("15:55")
+            await settled(run)
+            assert sent(run) == [("buy", 10)]
+        venue.move("15:55:01")
+        await run.until(lambda: held(run) == 0)
+        assert sent(run) == [("buy", 10), ("sell", 10)]
+
+
+async def test_a_flatten_in_the_minutes_before_the_close_closes_once(
+    start: Start, venue: Venue, behaviour: Behaviour
+) -> None:
+    async with start({"a": FLAT}) as run:
+        await bought(run)
+        behaviour.fill_markets = False
+        venue.move("15:55")
+        await run.until(lambda: len(run.exec.sent) == 2)
+        behaviour.fill_markets = True
+        answer = await Commands(run.node).do("flatten", Command(why="a test", timeout_s=2), "a test")
+        assert answer["left"] == {}
+        venue.move("15:56")
+        await settled(run)
+        assert held(run) == 0
+        assert sent(run) == [("buy", 10), ("sell", 10), ("sell", 10)]
+        assert len(behaviour.cancels) == 1
+
+
+async def test_nothing_is_opened_until_the_calendar_is_read_which_is_tried_again(
+    start: Start, venue: Venue, behaviour: Behaviour, monkeypatch
+) -> None:
+    monkeypatch.setattr("runner.node.schedule.hook._READ_AGAIN_S", 0.0)
+    behaviour.calendar = WireError("a test")
+    async with start({"a": FLAT}) as run:
+        assert await denied(run) == (
+            "SCHEDULE_CLOSED: strategies.a.schedule goes by the exchange's calendar, which could not be read yet: "
+            "only what shrinks a position passes"
+        )
+        behaviour.calendar = None
+        venue.move("15:54:59")
+        await run.until(lambda: run.node.parts.schedules.moment("a").open)
+        await bought(run)
+
+
+async def test_status_and_metrics_say_how_a_schedule_stands(start: Start, venue: Venue, behaviour: Behaviour) -> None:
+    telemetry = TelemetryHook(None, None, lambda: (True, ""))
+    async with start({"a": FLAT | {"start": "09:45"}, "b": None}, "09:30", hooks=(telemetry,)) as run:
+
+        def says() -> tuple[Any, ...]:
+            telemetry._sampler.sample()
+            value = telemetry.metrics.registry.get_sample_value
+            names = ("runner_schedule_open", "runner_schedule_positions_left", "runner_strategy_up")
+            return (
+                status(run.node, "sim", 0)["strategies"]["a"]["schedule"],
+                *(value(name, {"strategy": "a"}) for name in names),
+            )
+
+        opens, closes = "2013-10-07T13:45:00Z", "2013-10-07T19:55:00Z"
+        assert says() == ({"open": False, "flat": False, "until": opens, "left": 0}, 0, 0, 1)
+        venue.move("09:45")
+        assert says() == ({"open": True, "flat": False, "until": closes, "left": 0}, 1, 0, 1)
+        await bought(run)
+        behaviour.fill_markets = False
+        venue.move("15:55")
+        tomorrow = "2013-10-08T13:45:00Z"
+        assert says() == ({"open": False, "flat": True, "until": tomorrow, "left": 1}, 0, 1, 1)
+        venue.move("16:00")
+        assert says() == ({"open": False, "flat": False, "until": tomorrow, "left": 1}, 0, 1, 1)
+        assert status(run.node, "sim", 0)["strategies"]["b"]["schedule"] is None
+        assert telemetry.metrics.registry.get_sample_value("runner_schedule_open", {"strategy": "b"}) == 1
