@@ -289,7 +289,7 @@ class Venue:
         sent = time.monotonic_ns()
         writer.write(frame)
         arrived = await asyncio.wait_for(self.orders.get(), 10)
-        return json.dumps({"ns": arrived - sent}).encode()
+        return json.dumps({"ns": arrived - sent, "sent": sent, "arrived": arrived}).encode()
 
 
 async def main() -> None:

@@ -262,6 +262,11 @@ class StateConfig(Section):
         description="A folder for the journal of orders, NAME/ENVIRONMENT.sqlite in it; by default `runner` in the "
         "user's state folder ($XDG_STATE_HOME or ~/.local/state). On a local disk, never on a network share.",
     )
+    synchronous: Literal["normal", "full"] = Field(
+        "normal",
+        description="SQLite's words. With normal, an order is in the journal before it leaves, whatever ends the "
+        "process, and on the disk a moment later. With full, it waits for the disk: a power cut can't come in between.",
+    )
     redis: RedisConfig | None = Field(
         None, description="Share strategies' saved state between machines, and publish messages to streams."
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from nautilus_trader.model.events import OrderFilled
@@ -43,11 +43,19 @@ class Journal:
         The SQLite file; its folder is made.
     claim : callable, optional
         Called with an account's name and the broker's id of it, as soon as that is known; may refuse by raising.
+    synchronous : {"normal", "full"}
+        Whether an order outlives the process alone before its request leaves, and the machine soon after, or both.
     """
 
-    def __init__(self, path: Path, *, claim: Callable[[str, str], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        claim: Callable[[str, str], None] | None = None,
+        synchronous: Literal["normal", "full"] = "normal",
+    ) -> None:
         self.claim = claim
-        self.store = Store(path).open()
+        self.store = Store(path, synchronous).open()
         try:
             self._prune()
             rows = self.store.read("SELECT value FROM meta WHERE key = 'run'")
@@ -248,7 +256,7 @@ class AccountJournal:
         family: Mapping[str, Any] | None = None,
         silent: Sequence[str] = (),
     ) -> None:
-        """An order, with those that go with it, is about to leave. On the disk when it returns; raises JournalError."""
+        """An order, with those that go with it, is about to leave. Kept when it returns; raises JournalError."""
         statements: list[Statement] = []
         encoded = msgspec.json.encode(dict(params)).decode()
         for order in orders:
@@ -264,12 +272,12 @@ class AccountJournal:
             self._journal.follow(name, self._name)
         group = None if family is None else msgspec.json.encode(dict(family)).decode()
         statements.append((_SEND, (client_order_id, order_id, "submit", str(qty), group, time.time_ns())))
-        await self._journal.store.write_through(statements)
+        await self._journal.store.write_ahead(statements)
 
     async def before_replace(self, *, order_id: str, client_order_id: str, qty: Decimal) -> None:
-        """A replacement is about to leave. On the disk when it returns; raises JournalError."""
+        """A replacement is about to leave. Kept when it returns; raises JournalError."""
         row = (client_order_id, order_id, "replace", str(qty), None, time.time_ns())
-        await self._journal.store.write_through([(_SEND, row)])
+        await self._journal.store.write_ahead([(_SEND, row)])
 
     def booked(
         self,

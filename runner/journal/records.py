@@ -11,8 +11,8 @@ _serializer = MsgSpecSerializer(encoding=msgspec.json)
 
 
 def encode(event: Any) -> str:
-    """An event as JSON, by Nautilus's own serializer."""
-    return bytes(_serializer.serialize(event)).decode()
+    """An event as JSON: as Nautilus's serializer has it, which takes ten times as long to look for timestamps."""
+    return msgspec.json.encode(type(event).to_dict(event)).decode()
 
 
 def decode(text: str) -> Any:

@@ -1,8 +1,10 @@
-"""The journal's file: one SQLite connection, in write-ahead mode, whose commits are made on a thread of its own.
+"""The journal's file: one SQLite connection in write-ahead mode.
 
-An order's row is on the disk (fsync of the write-ahead log) before its request leaves; what happens to it afterwards
-is committed without one, as the venue can tell it again. So a killed process loses nothing that was committed, and a
-power cut no order that was sent. Orders that wait at the same time share one commit.
+An order is committed before its request leaves, by the loop itself, which takes some 50 µs: what is committed outlives
+the process, however it ends. A thread brings it to the disk (fsync) at once, while the request is on its way, and
+commits what happens to the order afterwards, which the venue can tell again. Whenever the loop would have to wait (the
+thread is writing, the disk lags behind, or the file is set to `full`), the order waits for the thread's fsync instead,
+and the loop goes on; orders that wait at the same time share one.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from runner.journal.schema import damaged, recognize
 
@@ -29,6 +32,15 @@ type Statement = tuple[str, tuple[Any, ...]]
 BUSY_S = 2.0
 #: How often a journal that can't be written is tried again.
 RETRY_S = 0.5
+#: How long an order waits for a disk that hangs, before it is given up.
+HANG_S = 5.0
+#: How far the disk may lag behind: with orders that are not on it for longer, the next ones wait for it.
+LAG_S = 0.25
+#: How long events wait for one another, to share a commit.
+_LINGER_S = 0.005
+#: Commits after which what is in the write-ahead log is moved to the file itself.
+_CHECKPOINT = 200
+_BUSY_STEP_S = 0.01
 _BATCH = 256
 #: Events that wait while the file can't be written. Beyond it the oldest go: the venue can tell them again.
 MOST_WAITING = 100_000
@@ -36,6 +48,10 @@ MOST_WAITING = 100_000
 
 class JournalError(OSError):
     """The journal can't be read or written: what, where, and what to do."""
+
+
+class _LockedError(JournalError):
+    """Another program has the file."""
 
 
 @dataclass(slots=True)
@@ -46,6 +62,8 @@ class _Job:
     future: asyncio.Future[None] | None = None
     loop: asyncio.AbstractEventLoop | None = None
     error: JournalError | None = None
+    given_up: bool = False
+    """Whoever waited for it waits no more: it must not be written any more."""
 
     def finish(self, error: JournalError | None) -> None:
         self.error = error
@@ -66,9 +84,11 @@ class _Job:
 
 @dataclass
 class Store:
-    """An open journal. Reading is for the time before `start`; from then on the thread alone has the connection."""
+    """An open journal. Reading is for the time before `start`; from then on `_using` guards the connection."""
 
     path: Path
+    synchronous: Literal["normal", "full"] = "normal"
+    """As SQLite has it: whether an order is on the disk before its request leaves (full), or soon after."""
     commits: int = 0
     dropped: int = 0
     """Events that were given up because the file could not be written for too long."""
@@ -78,6 +98,17 @@ class Store:
     _thread: threading.Thread | None = None
     _waiting: list[Statement] = field(default_factory=list)
     _problem: str | None = None
+    _using: threading.Lock = field(default_factory=threading.Lock)
+    _urgent: threading.Event = field(default_factory=threading.Event)
+    """Somebody waits for the thread: it must not wait for more events."""
+    _level: str = ""
+    _wal_fd: int | None = None
+    _side: sqlite3.Connection | None = None
+    _written: int = 0
+    """Direct commits; and how many of them the disk has."""
+    _synced: int = 0
+    _moved: int = 0
+    _lag_since: float = 0.0
 
     @property
     def problem(self) -> str | None:
@@ -101,14 +132,16 @@ class Store:
         except OSError as error:
             raise JournalError(f"the journal {self.path} can't be opened: {error.strerror}; see state.dir") from error
         try:
-            connection = sqlite3.connect(
-                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, autocommit=True
-            )
-            self._connection = connection
+            connection = self._connection = self._connect()
+            connection.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
             connection.execute("PRAGMA synchronous = FULL")
             reason = recognize(connection, self.path)
             if reason is None:
                 connection.execute("PRAGMA journal_mode = WAL")
+                # What has the file locked is waited for on the thread (`_begin`), never on the loop; and the log is
+                # moved to the file there.
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute("PRAGMA wal_autocheckpoint = 0")
         except sqlite3.Error as error:
             reason = self._reason(error)
         except UnicodeDecodeError:  # of SQLite's own message, which quotes what it can't read
@@ -118,8 +151,15 @@ class Store:
             raise JournalError(reason)
         return self
 
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, autocommit=True)
+
     def start(self) -> None:
-        """From now on write on a thread."""
+        """From now on write on a thread. Raises JournalError."""
+        try:
+            self._side = self._connect()
+        except sqlite3.Error as error:
+            raise JournalError(self._reason(error)) from error
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -137,20 +177,67 @@ class Store:
         """Write soon. Never fails: what can't be written waits until it can."""
         self._queue.put(_Job(statements))
 
-    async def write_through(self, statements: Sequence[Statement]) -> None:
-        """Write, with everything that was given before; on the disk when it returns. Raises JournalError."""
+    async def write_ahead(self, statements: Sequence[Statement]) -> None:
+        """Write what must outlive the process from when this returns. Raises JournalError; it is not written then."""
+        if not self._write_directly(statements):
+            await self.write_through(statements)
+
+    def _write_directly(self, statements: Sequence[Statement]) -> bool:
+        """False where that would keep the loop waiting. Raises JournalError."""
+        if self.synchronous == "full" or self._thread is None or self._problem is not None:
+            return False
+        lagging = self._written != self._synced
+        if lagging and time.monotonic() - self._lag_since > LAG_S:
+            return False
+        if not self._using.acquire(blocking=False):
+            return False
+        try:
+            self._commit(statements, durable=False)
+        except _LockedError:
+            return False
+        except JournalError as error:
+            self._note(str(error))
+            self._put(_Job(()))  # it tries again from now on
+            raise
+        finally:
+            self._using.release()
+        if not lagging:
+            self._lag_since = time.monotonic()
+        self._written += 1
+        self._put(_Job(()))
+        return True
+
+    async def write_through(self, statements: Sequence[Statement], timeout_s: float | None = None) -> None:
+        """Write, with everything that was given before; on the disk when it returns.
+
+        Raises JournalError: it is not written then, save where the disk hung until `timeout_s` in the middle of it.
+        """
+        timeout_s = HANG_S if timeout_s is None else timeout_s
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._queue.put(_Job(statements, durable=True, future=future, loop=loop))
-        await future
+        job = _Job(statements, durable=True, future=future, loop=loop)
+        self._put(job)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await future
+        except TimeoutError:
+            job.given_up = True
+            raise JournalError(
+                f"the journal {self.path} was not written within {timeout_s:g} s; see whether its disk hangs"
+            ) from None
+
+    def _put(self, job: _Job | None) -> None:
+        """Without delay."""
+        self._queue.put(job)
+        self._urgent.set()
 
     def write_now(self, statements: Sequence[Statement], timeout_s: float = BUSY_S + 1) -> None:
         """The same, but blocking: for what is rare and decides something. Raises JournalError."""
         if self._thread is None:
-            self._commit(statements, durable=True)
+            self._commit(statements, durable=True, wait_s=BUSY_S)
             return
         job = _Job(statements, durable=True, done=threading.Event())
-        self._queue.put(job)
+        self._put(job)
         assert job.done is not None
         if not job.done.wait(timeout_s):
             raise JournalError(f"the journal {self.path} was not written within {timeout_s:g} s")
@@ -160,7 +247,7 @@ class Store:
     def close(self) -> None:
         """Write what waits, and let go of the file."""
         if self._thread is not None:
-            self._queue.put(None)
+            self._put(None)
             self._thread.join(BUSY_S * 2)
             self._thread = None
         self._release()
@@ -173,19 +260,46 @@ class Store:
                 jobs = [self._queue.get(timeout=RETRY_S if self._problem else None)]
             except queue.Empty:
                 jobs = []  # see whether it can be written again
+            self._urgent.wait(_LINGER_S)
+            self._urgent.clear()
             with contextlib.suppress(queue.Empty):
                 while len(jobs) < _BATCH:
                     jobs.append(self._queue.get_nowait())
             last = None in jobs
-            self._write_all([job for job in jobs if job is not None])
+            self._sync()
+            self._write_all([job for job in jobs if job is not None and not job.given_up])
             if last:
                 return
+
+    def _sync(self) -> None:
+        """Bring to the disk what the loop has committed. Nobody is kept from writing meanwhile."""
+        written = self._written
+        if written == self._synced:
+            return
+        began = time.monotonic()
+        try:
+            if self._wal_fd is None:
+                # SQLite's locks are on the other two files: closing this descriptor takes none of them away.
+                self._wal_fd = os.open(self.path.with_name(f"{self.path.name}-wal"), os.O_RDONLY | os.O_CLOEXEC)
+            os.fdatasync(self._wal_fd)
+        except OSError as error:
+            self._note(f"the journal {self.path} can't be brought to the disk: {error.strerror}")
+            return
+        self._synced = written
+        self._lag_since = began
 
     def _write_all(self, jobs: list[_Job]) -> None:
         statements = [*self._waiting, *(statement for job in jobs for statement in job.statements)]
         durable = any(job.durable for job in jobs)
+        if not statements and not durable and self._problem is None:
+            return
         try:
-            self._commit(statements or [("INSERT OR REPLACE INTO meta VALUES ('probe', '')", ())], durable=durable)
+            with self._using:
+                self._commit(
+                    statements or [("INSERT OR REPLACE INTO meta VALUES ('probe', '')", ())],
+                    durable=durable or self._problem is not None,
+                    wait_s=BUSY_S,
+                )
         except JournalError as error:
             self._note(str(error))
             # An order that is not on the disk is not sent, so it must not get there later either.
@@ -201,14 +315,35 @@ class Store:
         self._note(None)
         for job in jobs:
             job.finish(None)
+        self._checkpoint()
 
-    def _commit(self, statements: Sequence[Statement], *, durable: bool) -> None:
+    def _checkpoint(self) -> None:
+        """Move the log to the file now and then, by a connection of its own: writers go on meanwhile."""
+        if self._side is None or self.commits - self._moved < _CHECKPOINT:
+            return
+        self._moved = self.commits
+        with contextlib.suppress(sqlite3.Error):  # it is tried again, and the log keeps everything until then
+            self._side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _commit(self, statements: Sequence[Statement], *, durable: bool, wait_s: float = 0.0) -> None:
+        """Raises JournalError; _LockedError where another program had the file for longer than `wait_s`."""
         connection = self._connection
         if connection is None:
             raise JournalError(f"the journal {self.path} is closed")
+        level = "FULL" if durable else "NORMAL"
+        deadline = time.monotonic() + wait_s
         try:
-            connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
-            connection.execute("BEGIN IMMEDIATE")
+            if level != self._level:
+                connection.execute(f"PRAGMA synchronous = {level}")
+                self._level = level
+            while True:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    break
+                except sqlite3.OperationalError:
+                    if time.monotonic() >= deadline:
+                        raise
+                time.sleep(_BUSY_STEP_S)
             for sql, parameters in statements:
                 connection.execute(sql, parameters)
             connection.execute("COMMIT")
@@ -217,7 +352,9 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            raise JournalError(self._reason(error)) from error
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            kind = _LockedError if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else JournalError
+            raise kind(self._reason(error)) from error
 
     def _note(self, problem: str | None) -> None:
         if problem is not None and self._problem is None:
@@ -248,9 +385,13 @@ class Store:
         self._lock_fd = fd
 
     def _release(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        for connection in (self._side, self._connection):
+            if connection is not None:
+                connection.close()
+        self._side = self._connection = None
+        if self._wal_fd is not None:
+            os.close(self._wal_fd)
+            self._wal_fd = None
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner._engine import EngineError
@@ -27,7 +27,7 @@ def open_journal(config: RunnerConfig, claim: Callable[[str, str], None]) -> Jou
     `claim` is called with an account's name and the broker's id of it, once that is known, before anything is sent.
     """
     try:
-        return Journal(journal_path(config), claim=claim)
+        return Journal(journal_path(config), claim=claim, synchronous=config.state.synchronous)
     except JournalError as error:
         raise NodeError(ExitCode.CONFIG, str(error)) from error
 
@@ -139,7 +139,10 @@ class JournalHook(BaseHook):
         assert node.parts is not None
         cache, known = node.parts.kernel.cache, node.parts.names
         found: dict[str, list[str]] = {}
+        tags = {f"-{strategy.id.get_tag()}-": name for name, strategy in node.parts.strategies.items()}
         for order in (*cache.orders_open(), *cache.orders_inflight()):
+            if order.strategy_id.value == "EXTERNAL":
+                self._tell_lost(order.client_order_id.value, tags)
             found.setdefault(order.strategy_id.value, []).append(order.client_order_id.value)
         for position in cache.positions_open():
             what = f"{position.signed_decimal_qty()} {position.instrument_id.symbol}"
@@ -150,6 +153,18 @@ class JournalHook(BaseHook):
                     "%s is not in the file any more, but has %s: put it back, or `runner flatten --account`",
                     strategy,
                     ", ".join(things),
+                )
+
+    @staticmethod
+    def _tell_lost(client_order_id: str, tags: Mapping[str, str]) -> None:
+        """An order of another's that bears an id of ours: a power cut took it from the journal, or its file is lost."""
+        for tag, name in tags.items():
+            if client_order_id.startswith("O-") and tag in client_order_id:
+                log.warning(
+                    "%s was an order of strategy %s, and is not in the journal (was there a power cut?): it works on "
+                    "as EXTERNAL's; cancel it at the broker, or with `runner flatten --account`",
+                    client_order_id,
+                    name,
                 )
 
     async def stopped(self, node: Node) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import sys
 from datetime import time
 from decimal import Decimal
@@ -228,3 +229,49 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         parts += sum("-E" in order.client_order_id for order in account.orders.values())
         assert sum(order.filled_qty > 0 for order in account.orders.values()) > KILLS
     assert parts > 0, "of orders that an algorithm carries out"
+
+
+async def test_an_order_that_a_power_cut_took_from_the_journal_is_found_and_not_sent_again(tmp_path: Path) -> None:
+    settings = Settings(
+        wait=True, symbols=("IBM", "BAC", "BTC/USD"), options=("IBM",), start=time(10, 0), speed=20, activity=0.3
+    )
+    async with ExchangeServer(settings) as exchange:
+        sent = sent_ids(exchange)
+        path = write_file(tmp_path, exchange)
+        desk = exchange.broker.desk
+        account = desk.account(KEYS["one"])
+        life = Life(tmp_path, path, 0)
+        await life.start()
+        await life.until_trading()
+
+        def lone() -> list[Any]:
+            rows = [row for row in account.orders.values() if row.open and not (row.several or row.parent)]
+            return [
+                row
+                for row in rows
+                if row.client_order_id.startswith("O-")
+                and "-E" not in row.client_order_id
+                and row.order_class in ("", "simple")
+            ]
+
+        async with asyncio.timeout(START_S):
+            while not lone():
+                await asyncio.sleep(0.02)
+        exchange.pause()
+        await life.kill()
+        # What a machine may have forgotten that lost its power: the newest rows.
+        order = lone()[-1]
+        with sqlite3.connect(tmp_path / "state" / "kill" / "paper.sqlite") as journal:
+            name = order.client_order_id.partition("-r")[0]
+            for table, column in (("orders", "client_order_id"), ("events", "client_order_id"), ("sends", "order_id")):
+                journal.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))
+        journal.close()
+        life = Life(tmp_path, path, KILLS)
+        await life.start()
+        await life.until_trading()
+        out = await life.kill(signal.SIGTERM)
+    assert max(sent.values()) == 1
+    assert account.orders[order.id].open
+    assert order.client_order_id in json.loads((tmp_path / "one.json").read_text())["elsewhere"]
+    assert f"{order.client_order_id} was an order of strategy one, and is not in the journal" in life.log
+    assert json.loads(out)["books_agree"] is True

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,96 @@ async def test_what_was_written_through_is_there_for_another_reader(tmp_path: Pa
     await store.write_through([(RECORD, ("second", "2"))])
     assert records(path) == {"first": "1", "second": "2"}
     store.close()
+
+
+async def test_what_was_written_ahead_needs_no_turn_of_the_loop(tmp_path: Path) -> None:
+    store = Store(tmp_path / "j.sqlite").open()
+    store.start()
+    with pytest.raises(StopIteration):
+        store.write_ahead([(RECORD, ("k", "v"))]).send(None)
+    assert records(store.path) == {"k": "v"}
+    store.close()
+
+
+@pytest.mark.parametrize("why", ["full", "busy", "lagging"])
+async def test_the_loop_goes_on_where_it_would_have_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    store = Store(tmp_path / "j.sqlite", "full" if why == "full" else "normal").open()
+    store.start()
+    let_go = threading.Event()
+    if why == "lagging":
+        monkeypatch.setattr("runner.journal.store.LAG_S", -1.0)
+        monkeypatch.setattr(os, "fdatasync", lambda _fd: let_go.wait())
+        await store.write_ahead([(RECORD, ("first", ""))])
+    elif why == "busy":
+        store._using.acquire()
+    writing = asyncio.ensure_future(store.write_ahead([(RECORD, ("k", "v"))]))
+    await asyncio.sleep(0)
+    assert not writing.done()
+    let_go.set()
+    if why == "busy":
+        store._using.release()
+    await writing
+    assert records(store.path)["k"] == "v"
+    store.close()
+
+
+def test_what_was_written_ahead_outlives_the_process(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, os, pathlib, signal, sys\n"
+        "from runner.journal.store import Store\n"
+        "os.fdatasync = lambda fd: None\n"
+        "async def main():\n"
+        "    store = Store(pathlib.Path(sys.argv[1])).open()\n"
+        "    store.start()\n"
+        f"    await store.write_ahead([({RECORD!r}, ('k', 'v'))])\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())\n"
+    )
+    path = tmp_path / "j.sqlite"
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -signal.SIGKILL
+    assert records(path) == {"k": "v"}
+
+
+async def test_what_was_written_ahead_is_brought_to_the_disk_and_the_log_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.journal.store._CHECKPOINT", 20)
+    synced = threading.Semaphore(0)
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (real(fd), synced.release()))
+    store = Store(tmp_path / "j.sqlite").open()
+    store.start()
+    empty = store.path.stat().st_size
+    for n in range(50):
+        await store.write_ahead([(RECORD, (str(n), "x" * 1000))])
+    await asyncio.to_thread(synced.acquire, timeout=10)
+    await store.write_through([(RECORD, ("last", ""))])
+    assert store._synced == store._written
+    store.write_now([(RECORD, ("more", ""))])  # what the thread moves after a commit, it has moved by the next one
+    assert store.path.stat().st_size > empty + 40_000
+    assert len(records(store.path)) == 52
+    store.close()
+
+
+async def test_an_order_for_a_disk_that_hangs_is_given_up_and_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.journal.store.HANG_S", 0.01)
+    store = Store(tmp_path / "j.sqlite", "full").open()
+    store.start()
+    let_go, hangs = threading.Event(), threading.Event()
+    store.write_now([(RECORD, ("before", ""))])
+    store._written = 1  # something is to be brought to the disk first
+    monkeypatch.setattr(os, "fdatasync", lambda _fd: (hangs.set(), let_go.wait()))
+    store.write([(RECORD, ("event", ""))])
+    await asyncio.to_thread(hangs.wait, 10)
+    with pytest.raises(JournalError, match="see whether its disk hangs"):
+        await store.write_ahead([(RECORD, ("order", ""))])
+    let_go.set()
+    store.close()
+    assert set(records(store.path)) == {"before", "event"}
 
 
 async def test_writes_that_wait_together_share_a_commit(tmp_path: Path) -> None:
@@ -84,8 +177,23 @@ def test_a_file_whose_tables_are_garbled_is_damaged(tmp_path: Path) -> None:
         Store(path).open()
 
 
+async def test_a_full_disk_refuses_what_is_written_ahead(tmp_path: Path) -> None:
+    store = Store(tmp_path / "j.sqlite").open()
+    assert store._connection is not None
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    store.start()
+    with pytest.raises(JournalError, match="the disk is full; free some space"):
+        await store.write_ahead([(RECORD, ("order", "x" * 9000))])
+    await store.write_ahead([(RECORD, ("small", ""))])  # waits for the thread, and finds that it goes again
+    assert store.problem is None
+    assert records(store.path) == {"small": ""}
+    store.close()
+
+
+@pytest.mark.parametrize("way", ["write_through", "write_ahead"])
 async def test_a_file_that_another_program_locks_refuses_orders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.setattr("runner.journal.store.BUSY_S", 0.01)
     store = Store(tmp_path / "j.sqlite").open()
@@ -93,7 +201,7 @@ async def test_a_file_that_another_program_locks_refuses_orders(
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalError, match="locked by another program"):
-        await store.write_through([(RECORD, ("k", "v"))])
+        await getattr(store, way)([(RECORD, ("k", "v"))])
     other.execute("ROLLBACK")
     other.close()
     await store.write_through([(RECORD, ("k", "v"))])
