@@ -21,6 +21,8 @@ class TradingCalendar:
     def __init__(self) -> None:
         self._days: dict[date, tuple[time, time, time, time]] = {}
         self._first = self._last = date.min
+        self._day = ""
+        self._from_ns = self._until_ns = 0  # for which `_day` is the answer
 
     def fill(self, days: list[CalendarDay], first: date, last: date) -> None:
         """Take what the venue says of the days from `first` to `last`. Raises WireError where it can't be read."""
@@ -37,6 +39,24 @@ class TradingCalendar:
         except ValueError as error:
             raise WireError(f"the calendar: {error}") from error
         self._first, self._last = first, last
+        self._from_ns = self._until_ns = 0
+
+    def day(self, now_ns: int) -> str | None:
+        """The trading day's date, `2026-11-25`, at a venue time; None where it is not known.
+
+        It begins at midnight in New York; days without trading belong to the one before.
+        """
+        if not self._from_ns <= now_ns < self._until_ns:
+            today = datetime.fromtimestamp(now_ns // NANOS, NEW_YORK).date()
+            begun = [day for day in self._days if day <= today]
+            if not begun or not self._first <= today <= self._last:
+                return None
+            self._day = max(begun).isoformat()
+            self._from_ns, self._until_ns = (
+                int(datetime.combine(each, time(0), NEW_YORK).timestamp()) * NANOS
+                for each in (today, today + timedelta(days=1))
+            )
+        return self._day
 
     def knows(self, day: date) -> bool:
         """Whether the venue has told of this day, be it that nothing trades then."""

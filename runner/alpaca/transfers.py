@@ -201,8 +201,11 @@ class Transfers:
             day = date.fromisoformat((balance_asof or "")[:10])
         except ValueError:
             day = datetime.fromtimestamp(self._client.venue_clock.now_ns() // NANOS, NEW_YORK).date()
-            day -= timedelta(days=max(day.weekday() - 4, 1) if day.weekday() else 3)
-        return int(datetime.combine(day, CLOSE, NEW_YORK).timestamp()) * NANOS
+            day = _weekday_before(day)
+        closed_ns = int(datetime.combine(day, CLOSE, NEW_YORK).timestamp()) * NANOS
+        if closed_ns <= self._client.venue_clock.now_ns():
+            return closed_ns
+        return int(datetime.combine(_weekday_before(day), CLOSE, NEW_YORK).timestamp()) * NANOS
 
     def _add(self, amount: Decimal, kind: str = "", row: str = "") -> None:
         assert self._expected is not None
@@ -286,6 +289,10 @@ class Transfers:
             self._client.log.warning(f"What was transferred can't be kept over a restart: {error}")
         else:
             self._kept = written
+
+
+def _weekday_before(day: date) -> date:
+    return day - timedelta(days=max(day.weekday() - 4, 1) if day.weekday() else 3)
 
 
 def span(row: Activity) -> tuple[int, int]:

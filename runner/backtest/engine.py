@@ -223,6 +223,7 @@ class Backtest:
             on_state=tell,
             account_name=lambda _id: self.account,
             session=lambda at_ns: calendar.session(at_ns) or by_the_clock.session(at_ns),
+            day=lambda at_ns: calendar.day(at_ns) or by_the_clock.day(at_ns),
             strategy_name=lambda strategy_id: self.parts.names.get(strategy_id.value, strategy_id.value),
         )
         self.session = CoreSession(kernel, partial(ExecutionEngine.execute, kernel.exec_engine))

@@ -34,6 +34,8 @@ from runner.risk.trading_day import TradingDay
 
 log = logging.getLogger("runner.node")
 TICK_S = 1.0
+#: How often it is looked whether the calendar has to be read (again).
+CALENDAR_RETRY_S = 600.0
 
 
 class GateHook(BaseHook):
@@ -46,6 +48,7 @@ class GateHook(BaseHook):
     def __init__(self, every_s: float = TICK_S) -> None:
         self._every_s = every_s
         self._task: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._frozen = False
 
     async def connected(self, node: Node) -> None:
@@ -58,20 +61,27 @@ class GateHook(BaseHook):
         gc.freeze()
         self._frozen = True
         if node.plan.real_time:
-            self._task = asyncio.create_task(self._run(node.gate), name="risk-gate")
+            self._task = asyncio.create_task(self._run(node.gate, node.parts), name="risk-gate")
 
     async def stopped(self, node: Node) -> None:
         if self._frozen:
             gc.unfreeze()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._reading):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
-    async def _run(self, gate: RiskGate) -> None:
+    async def _run(self, gate: RiskGate, parts: Parts | None) -> None:
+        loop = asyncio.get_running_loop()
+        again_at = loop.time() + CALENDAR_RETRY_S
         while True:
             await asyncio.sleep(self._every_s)
             gate.tick()
+            if parts is not None and loop.time() >= again_at:
+                again_at = loop.time() + CALENDAR_RETRY_S
+                if needs_calendar(parts):
+                    self._reading = asyncio.create_task(read_calendar(parts), name="calendar")
 
 
 def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = None) -> RiskGate:
@@ -106,6 +116,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
             orders, instrument_of, params, first.venue_clock.now_ns()
         ),
         session=lambda now_ns: parts.calendar.session(now_ns) or by_the_clock.session(now_ns),
+        day=lambda now_ns: parts.calendar.day(now_ns) or by_the_clock.day(now_ns),
         on_state=tell,
         latches=latches,
         account_name=account_name,
@@ -122,6 +133,12 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         if latches is not None:
             client.transfers.keep_in(latches, name)
     return gate
+
+
+def needs_calendar(parts: Parts) -> bool:
+    """Whether the venue's trading days of the next days are not known: never read, or a year ago."""
+    venue_clock = next(iter(parts.exec_clients.values())).venue_clock
+    return parts.calendar.day(venue_clock.now_ns() + 7 * 86_400 * NANOS) is None
 
 
 async def read_calendar(parts: Parts) -> None:

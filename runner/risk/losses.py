@@ -6,7 +6,9 @@ today's), which includes positions that the node has no prices of; the larger of
 or out is neither won nor lost; what came and the broker does not explain yet is taken for paid in, so that it hides no
 loss, and what went counts as lost.
 
-What resets it: a new trading day begins the day's loss anew, never the drawdown. A breach stays until somebody resumes
+What resets it: a new trading day begins the day's loss anew, never the drawdown. The broker's figures turn later than
+the day or, where it closes, earlier: until they are of the close of the day before, what they said at midnight is taken
+off them. A breach stays until somebody resumes
 it, or, for the day's loss under `daily_loss_rearms: next_day`, until the next trading day. Resuming accepts what was
 lost: both limits count anew from there.
 """
@@ -30,6 +32,7 @@ from runner.risk.state import Scope, State, States
 _PREFIX = "loss/"
 # A record is written anew when the value has moved, but no more often than this; a breach at once.
 _SAVE_EVERY_NS = 5_000_000_000
+_DAY_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -40,12 +43,26 @@ class Day:
     base: Decimal
     peak: Decimal
     forgiven: Decimal = ZERO
-    of_yesterday: Decimal | None = None
-    """The closing equity that the broker still gave when this day began: its figures are of the day before."""
+    """Taken off the broker's loss while that is told from `closing`: what was accepted, or is of the day before."""
+    closing: str = ""
+    doubted: Decimal = ZERO
+    """How much of it (below 0) was lost only as long as no activity explains it."""
     lost: Decimal = ZERO
     below: Decimal = ZERO
     saved_ns: int = 0
     saved: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was lost by the broker's own figures, and which close they are told from: its day, and what makes it another
+    than the one before. `doubted` (0 or below) is what went without an explanation so far.
+    """
+
+    lost: Decimal
+    closing: str = ""
+    closed_on: str = ""
+    doubted: Decimal = ZERO
 
 
 class Losses:
@@ -109,8 +126,10 @@ class Losses:
                 continue
             same = record["day"] == today
             day = Day(record["day"], value, value + Decimal(record["below"]))
+            day.forgiven, day.closing = Decimal(record["forgiven"]), record.get("closing", "")
+            day.doubted = Decimal(record.get("doubted", 0))
             if same:
-                day.base, day.forgiven = value + Decimal(record["lost"]), Decimal(record["forgiven"])
+                day.base = value + Decimal(record["lost"])
             self._days[scope] = day
 
     def check(self) -> None:
@@ -122,19 +141,23 @@ class Losses:
             value = self._value(scope)
             if day is None:
                 day = self._days[scope] = Day(today, value, value)
-            reported, closing = self._reported(scope)
+            report = self._reported(scope)
             if day.day != today:
                 self._ledger.new_day()
                 day.day, day.base = today, value
-                day.forgiven, day.of_yesterday = max(reported, ZERO), closing
+                if report.closed_on and report.closed_on < self._day_before(now_ns):
+                    self._forgive(day, report)  # all of it was lost before today
                 if limits.daily_loss_rearms == "next_day":
                     why = f"a new trading day, {today}"
                     self._states.lift(str(Code.MAX_DAILY_LOSS), scope=scope, why=why)
-            if day.of_yesterday is not None and closing != day.of_yesterday:
-                day.forgiven, day.of_yesterday = ZERO, None
+            if report.closing != day.closing:
+                if report.closing and day.closing:
+                    day.forgiven = day.doubted = ZERO
+                day.closing = report.closing or day.closing
             if value > day.peak:
                 day.peak = value
-            day.lost = max(day.base - value, reported - day.forgiven)
+            explained = max(day.doubted, report.doubted) - day.doubted
+            day.lost = max(day.base - value, report.lost - (day.forgiven - explained))
             day.below = day.peak - value
             breached = self._breaches(scope, limits, day)
             self._save(scope, day, now_ns, at_once=breached)
@@ -147,8 +170,19 @@ class Losses:
         if day is not None:
             day.day, day.base, day.peak = today, value, value
             day.lost = day.below = ZERO
-            day.forgiven, day.of_yesterday = max(self._reported(scope)[0], ZERO), None
+            self._forgive(day, self._reported(scope))
             self._save(scope, day, self._now_ns(), at_once=True)
+
+    @staticmethod
+    def _forgive(day: Day, report: Report) -> None:
+        known = bool(report.closing)
+        day.forgiven, day.doubted = (report.lost, report.doubted) if known else (ZERO, ZERO)
+        day.closing = report.closing
+
+    def _day_before(self, now_ns: int) -> str:
+        """The trading day before this one."""
+        today = self._day(now_ns)
+        return next(day for n in range(1, 15) if (day := self._day(now_ns - n * _DAY_NS)) != today)
 
     def used(self) -> Iterator[tuple[Scope, str, Decimal]]:
         """Each level's limits with how much of them is used, as fractions."""
@@ -207,22 +241,24 @@ class Losses:
             return sum((self._ledger.value(each) for each in self._accounts(scope)), ZERO)
         return sum((self._ledger.value(strategy_id=each) for each in self._strategies(scope)), ZERO)
 
-    def _reported(self, scope: Scope) -> tuple[Decimal, Decimal | None]:
-        """The day's loss by the broker's own figures, and the closing equity that it is told from.
-
-        Without such figures, and for a strategy, which the broker knows nothing of, less than any loss.
-        """
+    def _reported(self, scope: Scope) -> Report:
+        """Without such figures, and for a strategy, which the broker knows nothing of, less than any loss."""
         accounts = [] if scope.kind == "strategy" else self._accounts(scope)
-        lost = closing = ZERO
+        lost = doubted = ZERO
+        closings: list[tuple[str, str]] = []
         for account_id in accounts:
             info = self._cache.account(account_id).last_event.info or {}
             before, now = info.get("last_equity"), info.get("equity")
             if before is None or now is None:
-                return -_INFINITY, None
-            closing += Decimal(str(before))
+                return Report(-_INFINITY)
+            closings.append((str(info.get("balance_asof", "")), str(before)))
             lost += Decimal(str(before)) - Decimal(str(now)) + Decimal(info.get("transferred", 0))
-            lost += max(Decimal(info.get("unexplained", 0)), ZERO)
-        return (lost, closing) if accounts else (-_INFINITY, None)
+            unexplained = Decimal(info.get("unexplained", 0))
+            lost += max(unexplained, ZERO)
+            doubted += min(unexplained, ZERO)
+        if not closings:
+            return Report(-_INFINITY)
+        return Report(lost, repr(closings), min(closings)[0], doubted)
 
     def _doubts(self, scope: Scope) -> list[str]:
         """What may look like a loss and be none, for whoever has to decide whether to resume."""
@@ -240,7 +276,14 @@ class Losses:
             return
         # The own measure is kept; what the broker reports it will report again.
         lost = day.base - self._value(scope)
-        record = {"day": day.day, "lost": str(lost), "below": str(day.below), "forgiven": str(day.forgiven)}
+        record = {
+            "day": day.day,
+            "lost": str(lost),
+            "below": str(day.below),
+            "forgiven": str(day.forgiven),
+            "closing": day.closing,
+            "doubted": str(day.doubted),
+        }
         written = json.dumps(record)
         if written == day.saved:
             return

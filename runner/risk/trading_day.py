@@ -2,7 +2,7 @@
 
 A trading day begins at midnight in New York and is named by its date; Saturday and Sunday belong to Friday, so that
 the week's last day ends when the next one begins. Holidays and early closes are not known here (a node asks
-the venue's calendar): a holiday is a day of its own, on which nothing trades.
+the venue's calendar, and goes by this where it has no answer): a holiday is a day of its own, on which nothing trades.
 """
 
 from __future__ import annotations

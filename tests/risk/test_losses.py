@@ -12,7 +12,7 @@ from nautilus_trader.model.enums import OrderSide
 from runner.config.risk import Portion
 from runner.risk.latches import MemoryLatches
 from runner.risk.limits import Limits, LimitsBook
-from runner.risk.losses import resume_record
+from runner.risk.losses import Report, resume_record
 from runner.risk.state import NODE, Scope, State, States
 from tests.risk.conftest import IBM, quote
 
@@ -201,34 +201,29 @@ def test_losses_that_can_not_be_read_leave_the_node_reducing(bench, record):
     assert gate.errors == 1
 
 
-class Reported:
-    """An account as the broker reports it."""
-
-    def __init__(self, closing: str, equity: str) -> None:
-        self.info = {"last_equity": closing, "equity": equity}
+def report(closing: str, equity: str, closed_on: str, doubted: str = "0") -> Report:
+    """What the broker's figures make of an account."""
+    return Report(Decimal(closing) - Decimal(equity), f"{closing} of {closed_on}", closed_on, Decimal(doubted))
 
 
 def test_what_the_broker_says_was_lost_counts_where_it_is_more(bench):
-    reports = [("100000", "99500")]
+    monday, tuesday = "2026-11-23", "2026-11-24"
+    reports = [("100000", "99500", monday)]
     gates: list[Any] = []
 
     def prepare(_engine: Any, gate: Any) -> None:
         gates.append(gate)
 
-        def reported(scope: Scope) -> tuple[Decimal, Decimal | None]:
-            closing, equity = map(Decimal, reports[-1])
-            return closing - equity, closing
-
-        gate.losses._reported = reported
+        gate.losses._reported = lambda _scope: report(*reports[-1])
 
     ours, gate, _ = bench.run(
         buy(1),  # 500 lost, which is allowed
-        lambda s: (reports.append(("100000", "99499.99")), buy(1)(s)),
+        lambda s: (reports.append(("100000", "99499.99", monday)), buy(1)(s)),
         lambda s: (gates[0].resume(why="seen"), buy(1)(s)),
         # The next day: the broker still tells yesterday's figures, then today's.
         buy(1),
-        lambda s: (reports.append(("99499.99", "99499.99")), buy(1)(s)),
-        lambda s: (reports.append(("99499.99", "98999.98")), buy(1)(s)),
+        lambda s: (reports.append(("99499.99", "99499.99", tuesday)), buy(1)(s)),
+        lambda s: (reports.append(("99499.99", "98999.98", tuesday)), buy(1)(s)),
         limits=Limits(max_daily_loss=usd("500")),
         quotes=at("100.00", "100.00", "100.00") + at(*["100.00"] * 5, start=START + DAY),
         prepare=prepare,
@@ -262,7 +257,7 @@ def test_a_loss_that_was_resumed_while_no_node_ran_is_accepted_at_the_next_start
 
     def prepare(_engine: Any, gate: Any) -> None:
         # The broker still reports what was lost before; 500 more may be lost, and no more.
-        gate.losses._reported = lambda _scope: (lost[-1], Decimal(100_000))
+        gate.losses._reported = lambda _scope: Report(lost[-1], "100000", "2026-11-23")
 
     lost = [Decimal(601)]
     ours, gate, _ = bench.run(
@@ -277,3 +272,93 @@ def test_a_loss_that_was_resumed_while_no_node_ran_is_accepted_at_the_next_start
     assert ours.codes() == ["STATE_REDUCING"]
     assert "resumed" not in store.records["loss/node/"]
     assert gate.errors == 0
+
+
+def reporting(bench: Any, *reports: Report, days: list[int] | None = None, **more: Any) -> list[State]:
+    """The node's state at each of these reports, one a day or as `days` after the first say."""
+    seen: list[State] = []
+    shown = [reports[0]]
+    gates: list[Any] = []
+
+    def step(number: int) -> Any:
+        def do(_s: Any) -> None:
+            shown.append(reports[number])
+            gates[0].tick()
+            seen.append(gates[0].states.get(NODE).state)
+
+        return do
+
+    def prepare(_engine: Any, gate: Any) -> None:
+        gates.append(gate)
+        gate.losses._reported = lambda _scope: shown[-1]
+        gate.begin()
+
+    at_days = days or list(range(len(reports)))
+    quotes = [quote("100.00", "100.00", START + day * DAY) for day in at_days]
+    _, gate, _ = bench.run(
+        *(step(number) for number in range(len(reports))),
+        limits=Limits(max_daily_loss=usd("500")),
+        quotes=quotes,
+        prepare=prepare,
+        **more,
+    )
+    assert gate.errors == 0
+    return seen
+
+
+def test_a_loss_of_today_counts_after_a_restart_though_a_node_ran_the_day_before(bench):
+    """It was taken for one of the day before."""
+    store = MemoryLatches()
+    assert reporting(bench, report("1000", "1000", "2026-11-23"), latches=store) == [State.ACTIVE]
+    lost = report("1000", "499", "2026-11-24")  # at the next day's first look, from its own close
+    assert reporting(bench, lost, days=[1], latches=store) == [State.REDUCING]
+
+
+def test_figures_of_the_day_before_are_not_todays_loss(bench):
+    stale = "2026-11-23"
+    reports = [
+        report("2000", "1600", stale),  # 400 lost on Tuesday
+        report("2000", "1500", stale),  # on Wednesday, as Tuesday's close is not there yet: 100 since
+        report("2000", "1099", stale),
+    ]
+    assert reporting(bench, *reports, days=[0, 1, 1]) == [State.ACTIVE, State.ACTIVE, State.ACTIVE]
+    assert reporting(bench, *reports, report("2000", "998.99", stale), days=[0, 1, 1, 1])[-1] is State.REDUCING
+
+
+def test_what_was_won_the_day_before_hides_no_loss_of_today(bench):
+    stale = "2026-11-23"
+    reports = report("1000", "2000", stale), report("1000", "2000", stale), report("1000", "1499", stale)
+    assert reporting(bench, *reports, days=[0, 1, 1]) == [State.ACTIVE, State.ACTIVE, State.REDUCING]
+
+
+def resumed(bench: Any, *after: Report) -> list[State]:
+    """As `reporting`, resumed after the first."""
+    gates: list[Any] = []
+    shown = [report("10000", "5000", "2026-11-23", "-5000")]
+    seen: list[State] = []
+
+    def prepare(_engine: Any, gate: Any) -> None:
+        gates.append(gate)
+        gate.losses._reported = lambda _scope: shown[-1]
+        gate.begin()
+        assert gate.states.get(NODE).state is State.REDUCING
+        gate.resume(why="a withdrawal")
+
+    def step(each: Report) -> Any:
+        return lambda _s: (shown.append(each), gates[0].tick(), seen.append(gates[0].states.get(NODE).state))
+
+    bench.run(*map(step, after), limits=Limits(max_daily_loss=usd("500")), prepare=prepare)
+    return seen
+
+
+def test_a_withdrawal_that_was_accepted_before_it_was_explained_hides_no_loss_afterwards(bench):
+    assert resumed(bench, report("10000", "4500", "2026-11-23", "-5000")) == [State.ACTIVE]
+    assert resumed(bench, report("10000", "4499", "2026-11-23", "-5000")) == [State.REDUCING]
+    # The activity has come: it is no loss any more, so that nothing of it is to be taken off.
+    explained = report("5000", "4499", "2026-11-23")
+    explained = Report(explained.lost, report("10000", "5000", "2026-11-23").closing, "2026-11-23")
+    assert resumed(bench, explained) == [State.REDUCING]
+
+
+def test_what_was_accepted_is_not_taken_off_the_next_close(bench):
+    assert resumed(bench, report("5000", "4499", "2026-11-24")) == [State.REDUCING]
