@@ -42,7 +42,7 @@ def _time_of_day(value: Any) -> Any:
 def _day(value: Any) -> Any:
     if isinstance(value, str) and value not in DAYS:
         short = value[:3].lower()
-        meant = f"write {short}" if short in DAYS else instead(value, DAYS, "days")
+        meant = f"write {short}" if short in DAYS and value.isalpha() else instead(value, DAYS, "days")
         raise wrong(f"`{value}` is no day of the week here, {meant}")
     return value
 

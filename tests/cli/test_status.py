@@ -60,6 +60,25 @@ def test_what_is_wrong_stands_out_and_reasons_are_taken_literally() -> None:
     assert text.index("95%") < text.index("20%")
 
 
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ({"open": True, "flat": False, "until": "2026-01-12T20:30:00Z", "left": 0}, "open until Mon 15:30"),
+        ({"open": False, "flat": False, "until": "2026-01-13T14:45:00Z", "left": 0}, "closes only until Tue 09:45"),
+        ({"open": False, "flat": True, "until": None, "left": 2}, "flat, 2 positions not closed"),
+    ],
+)
+def test_a_schedule_stands_beside_its_strategy_in_new_yorks_time(schedule: dict[str, Any], words: str) -> None:
+    what = answer()
+    what["strategies"]["two"] = {**what["strategies"]["one"], "schedule": schedule}
+    lines = shown(what)
+    (head,) = [line for line in lines if "state" in line and "schedule" in line]
+    (row,) = [line for line in lines if line.startswith("two")]
+    assert row.endswith(words)
+    assert row.index(words) == head.index("schedule")
+    assert not any("schedule" in line for line in shown(answer())), "no column where no strategy has one"
+
+
 def test_it_fits_a_screen_and_says_what_it_leaves_out() -> None:
     lines = shown(answer(orders=500))
     assert "open orders (8 of 500)" in lines

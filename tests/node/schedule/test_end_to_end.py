@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from datetime import timedelta
+import signal
+from datetime import time, timedelta
 from pathlib import Path
 
 import pytest
 
+from runner.exchange.server import ExchangeServer
+from runner.exchange.settings import Settings
 from tests.backtest.conftest import OPEN, write_recording
 from tests.node.process import config, running
 
@@ -66,3 +70,38 @@ def test_the_start_the_stop_and_the_close_of_a_replayed_day(tmp_path: Path) -> N
     assert denials["SCHEDULE_CLOSED"] == orders["denied"]
     # It says once that a strategy goes on trying.
     assert sum("trader: order" in line for line in node.lines) == 2
+
+
+async def test_a_node_that_is_killed_and_started_within_the_time_before_the_close_is_flat(tmp_path: Path) -> None:
+    """The position is of an earlier life, from the journal; the time before the close began while nothing ran."""
+    settings = Settings(symbols=("IBM", "BAC"), start=time(14, 0), speed=20, activity=0.3)
+    async with ExchangeServer(settings) as exchange:
+        await asyncio.to_thread(_kill_and_start, tmp_path, exchange.url, exchange.ws_url)
+        account = exchange.broker.desk.account(KEYS["TEST_KEY"])
+        assert not [position for position in account.positions.values() if position.qty]
+        assert not [order for order in account.orders.values() if order.open]
+        assert [order.qty for order in account.orders.values() if order.side == "sell" and order.filled_qty] == [30]
+
+
+KEYS = {"TEST_KEY": "PKSCHEDULE0000000001", "TEST_SECRET": "s3cret-s3cret-s3cret"}
+
+
+def _kill_and_start(folder: Path, url: str, ws_url: str) -> None:
+    path = config(folder, {"holder": "Holder"}, url=url, text=f'state: {{dir: "{folder / "state"}"}}')
+    (folder / "own_traders.py").write_text((folder / "own_traders.py").read_text() + HOLDER)
+    stocks = f'{{market: stocks, data_url: "{url}", stream_url: "{ws_url}"}}'
+    text = path.read_text().replace("{market: stocks}", stocks).replace("on_stop: flatten", "on_stop: keep")
+    path.write_text(text)
+    with running(path, XDG_RUNTIME_DIR=str(folder), **KEYS) as node:
+        for _ in range(3):
+            node.until(" holder buys ")
+        node.signal(signal.SIGKILL)
+        node.end()
+    path.write_text(text.replace("  holder:\n", "  holder:\n    schedule: {flat_before_close: 3h}\n"))
+    with running(path, "--json", XDG_RUNTIME_DIR=str(folder), **KEYS) as node:
+        node.until("strategy holder may only close positions")
+        node.until(" holder sells 30 ")
+        node.signal()
+        code, summary, err = node.summary()
+    assert code == 0, err
+    assert summary["books_agree"] is True, err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -47,9 +48,10 @@ def start(venue: Venue, behaviour: Behaviour) -> Start:
 
     @asynccontextmanager
     async def started(
-        schedules: dict[str, Any], at: str = "10:00", *, cls: Any = Quiet, hooks: tuple[Any, ...] = ()
+        schedules: dict[str, Any], at: str | None = "10:00", *, cls: Any = Quiet, hooks: tuple[Any, ...] = ()
     ) -> AsyncIterator[Run]:
-        venue.clock.set_from_clock(ns(f"{DAY} {at}"))
+        if at is not None:
+            venue.clock.set_from_clock(ns(f"{DAY} {at}"))
         behaviour.venue_clock = venue.clock
         plan = make_plan(dict.fromkeys(schedules, cls), on_stop="keep", schedules=schedules)
         ours = (GateHook(), ScheduleHook(venue.troubles.append), *hooks)
@@ -156,6 +158,21 @@ async def test_who_starts_within_the_minutes_before_the_close_is_flat_too(start:
         run.node.parts.schedules.follow(make_plan({"a": Quiet}, schedules={"a": {"flat_before_close": "15m"}}).config)
         await run.node.reloaded()
         await run.until(lambda: held(run) == 0)
+
+
+async def test_in_real_time_it_wakes_by_itself(start: Start, venue: Venue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live, the venue's clock goes on without any stamp, and may be put right while it sleeps."""
+    monkeypatch.setattr("runner.node.schedule.hook._LONGEST_S", 0.01)
+    began, stop_ns = time.monotonic_ns(), ns(f"{DAY} 15:55")
+    at_ns = ns(f"{DAY} 12:00")
+    venue.clock = VenueClock(lambda: at_ns + time.monotonic_ns() - began)
+    async with start({"a": FLAT}, None) as run:
+        assert not venue.clock.is_replay
+        await bought(run)
+        at_ns, began = stop_ns - 30_000_000, time.monotonic_ns()
+        await run.until(lambda: held(run) == 0, turns=10**6)
+        assert venue.clock.now_ns() >= stop_ns
+        assert sent(run) == [("buy", 10), ("sell", 10)]
 
 
 class Stubborn(Quiet):
