@@ -293,7 +293,8 @@ class LoopWatchdog:
     """A thread that notices a stuck event loop. `beat()` must be called at least every `limit_s`.
 
     When a beat is late, `healthy` turns False at once after `unhealthy_s`; after `limit_s` `on_stuck` work is done in Rust, without
-    the GIL: each of `cancel_requests` (method, url, headers) is sent, then the process exits with `exit_code`.
+    the GIL: each of `cancel_requests` (method, url, headers) is sent, then the process exits with `exit_code`. What it says goes to the
+    descriptor `stderr_fd`. `trace_signal` (0: none) is raised first: register faulthandler for it, and it tells where every thread stands.
     """
 
     def __new__(
@@ -304,6 +305,8 @@ class LoopWatchdog:
         exit_code: int,
         cancel_requests: Sequence[tuple[str, str, Sequence[tuple[str, str]]]] = ...,
         deadline_s: float = 5.0,
+        stderr_fd: int = 2,
+        trace_signal: int = 0,
     ) -> Self: ...
     def start(self) -> None: ...
     def beat(self) -> None: ...

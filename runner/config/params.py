@@ -86,7 +86,7 @@ def build_struct(
         return None
     try:
         return config_cls(**values)
-    except Exception as error:  # __post_init__ is the strategy author's code
+    except (Exception, SystemExit) as error:  # __post_init__ is the strategy author's code
         report(node.mark, path, f"{config_cls.__name__} refuses these: {_reason(error)}")
         return None
 

@@ -190,7 +190,7 @@ def _one(
         config = _identified(config, kind, name)
     try:
         made = cls(config)
-    except Exception as error:  # its author's own checks
+    except (Exception, SystemExit) as error:  # its author's own checks
         text = " ".join(str(error).split()) or type(error).__name__
         report(node.mark, path, f"{cls.__name__} refuses these: {text}")
         return None

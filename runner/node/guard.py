@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import signal
 import threading
 import traceback
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from runner.node.subscriptions import Subscriptions
 log = logging.getLogger("runner.node")
 _PREFIXES = ("on_", "handle_", "_handle_", "_check_market_exit", "post_market_exit", "_expire_gtd_order")
 _ACTIONS = ("start", "stop", "resume", "reset", "degrade", "fault", "save", "load", "_finish_response")
+_CTRL_C = signal.default_int_handler
 # The methods around these are guarded; a second guard would only cost time on every tick.
 _INNER = ("_handle_indicators_for_",)
 
@@ -202,10 +204,10 @@ class Guard:
                 return instead
             try:
                 return call(*args, **kwargs)
-            except KeyboardInterrupt:
-                raise
             # A Rust panic and sys.exit() are no Exception, and no reason for the others to end either.
             except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is _CTRL_C:
+                    raise  # In a node Ctrl-C is a signal with a handler: there it is the strategy's own.
                 self._failed(name, error)
                 return instead
 

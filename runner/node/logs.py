@@ -164,12 +164,39 @@ def set_up(level: str, folder: Path | None, file_format: str, name: str) -> Term
             ) from error
         to_file.setFormatter(JsonFormatter() if file_format == "json" else LineFormatter())
         handlers.append(to_file)
+    _ours[:] = handlers
     for handler in handlers:
         handler.addFilter(RedactFilter())
         root.addHandler(handler)
     root.setLevel(logging.WARNING)
     log.setLevel(level.upper())
     return terminal
+
+
+#: The handlers that `set_up` made last.
+_ours: list[logging.Handler] = []
+
+
+def put_back() -> bool:
+    """Undo what a strategy's library did to the node's log, by `dictConfig` say. Whether there was anything.
+
+    What it added for itself stays.
+    """
+    root = logging.getLogger()
+    missing = [handler for handler in _ours if handler not in root.handlers]
+    for handler in missing:
+        root.addHandler(handler)
+    silenced = [
+        each
+        for name, each in root.manager.loggerDict.items()
+        if isinstance(each, logging.Logger) and each.disabled and name.split(".")[0] == log.name
+    ]
+    for each in silenced:
+        each.disabled = False
+    disabled = root.manager.disable > logging.NOTSET
+    if disabled:
+        logging.disable(logging.NOTSET)
+    return bool(missing or silenced or disabled)
 
 
 class _Masked(io.TextIOBase):
@@ -233,7 +260,8 @@ class OutputTap:
         Both descriptors are standard error then: Nautilus's logging thread may write on, and whoever reads a summary
         from standard output must find nothing after it.
         """
-        sys.stdout.flush()
+        with contextlib.suppress(ValueError):  # a strategy closed it
+            sys.stdout.flush()
         for fd in (1, 2):
             os.dup2(self._err.fileno(), fd)
         self._thread.join(timeout=2)

@@ -22,7 +22,7 @@ from runner.config.errors import ConfigErrors
 from runner.config.load import Loaded, load
 from runner.config.models import RunnerConfig
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.logs import OutputTap, log_names, set_up
+from runner.node.logs import OutputTap, log_names, put_back, set_up
 from runner.node.progress import ReplayBar
 from runner.node.reload.origin import Origin, fingerprint
 from runner.node.simulation import Exchange, SimOptions
@@ -36,6 +36,8 @@ _INSTRUMENT = re.compile(r"\b([A-Z][A-Z0-9./]*)\.ALPACA\b")
 _READY_TIMEOUT_S = 30.0
 # Beyond the file's stop_timeout: how long the end may take before the process is ended from a thread.
 _GRACE_S = 3.0
+# How often it is looked whether strategies' code has taken the signals or the log away.
+_HOLD_S = 1.0
 # A terminal's descriptors are among the first: the standard ones, and what was made of them before anything else.
 _FDS = 32
 
@@ -237,6 +239,7 @@ class _Ending:
         self._reload: ReloadHook | None = None
         self._terminal = False
         self._ttys: list[int] = []
+        self._told: set[str] = set()
 
     def install(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -258,6 +261,25 @@ class _Ending:
         self._loop, self._node, self._reload = loop, node, reload
         if self._signals:
             node.request_stop(ExitCode.OK, "stopping")
+        self._keep_hold(loop)
+
+    def _keep_hold(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.hold()
+        loop.call_later(_HOLD_S, self._keep_hold, loop)
+
+    def hold(self) -> None:
+        """Take back the signals and the log where strategies' code took them: without them a node can't be ended."""
+        if put_back():
+            self._tell("the log's handlers")
+        for number in self._old:
+            if signal.getsignal(number) != self._on_signal:
+                signal.signal(number, self._on_signal)
+                self._tell(signal.Signals(number).name)
+
+    def _tell(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            log.warning("%s had been taken by a strategy's code, or a library of it; the node has taken it back", what)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP and not (self._terminal and not _has_terminal()):

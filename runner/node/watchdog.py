@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import logging
+import signal
+import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from runner.node.exit_codes import ExitCode
 from runner.node.node import BaseHook, Node
+
+log = logging.getLogger("runner.node")
+# `kill -USR1 PID` has a node write where each of its threads stands, and so does the watchdog before it ends one.
+_TRACE = signal.SIGUSR1
 
 Request = tuple[str, str, Sequence[tuple[str, str]]]
 
@@ -24,7 +33,19 @@ class Watchdog(Protocol):
 def engine_watchdog(unhealthy_s: float, limit_s: float) -> Watchdog:
     from runner._engine import LoopWatchdog
 
-    watchdog: Watchdog = LoopWatchdog(unhealthy_s=unhealthy_s, limit_s=limit_s, exit_code=int(ExitCode.HUNG))
+    try:
+        # Descriptor 2 leads to a thread of ours that masks secrets, and that can't run when a strategy holds the GIL.
+        stderr_fd = sys.stderr.fileno()
+    except (OSError, ValueError):
+        stderr_fd = 2
+    faulthandler.register(_TRACE, file=stderr_fd)
+    watchdog: Watchdog = LoopWatchdog(
+        unhealthy_s=unhealthy_s,
+        limit_s=limit_s,
+        exit_code=int(ExitCode.HUNG),
+        stderr_fd=stderr_fd,
+        trace_signal=int(_TRACE),
+    )
     return watchdog
 
 
@@ -40,6 +61,8 @@ class WatchdogHook(BaseHook):
         self._trading_url = trading_url
         self._watchdog: Watchdog | None = None
         self._interval_s = 0.5
+        self._unhealthy_s = 2.0
+        self._beaten_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._dirty = False
         self._node: Node | None = None
@@ -54,6 +77,7 @@ class WatchdogHook(BaseHook):
         times = node.plan.config.node
         unhealthy_s = times.unhealthy_after.total_seconds()
         self._node = node
+        self._unhealthy_s, self._beaten_s = unhealthy_s, time.monotonic()
         self._interval_s = min(unhealthy_s / 4, 0.5)
         self._watchdog = self._make(unhealthy_s, times.hang_limit.total_seconds())
         node.tally.listeners.append(self._on_order)
@@ -75,6 +99,14 @@ class WatchdogHook(BaseHook):
         if self._watchdog is None:
             return
         self._watchdog.beat()
+        now_s = time.monotonic()
+        stood_s, self._beaten_s = now_s - self._beaten_s - self._interval_s, now_s
+        if stood_s > self._unhealthy_s:
+            log.warning(
+                "the event loop stood still for %.1f s: a handler of a strategy took so long, or the machine did; "
+                "no order left and no fill was seen meanwhile",
+                stood_s,
+            )
         if self._dirty and self._node is not None:
             self._dirty = False
             self._watchdog.set_cancel_requests(opening_orders(self._node, self._trading_url))

@@ -181,6 +181,16 @@ def test_the_strategies_checks_of_its_own_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_one_that_exits_while_it_is_made_is_an_error_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text(
+        "import sys\nfrom nautilus_trader.trading.strategy import Strategy, StrategyConfig\n"
+        "class LeavingConfig(StrategyConfig, frozen=True):\n    x: int = 1\n"
+        "class Leaving(Strategy):\n    def __init__(self, config: LeavingConfig) -> None:\n        sys.exit('bye')\n"
+    )
+    (told,) = messages(tmp_path, "  s: {class: leaving:Leaving, account: main, feed: stocks}")
+    assert "Leaving refuses these: bye" in told
+
+
 @pytest.mark.parametrize("text", ["X", "-", "a-", "-a", "é-1"])
 def test_texts_that_would_abort_the_process_are_refused(tmp_path: Path, text: str) -> None:
     (told,) = messages(

@@ -16,10 +16,13 @@ import pytest
 from runner._engine import LoopWatchdog
 
 STUCK = """
-import sys, time
+import faulthandler, signal, sys, time
 from runner._engine import LoopWatchdog
 cancel = ("DELETE", sys.argv[1] + "/v2/orders", [("APCA-API-SECRET-KEY", "top-secret-value")])
-dog = LoopWatchdog(unhealthy_s=0.05, limit_s=0.3, exit_code=72, deadline_s=5.0, cancel_requests=[cancel])
+faulthandler.register(signal.SIGUSR1)
+dog = LoopWatchdog(
+    unhealthy_s=0.05, limit_s=0.3, exit_code=72, deadline_s=5.0, cancel_requests=[cancel], trace_signal=signal.SIGUSR1
+)
 dog.start()
 dog.beat()
 time.sleep(60)
@@ -38,6 +41,30 @@ async def test_a_stuck_process_cancels_its_orders_and_ends_with_its_code(venue: 
     assert request.headers["apca-api-secret-key"] == "top-secret-value"
     assert b"ending the process with code 72" in stderr
     assert b"top-secret-value" not in stderr
+
+
+BUSY = """
+import faulthandler, os, signal, sys
+from runner._engine import LoopWatchdog
+real = os.dup(2)
+reading, writing = os.pipe()
+os.dup2(writing, 2)  # read by a thread of the same process, which the GIL keeps from it
+faulthandler.register(signal.SIGUSR1, file=real)
+dog = LoopWatchdog(unhealthy_s=0.05, limit_s=0.3, exit_code=72, stderr_fd=real, trace_signal=signal.SIGUSR1)
+dog.start()
+def on_quote_tick():
+    while True:
+        pass
+on_quote_tick()
+"""
+
+
+async def test_a_busy_process_says_where_it_stands_before_it_is_ended() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", BUSY, stderr=asyncio.subprocess.PIPE)
+    _, stderr = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 72
+    assert b"in on_quote_tick" in stderr
+    assert b"ending the process with code 72" in stderr
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from typing import Any
 
@@ -141,6 +142,19 @@ async def test_what_is_no_ordinary_exception_is_a_fault_too(behaviour: Behaviour
         def on_quote_tick(self, tick: Any) -> None:
             raise error
 
+    async with Run(make_plan({"bad": Bad, "good": Quiet}), behaviour) as run:
+        await tick(run)
+        assert down(run)
+
+
+async def test_a_keyboard_interrupt_of_its_own_is_a_fault_where_ctrl_c_has_a_handler(
+    behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bad(Quiet):
+        def on_quote_tick(self, tick: Any) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(signal, "getsignal", lambda number: lambda *_: None)
     async with Run(make_plan({"bad": Bad, "good": Quiet}), behaviour) as run:
         await tick(run)
         assert down(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.config
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 
 from runner.config.secrets import remember
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.logs import OutputTap, set_up
+from runner.node.logs import OutputTap, put_back, set_up
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +68,21 @@ def test_a_file_takes_json_with_secrets_masked(tmp_path: Path) -> None:
     assert "hunter2" not in line
 
 
+def test_what_a_strategys_library_does_to_the_log_is_undone(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("info", None, "text", "n")
+    child = logging.getLogger("runner.node")
+    assert not put_back()
+    logging.config.dictConfig({"version": 1, "root": {"handlers": []}})  # disables all loggers that there are
+    logging.disable(logging.CRITICAL)
+    child.error("lost")
+    assert put_back()
+    child.error("told")
+    assert not put_back()
+    err = capsys.readouterr().err
+    assert "told" in err
+    assert "lost" not in err
+
+
 def test_a_full_disk_is_said_once_and_so_is_its_end(tmp_path: Path) -> None:
     file = tmp_path / "node.log"
     file.symlink_to("/dev/full")
@@ -94,7 +110,7 @@ def test_a_folder_that_can_not_be_written_to_ends_the_start(tmp_path: Path) -> N
 def test_what_is_printed_goes_to_stderr_and_stdout_is_for_the_summary_alone() -> None:
     code = (
         "import os, sys\n"
-        "from runner.node.logs import OutputTap, set_up\n"
+        "from runner.node.logs import OutputTap, put_back, set_up\n"
         "set_up('info', None, 'text', 'n')\n"
         "tap = OutputTap({'S'})\n"
         "print('from a strategy')\n"
@@ -118,7 +134,7 @@ def test_secrets_are_masked_in_what_rust_and_python_write_to_stderr() -> None:
         "import os, sys\n"
         "from pydantic import SecretStr\n"
         "from runner.config.secrets import remember\n"
-        "from runner.node.logs import OutputTap, set_up\n"
+        "from runner.node.logs import OutputTap, put_back, set_up\n"
         "set_up('info', None, 'text', 'n')\n"
         "remember([SecretStr('hunter2hunter2')])\n"
         "tap = OutputTap({'S'})\n"

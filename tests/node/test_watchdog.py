@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
+import pytest
 from nautilus_trader.model.enums import OrderSide
 
 from runner.node.watchdog import WatchdogHook, opening_orders
@@ -29,6 +32,20 @@ class Recorder:
 
     def stop(self) -> None:
         self.stopped = True
+
+
+async def test_a_loop_that_stood_still_is_told(
+    behaviour: Behaviour, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = WatchdogHook(lambda client: "http://venue", lambda unhealthy_s, limit_s: Recorder())
+    async with Run(make_plan({"a": Quiet}, unhealthy_after="20ms"), behaviour, hooks=(hook,)):
+        caplog.clear()
+        later = time.monotonic() + 7
+        monkeypatch.setattr("runner.node.watchdog.time.monotonic", lambda: later)
+        hook._beat()
+        monkeypatch.undo()
+    hook.stop()
+    assert re.search(r"the event loop stood still for (6|7)\.\d s: a handler of a strategy took so long", caplog.text)
 
 
 async def test_it_is_beaten_and_told_of_orders(behaviour: Behaviour) -> None:

@@ -1,5 +1,6 @@
 //! `LoopWatchdog`: see `crate::watchdog`.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
@@ -9,7 +10,7 @@ use tokio::task::AbortHandle;
 use super::seconds;
 use crate::secret::Secret;
 use crate::sync::Relock;
-use crate::watchdog::{CancelRequest, Limits, Watchdog, say, serve_health};
+use crate::watchdog::{CancelRequest, LAST_WORDS, Limits, Watchdog, say, serve_health, trace};
 
 type Requests = Vec<(String, String, Vec<(String, String)>)>;
 
@@ -18,32 +19,39 @@ type Requests = Vec<(String, String, Vec<(String, String)>)>;
 pub struct LoopWatchdog {
     watchdog: Arc<Watchdog>,
     exit_code: i32,
+    trace_signal: i32,
     server: Mutex<Option<AbortHandle>>,
 }
 
 #[pymethods]
 impl LoopWatchdog {
     #[new]
-    #[pyo3(signature = (*, unhealthy_s, limit_s, exit_code, cancel_requests=Vec::new(), deadline_s=5.0))]
+    #[pyo3(signature = (*, unhealthy_s, limit_s, exit_code, cancel_requests=Vec::new(), deadline_s=5.0, stderr_fd=2, trace_signal=0))]
     fn new(
         unhealthy_s: f64,
         limit_s: f64,
         exit_code: i32,
         cancel_requests: Requests,
         deadline_s: f64,
+        stderr_fd: i32,
+        trace_signal: i32,
     ) -> PyResult<Self> {
+        LAST_WORDS.store(stderr_fd, Ordering::Relaxed);
         let limits = Limits {
             unhealthy: seconds("unhealthy_s", unhealthy_s)?,
             limit: seconds("limit_s", limit_s)?,
             deadline: seconds("deadline_s", deadline_s)?,
         };
         let watchdog = Watchdog::new(limits, requests(cancel_requests)?);
-        Ok(Self { watchdog, exit_code, server: Mutex::new(None) })
+        Ok(Self { watchdog, exit_code, trace_signal, server: Mutex::new(None) })
     }
 
     fn start(&self) -> PyResult<()> {
-        let code = self.exit_code;
+        let (code, trace_signal) = (self.exit_code, self.trace_signal);
         let end = move || {
+            if trace_signal > 0 {
+                trace(trace_signal);
+            }
             say(format!("the event loop is stuck: ending the process with code {code}\n"));
             // SAFETY: ends the process without running anything of it, since its main thread answers no more.
             unsafe { libc::_exit(code) }
