@@ -26,6 +26,7 @@ from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts, direct
 from runner.node.node import BaseHook, Node
 from runner.node.schedule.schedules import Schedules
+from runner.risk.collateral import legs_of
 from runner.risk.gate import RiskGate
 from runner.risk.latches import LatchStore
 from runner.risk.limits import Limits, LimitsBook
@@ -176,14 +177,17 @@ class QuoteWatch(Actor):
 
 
 def quoted(plan: NodePlan, limits: LimitsBook) -> list[str]:
-    """The instruments that need a sound quote before they may be opened: a price collar or an age is set for them."""
+    """The instruments that need a sound quote before they may be opened, as a price collar or an age is set for them;
+    of a spread its contracts.
+    """
     needed = [
         each
         for name, strategy in plan.strategies.items()
         if limits.rules(strategy.spec.account, name).quoted
         for each in strategy.instruments
     ]
-    return list(dict.fromkeys(needed))
+    legs = [leg.value for each in needed for leg, _ in legs_of(InstrumentId.from_str(each))]
+    return list(dict.fromkeys(legs))
 
 
 def tell(standing: Standing) -> None:

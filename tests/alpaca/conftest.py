@@ -60,6 +60,11 @@ QUICK: dict[str, Any] = {
     "trading_per_min": 100_000,
     "data_per_min": 100_000,
 }
+#: A test sends more in a second than Nautilus lets through by default.
+UNTHROTTLED: dict[str, Any] = {
+    "max_order_submit_rate": "10000/00:00:01",
+    "max_order_modify_rate": "10000/00:00:01",
+}
 _ids = itertools.count(1)
 
 
@@ -250,7 +255,7 @@ async def _running(
                 data_clients={"ALPACA": AlpacaDataClientConfig(**(common | (data_config or {})))} if data else {},
                 exec_clients={"ALPACA": AlpacaExecClientConfig(**(common | quick_exec | (exec_config or {})))},
                 data_engine=LiveDataEngineConfig(**engines),
-                risk_engine=LiveRiskEngineConfig(**engines),
+                risk_engine=LiveRiskEngineConfig(**engines, **UNTHROTTLED),
                 exec_engine=LiveExecEngineConfig(inflight_check_interval_ms=0, **engines),
                 timeout_connection=10.0,
                 timeout_post_stop=0.05,

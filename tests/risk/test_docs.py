@@ -36,14 +36,15 @@ CONTROLS, SHOWN = table("control"), table("code")
 
 
 @cache
-def names_in(path: Path) -> set[str]:
-    """Functions, methods, classes and variables."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def names_in(path: Path) -> dict[str, str]:
+    """Functions, methods, classes and variables, with their text."""
+    found: dict[str, str] = {}
+    text = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
+            found[node.name] = ast.get_source_segment(text, node) or ""
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
+            found.setdefault(node.id, "")
     return found
 
 
@@ -62,8 +63,7 @@ def test_every_key_has_a_row_and_no_row_is_of_a_key_that_is_gone() -> None:
 def test_what_a_row_names_exists_and_decides_it(row: list[str]) -> None:
     code, decided, shown = row
     path, _, name = decided.partition("::")
-    assert name in names_in(ROOT / "runner" / path)
-    assert code in (ROOT / "runner" / path).read_text(encoding="utf-8")
+    assert code in names_in(ROOT / "runner" / path)[name]
     for each in shown.split(", "):
         path, _, name = each.partition("::")
         assert name in names_in(ROOT / "tests" / path), each

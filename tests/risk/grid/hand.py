@@ -28,7 +28,7 @@ CALLS = [contract(C100), contract(C110)]
 VERTICAL = spread(new_generic_spread_id([(CALLS[0].id, -1), (CALLS[1].id, 1)]), [(CALLS[0], -1), (CALLS[1], 1)])
 #: Two calls are sold and one is bought.
 RATIO = spread(new_generic_spread_id([(CALLS[0].id, 1), (CALLS[1].id, -2)]), [(CALLS[0], 1), (CALLS[1], -2)])
-OPTION_QUOTES = {C100: "8.00", C110: "3.00"}
+OPTION_QUOTES = {C100: ("8.00", "8.00"), C110: ("3.00", "3.00")}
 DAY = TimeInForce.DAY
 
 Do = Callable[["Hand"], Any]
@@ -42,6 +42,8 @@ class Step:
     code: str | None = None
     market: tuple[str, str] | None = None
     """IBM's bid and ask from here on."""
+    call: tuple[str, str] | None = None
+    """Those of the call of 100."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Hand:
         self.gate: Any = None
         self._skipped_ns = 0
         self._age_ns: int | None = None
+        self._aged = IBM
 
     def make_gate(self, kernel: Any) -> RiskGate:
         """As a node's, save that the clock is the test's, and faults can be put in."""
@@ -104,17 +107,17 @@ class Hand:
     # -- time and limits -----------------------------------------------------------------------------------------------
 
     def now_ns(self) -> int:
-        """Venue time: it stands still until a step moves it, or goes with the newest quote at a distance."""
+        """Venue time: it stands still until a step moves it, or goes with a quote at a distance."""
         if self._age_ns is not None:
-            return int(self.strategy.cache.quote_tick(IBM).ts_event) + self._age_ns
+            return int(self.strategy.cache.quote_tick(self._aged).ts_event) + self._age_ns
         return START_NS + self._skipped_ns
 
     def later(self, ns: int) -> None:
         self._skipped_ns += ns
 
-    def age(self, ns: int) -> None:
-        """From now on the newest quote is that old."""
-        self._age_ns = ns
+    def age(self, ns: int, of: Any = IBM) -> None:
+        """From now on the newest quote of that is so old."""
+        self._age_ns, self._aged = ns, of
 
     def second(self) -> None:
         """Long enough for what is held to be valued anew."""

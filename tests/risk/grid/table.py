@@ -14,6 +14,7 @@ from nautilus_trader.model.enums import OrderSide, TimeInForce
 
 from runner.config.risk import Portion
 from runner.risk.limits import Limits, Rate, UniverseLimits
+from tests.risk.conftest import IBM
 from tests.risk.grid.hand import BAC, CALLS, HOUR, RATIO, SECOND, Cell, Do, Hand, Step
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -225,8 +226,10 @@ OPTIONS = [
 # -- the market --------------------------------------------------------------------------------------------------------
 
 
-def collar(limits: Limits, past: str, at: str) -> dict[str, Cell | str]:
-    """So far above 100.00 a buy may be filled. A market order is held to the far side of a quote around it."""
+def collar(limits: Limits, past: str, at: str, spread_past: str, spread_at: str) -> dict[str, Cell | str]:
+    """So far above 100.00 a buy may be filled. A market order is held to the far side of a quote around it. The spread
+    is at -5.00, its legs are worth 11.00.
+    """
     below = f"{200 - D(at)}"
     too_low = f"{200 - D(past)}"
     wide, at_bound = (too_low, past), (below, at)
@@ -249,43 +252,48 @@ def collar(limits: Limits, past: str, at: str) -> dict[str, Cell | str]:
         "reverse": Cell(limits, [
             Step(lambda h: h.buy(10)), Step(lambda h: h.sell(20, too_low), code), Step(lambda h: h.sell(20, below)),
         ]),
-        "spread": "a spread has no quote of its own, so that nothing is known: the rows on quotes",
+        "spread": to_and_past(
+            limits, code, (), lambda h: h.spread(1, spread_past), lambda h: h.spread(1, spread_at)
+        ),
     }  # fmt: skip
 
 
+#: What is quoted first of all that is looked at.
+AGED = {"spread": CALLS[0].id}
 WIDE = Limits(collar_absolute=D(50))
-NO_QUOTE = "a spread has no quote of its own: it is denied, and what its legs' quotes are changes nothing"
 MARKET = [
     row(
         "price far from the market, by a fraction", "price_collar.percent", "PRICE_COLLAR",
-        collar(Limits(collar_percent=D("0.01")), "101.01", "101.00"),
+        collar(Limits(collar_percent=D("0.01")), "101.01", "101.00", "-4.88", "-4.89"),
     ),
     row(
         "price far from the market, by an amount", "price_collar.absolute", "PRICE_COLLAR",
-        collar(Limits(collar_absolute=D("0.50")), "100.51", "100.50"),
+        collar(Limits(collar_absolute=D("0.50")), "100.51", "100.50", "-4.49", "-4.50"),
     ),
     row(
         "a quote with one side", "price_collar.percent price_collar.absolute", "QUOTE_MISSING",
         each_way(
-            lambda way: gated(way, WIDE, "QUOTE_MISSING", Step(Hand.nothing, market=("0.00", "100.00"))),
-            spread=NO_QUOTE,
+            lambda way: gated(
+                way, WIDE, "QUOTE_MISSING", Step(Hand.nothing, market=("0.00", "100.00"), call=("0.00", "8.00"))
+            ),
         ),
     ),
     row(
         "a crossed quote", "price_collar.percent price_collar.absolute", "QUOTE_CROSSED",
         each_way(
-            lambda way: gated(way, WIDE, "QUOTE_CROSSED", Step(Hand.nothing, market=("100.01", "100.00"))),
-            spread=NO_QUOTE,
+            lambda way: gated(
+                way, WIDE, "QUOTE_CROSSED", Step(Hand.nothing, market=("100.01", "100.00"), call=("8.01", "8.00"))
+            ),
         ),
     ),
     row(
         "an old quote", "max_quote_age", "QUOTE_STALE",
         each_way(
             lambda way: gated(
-                way, Limits(max_quote_age_ns=2 * SECOND), "QUOTE_STALE", Step(lambda h: h.age(2 * SECOND + 1)),
-                before=[lambda h: h.age(2 * SECOND)],
+                way, Limits(max_quote_age_ns=2 * SECOND), "QUOTE_STALE",
+                Step(lambda h: h.age(2 * SECOND + 1, AGED.get(way, IBM))),
+                before=[lambda h: h.age(2 * SECOND, AGED.get(way, IBM))],
             ),
-            spread=NO_QUOTE,
         ),
     ),
     row(

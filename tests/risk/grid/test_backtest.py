@@ -10,6 +10,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from tests.risk.conftest import quote
 from tests.risk.grid.hand import BAC, CALLS, OPTION_QUOTES, RATIO, START_NS, VERTICAL, Cell, Hand, Seen, Step
 from tests.risk.grid.table import CELLS
+from tests.risk.test_margin_options import C100
 
 SECOND_0 = START_NS // 10**9
 #: A step runs at the first of them. What it sends is released, filled or refused by the last.
@@ -18,14 +19,16 @@ QUOTES_A_STEP = 3
 
 def market(cell: Cell) -> list[Any]:
     found = []
-    bid = ask = "100.00"
+    bid, ask = "100.00", "100.00"
+    options = dict(OPTION_QUOTES)
     second = SECOND_0
     for step in cell.steps:
         bid, ask = step.market or (bid, ask)
+        options[C100] = step.call or options[C100]
         for _ in range(QUOTES_A_STEP):
             second += 1
-            for symbol, price in OPTION_QUOTES.items():
-                found.append(quote(price, price, second, InstrumentId.from_str(f"{symbol}.ALPACA")))
+            for symbol, prices in options.items():
+                found.append(quote(*prices, second, InstrumentId.from_str(f"{symbol}.ALPACA")))
             found.append(quote(bid, ask, second))
     return [*found, quote(bid, ask, second + 1)]
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.data import QuoteTick
-from nautilus_trader.model.enums import OrderSide, OrderStatus
+from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
@@ -24,6 +24,7 @@ from tests.alpaca.conftest import TEN_O_CLOCK, VENUE, Rig, _running
 from tests.risk.conftest import IBM
 from tests.risk.grid.hand import CALLS, OPTION_QUOTES, RATIO, START_NS, VERTICAL, Cell, Hand, Seen
 from tests.risk.grid.table import CELLS
+from tests.risk.test_margin_options import C100
 
 CASH = Decimal(1_000_000)
 SIZE = Quantity.from_int(1_000)
@@ -54,14 +55,18 @@ class Live:
             settings = VENUE | {"activity": 0.001, "opening_cash": CASH, "speed": 1_000.0}  # requests are counted by it
             self._context = _running(data=True, settings=settings, before=stand_still)
             self._rig = await self._context.__aenter__()
-            prepare(self._rig)
+            # To make one takes longer than to ask.
+            self._rig.control = httpx.AsyncClient(base_url=self._rig.exchange.url, verify=False)  # type: ignore[attr-defined]
+            await prepare(self._rig)
         await play(self._rig, cell)
         await tidy(self._rig)
 
     def stop(self) -> None:
-        context, self._context, self._rig = self._context, None, None
+        context, rig, self._context, self._rig = self._context, self._rig, None, None
         if context is not None:
             asyncio.set_event_loop(self.loop)
+            if rig is not None:
+                self.loop.run_until_complete(rig.control.aclose())  # type: ignore[attr-defined]
             self.loop.run_until_complete(context.__aexit__(None, None, None))
             asyncio.set_event_loop(None)
 
@@ -80,16 +85,21 @@ def stand_still(exchange: Any, _key: str) -> None:
     exchange.market.set_clock(TEN_O_CLOCK)
 
 
-def prepare(rig: Rig) -> None:
+async def prepare(rig: Rig) -> None:
     rig.exchange.market.add_symbols(list(OPTION_QUOTES))
     for instrument in (*CALLS, VERTICAL, RATIO):
         rig.node.kernel.cache.add_instrument(instrument)
-    for symbol, price in OPTION_QUOTES.items():
-        rig.quote(symbol, price, price)
-        now_ns, at = rig.exchange.market.now_ns, Price.from_str(price)
-        instrument_id = InstrumentId.from_str(f"{symbol}.ALPACA")
-        rig.node.kernel.cache.add_quote_tick(QuoteTick(instrument_id, at, at, SIZE, SIZE, now_ns, now_ns))
     rig.strategy.subscribe_quote_ticks(IBM)
+    sockets = rig.exchange.parts.hub.sockets
+    await rig.until(lambda: any(socket.wants("quotes", "IBM") for socket in sockets), "the subscription")
+
+
+def show_option(rig: Rig, symbol: str, bid: str, ask: str) -> None:
+    """The node has no stream of options: it is told here."""
+    rig.quote(symbol, bid, ask)
+    now_ns, instrument_id = rig.exchange.market.now_ns, InstrumentId.from_str(f"{symbol}.ALPACA")
+    prices = Price.from_str(bid), Price.from_str(ask)
+    rig.node.kernel.cache.add_quote_tick(QuoteTick(instrument_id, *prices, SIZE, SIZE, now_ns, now_ns))
 
 
 async def show(rig: Rig, bid: str, ask: str) -> None:
@@ -97,8 +107,7 @@ async def show(rig: Rig, bid: str, ask: str) -> None:
     market = rig.exchange.market
     market.set_clock(market.now_ns + 1_000_000)
     quote = {"T": "q", "S": "IBM", "bp": float(bid), "ap": float(ask), "bs": 100_000, "as": 100_000}
-    async with httpx.AsyncClient(base_url=rig.exchange.url) as control:
-        (await control.post("/control/market", json=quote)).raise_for_status()
+    (await rig.control.post("/control/market", json=quote)).raise_for_status()  # type: ignore[attr-defined]
     await rig.until(
         lambda: (tick := rig.node.kernel.cache.quote_tick(IBM)) and tick.ts_event == market.now_ns, "a quote"
     )
@@ -107,6 +116,8 @@ async def show(rig: Rig, bid: str, ask: str) -> None:
 async def play(rig: Rig, cell: Cell) -> None:
     kernel, hand = rig.node.kernel, Hand(cell)
     await show(rig, "100.00", "100.00")
+    for symbol, prices in OPTION_QUOTES.items():
+        show_option(rig, symbol, *prices)
     hand.strategy = rig.strategy
     hand.gate = gate = hand.make_gate(kernel)
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
@@ -117,6 +128,8 @@ async def play(rig: Rig, cell: Cell) -> None:
         for number, step in enumerate(cell.steps):
             if step.market is not None:
                 await show(rig, *step.market)
+            if step.call is not None:
+                show_option(rig, C100, *step.call)
             seen = Seen(hand)
             step.do(hand)
             await settle(rig, hand)
@@ -141,8 +154,20 @@ async def settle(rig: Rig, hand: Hand) -> None:
         tick = cache.quote_tick(IBM)  # the emulator looks at the next one
         await show(rig, str(tick.bid_price), str(tick.ask_price))
     await rig.until(lambda: all(quiet(cache, cache.order(order.client_order_id)) for order in hand.orders), "an answer")
-    await rig.until(lambda: hand.held() == rig.position("IBM"), "the fills")
+    await rig.until(lambda: positions(rig) == at_venue(rig), "the fills")
     await told(rig)
+
+
+def positions(rig: Rig) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for position in rig.node.kernel.cache.positions_open():
+        symbol = position.instrument_id.symbol.value
+        found[symbol] = found.get(symbol, Decimal(0)) + position.signed_decimal_qty()
+    return {symbol: qty for symbol, qty in found.items() if qty}
+
+
+def at_venue(rig: Rig) -> dict[str, Decimal]:
+    return {symbol: position.qty for symbol, position in rig.account.positions.items() if position.qty}
 
 
 def quiet(cache: Any, order: Any) -> bool:
@@ -168,9 +193,17 @@ async def tidy(rig: Rig) -> None:
     for leg in (*CALLS, VERTICAL, RATIO):
         strategy.cancel_all_orders(leg.id)
     await rig.until(lambda: not kernel.cache.orders_open() and not kernel.cache.orders_inflight(), "the cancels")
-    for position in kernel.cache.positions_open():
-        strategy.close_position(position)
-    await rig.until(lambda: not kernel.cache.positions_open() and not rig.account.positions, "nothing held")
+    for symbol, prices in OPTION_QUOTES.items():
+        show_option(rig, symbol, *prices)
+    await rig.until(lambda: positions(rig) == at_venue(rig), "the fills")
+    for short in (True, False):  # a short option goes before what covers it
+        for position in kernel.cache.positions_open():
+            if position.is_short is short:
+                strategy.close_position(position, time_in_force=TimeInForce.DAY)
+        await rig.until(
+            lambda short=short: not any(p.is_short is short for p in kernel.cache.positions_open()), "closed"
+        )
+    await rig.until(lambda: not rig.account.positions, "nothing held")
     rig.account.cash = CASH
     account, _ = await rig.client.rest.account()
     await rig.client.transfers.begin(account)  # else it is a deposit
