@@ -20,6 +20,7 @@ from runner.node.schedule.hook import ScheduleHook
 from runner.node.telemetry import TelemetryHook
 from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
 from tests.node.schedule.test_timetable import ns
+from tests.node.test_algorithms import Slicer, User, algorithm, with_algorithms
 
 DAY = "2013-10-07"  # a Monday
 FLAT = {"flat_before_close": "5m"}
@@ -48,12 +49,18 @@ def start(venue: Venue, behaviour: Behaviour) -> Start:
 
     @asynccontextmanager
     async def started(
-        schedules: dict[str, Any], at: str | None = "10:00", *, cls: Any = Quiet, hooks: tuple[Any, ...] = ()
+        schedules: dict[str, Any],
+        at: str | None = "10:00",
+        *,
+        cls: Any = Quiet,
+        hooks: tuple[Any, ...] = (),
+        algorithms: dict[str, Any] | None = None,
     ) -> AsyncIterator[Run]:
         if at is not None:
             venue.clock.set_from_clock(ns(f"{DAY} {at}"))
         behaviour.venue_clock = venue.clock
         plan = make_plan(dict.fromkeys(schedules, cls), on_stop="keep", schedules=schedules)
+        plan = with_algorithms(plan, **(algorithms or {}))
         ours = (GateHook(), ScheduleHook(venue.troubles.append), *hooks)
         async with Run(plan, behaviour, hooks=ours, install_gate=install_gate) as run:
             yield run
@@ -136,6 +143,25 @@ async def test_at_its_stop_orders_and_positions_are_what_the_file_says(
         await settled(run)
         assert other.is_open, "its schedule goes on"
         assert sent(run)[4:] == ([("sell", 10)] if on_stop == "flatten" else [])
+        assert run.node.gate.errors == 0
+
+
+@pytest.mark.parametrize("on_stop", ["keep", "cancel", "flatten"])
+async def test_an_algorithm_opens_nothing_after_the_stop_and_what_it_holds_goes_with_the_rest(
+    start: Start, venue: Venue, on_stop: str
+) -> None:
+    async with start({"a": {"stop": "15:30", "on_stop": on_stop}}, cls=User, algorithms={"slicer": Slicer}) as run:
+        whole = run.strategy("a").through(30)
+        algorithm(run).part(10)
+        await run.until(lambda: held(run) == 10)
+        venue.move("15:30")
+        await run.until(lambda: held(run) == (0 if on_stop == "flatten" else 10))
+        await settled(run)
+        assert whole.is_closed == (on_stop != "keep")
+        late = algorithm(run).part(10, reduce_primary=False)
+        await run.until(lambda: late.is_closed)
+        assert late.last_event.reason.startswith("SCHEDULE_CLOSED" if on_stop == "keep" else "ORDER_ILLEGAL")
+        assert sent(run) == [("buy", 10)] + [("sell", 10)] * (on_stop == "flatten")
         assert run.node.gate.errors == 0
 
 
