@@ -12,7 +12,7 @@ from runner.backtest.catalog import History
 from runner.backtest.engine import Terms
 from runner.backtest.recording import import_recording
 from tests.backtest.conftest import OPEN, Run, at_ns, write_recording
-from tests.backtest.test_engine import at, fills
+from tests.backtest.test_engine import TWAP, at, fills
 
 HALF = timedelta(minutes=30)
 CLOSE = OPEN.replace(hour=16, minute=0)
@@ -100,3 +100,15 @@ def test_a_pair_goes_by_the_clock_alone(run: Run, tmp_path: Path) -> None:
     )
     assert [qty for _, _, qty, _ in fills(recorder)] == [1, -1]
     assert backtest.denials == {("a", "SCHEDULE_CLOSED"): 2}
+
+
+@pytest.mark.parametrize(("on_stop", "left_over"), [("keep", 5), ("cancel", 5), ("flatten", 0)])
+def test_what_an_algorithm_has_not_sent_by_the_stop_is_not_sent_any_more(run: Run, on_stop, left_over) -> None:
+    """10 in two parts, a minute apart; the stop is between them."""
+    schedule = {"stop": "09:31:30", "on_stop": on_stop}
+    backtest, recorder = run({"a": {"steps": "twap 10", "on_stop": "keep", "schedule": schedule}}, exec_algorithms=TWAP)
+    assert left(backtest) == left_over
+    at_stop = at_ns(OPEN.replace(minute=31, second=30))
+    assert [qty for ts, _, qty, _ in fills(recorder) if ts < at_stop] == [5]
+    assert [qty for ts, _, qty, _ in fills(recorder) if ts >= at_stop] == ([-5] if on_stop == "flatten" else [])
+    assert backtest.gate.errors == 0

@@ -172,7 +172,7 @@ class Keeper:
             kept.sent.clear()
             kept.due = False
         elif moment.known and kept.spec.on_stop != "keep":
-            return self._cancel(name, kept, sweep=sweep)
+            return self._cancel(name, kept, now_ns, sweep=sweep)
         return False
 
     def _tell(self, name: str, kept: _Kept, moment: Moment, now_ns: int) -> None:
@@ -189,8 +189,11 @@ class Keeper:
 
     # -- what is done ------------------------------------------------------------------------------------------------
 
-    def _cancel(self, name: str, kept: _Kept, *, sweep: bool) -> bool:
+    def _cancel(self, name: str, kept: _Kept, now_ns: int, *, sweep: bool) -> bool:
         """Take back what could still open something; exits work on."""
+        if now_ns - kept.round_ns >= _ROUND_NS:
+            kept.sent.clear()
+            kept.round_ns = now_ns
         exits = {order.client_order_id.value for order in self._working(name) if not self._opens(name, order)}
         if sweep:
             cancel_orders(self._parts, name, sent=kept.sent, spare=exits, everything=True)

@@ -285,6 +285,34 @@ def refused(run: Run) -> int:
     return sum(order.status_string() == "REJECTED" for order in run.node.parts.kernel.cache.orders())
 
 
+async def test_a_cancellation_that_the_venue_refuses_is_asked_for_again(start: Start, venue: Venue) -> None:
+    async with start({"a": {"stop": "15:30"}}) as run:
+        bid = run.strategy("a").limit("80.00")
+        await worked(run, bid)
+        inner, client, asked = run.exec._cancel_order, run.exec, []
+
+        async def refuse(command: Any) -> None:
+            asked.append(command)
+            if len(asked) > 1:
+                await inner(command)
+                return
+            ids, now = client._ids(command), client._clock.timestamp_ns()
+            client.generate_order_cancel_rejected(
+                **ids, venue_order_id=bid.venue_order_id, reason="not now", ts_event=now
+            )
+
+        client._cancel_order = refuse
+        venue.move("15:30")
+        await run.until(lambda: "OrderCancelRejected" in run.strategy("a").heard)
+        await settled(run)
+        for at in ("15:30:01", "15:30:14"):
+            venue.move(at)
+            await settled(run)
+        assert (len(asked), bid.is_open) == (1, True), "no hammering"
+        venue.move("15:30:15")
+        await run.until(lambda: bid.is_closed)
+
+
 async def test_a_strategy_that_has_failed_is_flat_before_the_close_too(start: Start, venue: Venue) -> None:
     async with start({"a": FLAT, "b": {"stop": "12:00"}}) as run:
         await bought(run)

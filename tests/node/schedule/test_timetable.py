@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from runner.alpaca.calendar import NEW_YORK, TradingCalendar
 from runner.backtest.session import trading_calendar
@@ -145,3 +148,39 @@ def test_what_the_calendar_does_not_tell_opens_nothing_and_closes_at_its_usual_t
     assert state(timetable, ns("2026-11-28 15:57")) == "closed", "a Saturday"
     calendar.fill([], date(2026, 11, 1), date(2026, 12, 31))
     assert timetable.at(ns("2026-12-01 12:00")).known, "it is asked again once it is told"
+
+
+TIMES = st.none() | st.times(max_value=time(23, 59, 59)).map(lambda at: f"{at:%H:%M:%S}")
+
+
+@given(
+    days=st.none() | st.lists(st.sampled_from(["mon", "tue", "wed", "thu", "fri"]), min_size=1, unique=True),
+    start=TIMES,
+    stop=TIMES,
+    flat=st.none() | st.integers(1, 23_000).map(lambda seconds: f"{seconds}s"),
+    on_stop=st.sampled_from(["keep", "cancel", "flatten"]),
+    exchange=st.booleans(),
+    at_ns=st.integers(ns("2026-11-20 00:00"), ns("2026-12-20 00:00")),
+)
+def test_moments_follow_one_another_and_hold_to_their_ends(days, start, stop, flat, on_stop, exchange, at_ns) -> None:
+    """Of any schedule: no gap, no overlap, and the exchange never closed where something may be opened."""
+    keys = {"days": days, "start": start, "stop": stop, "on_stop": on_stop}
+    keys |= {"flat_before_close": flat} if exchange else {}
+    try:
+        timetable = table(CALENDAR if exchange else None, **keys)
+    except ValidationError:
+        reject()
+    for _ in range(12):
+        moment = timetable.at(at_ns)
+        assert moment.since_ns <= at_ns < moment.until_ns
+        for inside in (moment.since_ns, moment.until_ns - 1):
+            assert table(CALENDAR if exchange else None, **keys).at(inside) == moment
+        assert not (moment.open and moment.flat)
+        day = datetime.fromtimestamp(moment.since_ns // NS, NEW_YORK).date()
+        if exchange and (moment.open or moment.flat):
+            assert CALENDAR.close(day) is not None
+        if moment.open and days is not None:
+            assert ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][day.weekday()] in days
+        if exchange and flat is not None and moment.open:
+            assert moment.until_ns <= ns(f"{day} {CALENDAR.close(day)}") - int(flat[:-1]) * NS
+        at_ns = moment.until_ns
