@@ -70,9 +70,11 @@ class Left:
     closed: tuple[Closing, ...] = ()
     elsewhere: int = 0
     """Orders among those cancelled that were placed elsewhere, or by a strategy that is not in the file any more."""
+    unread: tuple[str, ...] = ()
+    """Of which accounts it could not be read what works there, and why."""
 
     def __bool__(self) -> bool:
-        return bool(self.orders or self.positions)
+        return bool(self.orders or self.positions or self.unread)
 
 
 def cancel_orders(

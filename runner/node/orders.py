@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from runner.config.secrets import redact
 from runner.node.build import NodePlan, Parts
 from runner.node.closer import Closer, Left, Owner
 from runner.risk.gate import RiskGate
 from runner.risk.state import Scope, State
+
+#: Beyond a command's own time: how long the last look at an account may take.
+_ANSWER_S = 1.0
 
 
 def strategies_of(plan: NodePlan, scope: Scope) -> list[str]:
@@ -65,7 +69,8 @@ async def flatten(plan: NodePlan, parts: Parts, gate: RiskGate, scope: Scope, *,
         names, others = strategies_of(plan, scope), others_of(plan, parts, scope)
         results = await closer.close(names, timeout_s * 2 / 3, others=others)
     closed = tuple(each for each in results if each.result == "closed")
-    return Left(left.orders, tuple(each for each in results if each not in closed), closed, left.elsewhere)
+    open_yet = tuple(each for each in results if each not in closed)
+    return Left(left.orders, open_yet, closed, left.elsewhere, left.unread)
 
 
 async def _cancel(plan: NodePlan, parts: Parts, scope: Scope, timeout_s: float, *, again: bool) -> Left:
@@ -73,9 +78,24 @@ async def _cancel(plan: NodePlan, parts: Parts, scope: Scope, timeout_s: float, 
     names = strategies_of(plan, scope)
     with Closer(parts, everything=True) as closer:
         own = closer.cancel(names, timeout_s) if again else closer.cancel_once(names, timeout_s)
-        left, *others = await asyncio.gather(
-            own,
-            *(client.cancel_others(parts.names, timeout_s) for client in clients_of(parts, scope).values()),
+        elsewhere = asyncio.gather(
+            *(_cancel_others(parts, name, client, timeout_s) for name, client in clients_of(parts, scope).items())
         )
-    orders = [*left, *(each for _, kept in others for each in kept)]
-    return Left(tuple(orders), elsewhere=sum(count for count, _ in others))
+        left, others = await asyncio.gather(own, elsewhere)
+    orders = [*left, *(each for _, kept, _ in others for each in kept)]
+    unread = tuple(why for _, _, why in others if why)
+    return Left(tuple(orders), elsewhere=sum(count for count, _, _ in others), unread=unread)
+
+
+async def _cancel_others(parts: Parts, name: str, client: Any, timeout_s: float) -> tuple[int, list[str], str]:
+    """As the client's `cancel_others`, and why that failed: a broker that does not answer holds nothing else up."""
+    try:
+        async with asyncio.timeout(timeout_s + _ANSWER_S):
+            count, kept = await client.cancel_others(parts.names, timeout_s)
+    except TimeoutError:
+        why = "the broker did not answer in time"
+    except Exception as error:
+        why = redact(str(error)) or type(error).__name__
+    else:
+        return count, kept, ""
+    return 0, [], f"account {name}: orders placed elsewhere could not be read, and may still work: {why}"

@@ -171,15 +171,14 @@ def _elsewhere(left: Left) -> str:
 def _with(left: Left, outcome: str) -> dict[str, Any]:
     if left:
         counted = {"orders": len(left.orders), "positions": len(left.positions)}
-        outcome = (
-            f"not finished: {' and '.join(_count(number, what) for what, number in counted.items() if number)} left"
-        )
+        told = " and ".join(_count(number, what) for what, number in counted.items() if number)
+        outcome = f"not finished: {'; '.join([*([f'{told} left'] if told else []), *left.unread])}"
     closed = [_row(each) for each in left.closed]
     positions = [_row(each) for each in left.positions]
     return {
         "outcome": outcome,
         "closed": closed,
-        "left": {"orders": list(left.orders), "positions": positions} if left else {},
+        "left": {"orders": list(left.orders), "positions": positions, "unread": list(left.unread)} if left else {},
     }
 
 

@@ -100,6 +100,26 @@ async def test_flattening_closes_and_leaves_it_reducing(run: Run) -> None:
     assert run.node.gate.states.get(Scope("strategy", "a")).state is State.REDUCING
 
 
+async def test_a_broker_that_does_not_say_what_works_keeps_no_position_open(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.strategy("a").market()
+    await run.until(lambda: len(run.exec.fills) == 1)
+
+    async def down(kept: Any, timeout_s: float) -> tuple[int, list[str]]:
+        raise ConnectionError("GET /v2/orders: timeout")
+
+    monkeypatch.setattr(run.exec, "cancel_others", down)
+    answer = await Commands(run.node).do("flatten", Command(why="x", timeout_s=5), WHO)
+    why = "account main: orders placed elsewhere could not be read, and may still work: GET /v2/orders: timeout"
+    assert answer["outcome"] == f"not finished: {why}"
+    assert answer["left"] == {"orders": [], "positions": [], "unread": [why]}
+    assert [row["result"] for row in answer["closed"]] == ["closed"]
+    answer = await Commands(run.node).do("halt", Command(why="x", cancel=True, timeout_s=5), WHO)
+    assert answer["outcome"] == f"not finished: {why}"
+    assert run.node.gate.states.get(NODE).state is State.HALTED
+
+
 async def test_what_could_not_be_closed_in_time_is_told(run: Run) -> None:
     run.strategy("a").market()
     await run.until(lambda: len(run.exec.fills) == 1)
