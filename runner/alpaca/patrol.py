@@ -72,7 +72,8 @@ class Patrol:
                     await self._look(part)
         if idle or (everything and any(not tracked.closed for tracked in self._client.tracker)):
             await self._client.gaps.run()
-        if idle:
+        if everything or idle:
+            # Also for what moves it without an order: prices of others' positions, and transfers.
             await self._client.book.refresh()
         await self._client.book.refresh_if_stale()
 

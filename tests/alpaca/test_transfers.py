@@ -92,7 +92,7 @@ def test_what_came_is_taken_for_a_deposit_until_an_activity_tells(play: Any, run
             standing = await read(rig, gate)
             assert standing.state is State.REDUCING
             assert standing.why.startswith("MAX_DAILY_LOSS: 501 lost today")
-            assert standing.why.endswith("of risk.max_daily_loss")
+            assert standing.why.endswith("; 5,000 paid in since the close of 2026-01-09 is not in it")
 
     play(scenario())
 
