@@ -267,7 +267,7 @@ class Losses:
             info = self._cache.account(account_id).last_event.info or {}
             if paid := Decimal(info.get("transferred", 0)):
                 way = "in" if paid > 0 else "out"
-                found.append(f"{text(abs(paid))} paid {way} since the close of {info.get('balance_asof')} is not in it")
+                found.append(f"{text(abs(paid))} paid {way} since the close of {info.get('balance_asof')} don't count")
             if (amount := Decimal(info.get("unexplained", 0))) > 0:
                 found.append(f"{text(amount)} came that no activity explains yet, and are taken for a deposit")
             elif amount < 0:

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from nautilus_trader.model.data import QuoteTick
 from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.objects import Quantity
 
 from runner.alpaca.models import Activity
 from runner.alpaca.transfers import Move, Transfers, span
@@ -16,7 +18,7 @@ from runner.config.risk import Portion
 from runner.risk.latches import MemoryLatches
 from runner.risk.limits import Limits
 from runner.risk.state import NODE, State
-from tests.alpaca.conftest import NEW_YORK
+from tests.alpaca.conftest import IBM, NEW_YORK
 from tests.alpaca.test_adjust import book
 from tests.alpaca.test_gate_over_the_wire import take_the_seat
 
@@ -92,7 +94,7 @@ def test_what_came_is_taken_for_a_deposit_until_an_activity_tells(play: Any, run
             standing = await read(rig, gate)
             assert standing.state is State.REDUCING
             assert standing.why.startswith("MAX_DAILY_LOSS: 501 lost today")
-            assert standing.why.endswith("; 5,000 paid in since the close of 2026-01-09 is not in it")
+            assert standing.why.endswith("; 5,000 paid in since the close of 2026-01-09 don't count")
 
     play(scenario())
 
@@ -240,5 +242,58 @@ def test_shares_that_are_transferred_are_no_loss_and_hide_none(play: Any, runnin
             assert told == {"transferred": str(Decimal(qty) * 180), "unexplained": "0"}
             await rig.client.transfers._read()
             assert rig.client.transfers.figures(account) == told, "once"
+
+    play(scenario())
+
+
+def show(rig: Any, price: str) -> None:
+    """The node sees a quote of IBM."""
+    cache, now_ns = rig.node.kernel.cache, rig.exchange.market.now_ns
+    at, size = cache.instrument(IBM).make_price(Decimal(price)), Quantity.from_int(100)
+    cache.add_quote_tick(QuoteTick(IBM, at, at, size, size, now_ns, now_ns))
+
+
+def test_a_split_whose_shares_come_first_is_no_loss(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            show(rig, "180")
+            gate = take_the_seat(rig, LIMITS)
+            await rig.status(rig.market("buy", 100), OrderStatus.FILLED)
+            gate.tick()
+            before = gate.ledger.value()
+            rig.exchange.broker.control.do({"split": {"symbol": "IBM", "new_rate": 3, "old_rate": 1}})
+            await rig.client.gaps.run()
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == 300)
+            assert (await read(rig, gate)).state is State.ACTIVE
+            assert gate.ledger.value() == before
+            show(rig, "59")
+            gate.tick()
+            assert gate.ledger.value() == before - 300
+            assert gate.states.get(NODE).state is State.ACTIVE
+            assert gate.errors == 0
+
+    play(scenario())
+
+
+def test_a_split_whose_price_comes_first_says_so_where_it_looks_like_a_loss(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            show(rig, "180")
+            gate = take_the_seat(rig, LIMITS)
+            await rig.status(rig.market("buy", 100), OrderStatus.FILLED)
+            gate.tick()
+            before = gate.ledger.value()
+            show(rig, "60")
+            gate.tick()
+            standing = gate.states.get(NODE)
+            assert standing.state is State.REDUCING
+            assert "IBM went from 180 to 60 at once (a split that is not booked yet?)" in standing.why
+            rig.exchange.broker.control.do({"split": {"symbol": "IBM", "new_rate": 3, "old_rate": 1}})
+            await rig.client.gaps.run()
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == 300)
+            assert (await read(rig, gate)).state is State.REDUCING
+            assert gate.ledger.value() == before
+            gate.resume(why="it was a split")
+            assert (await read(rig, gate)).state is State.ACTIVE
 
     play(scenario())
