@@ -27,7 +27,7 @@ from runner.alpaca.models import Account, Activity, WireError, timestamp_ns
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
 
-ZERO = Decimal(0)
+ZERO, CENT = Decimal(0), Decimal("0.01")
 #: Won or lost: what an account earns and pays for what it holds and does.
 _EARNED = """
     CGD CIL DIV DIVCGL DIVCGS DIVFEE DIVFT DIVNRA DIVROC DIVTW DIVTXEX
@@ -94,6 +94,7 @@ class Transfers:
         self._waiting: list[Activity] = []  # rows whose money has not moved yet
         self._expected: Decimal | None = None  # cash as opening, fills and moves make it
         self._suspected: Decimal | None = None
+        self._fills = 0  # since cash was what it should be
         self._pending = ZERO
         self._looked_ns = 0
         self._read_at = float("-inf")
@@ -137,6 +138,9 @@ class Transfers:
             return account, body
         before, self._pending = self._pending, account.pending_transfer_out or ZERO
         drift = account.cash - self._expected
+        if abs(drift) <= CENT * (1 + self._fills):
+            self._expected, drift = account.cash, ZERO  # the broker rounds each fill
+            self._fills = 0
         if drift < 0 and drift == before - self._pending:
             self._add(drift, PENDING)
         try:
@@ -179,6 +183,7 @@ class Transfers:
     def _on_fill(self, fill: Fill) -> None:
         if self._expected is not None:
             signed = fill.qty if fill.side == "buy" else -fill.qty
+            self._fills += 1
             self._expected -= signed * fill.price * contract_size(fill.symbol) + fill.fee_usd
 
     # -- what it was ---------------------------------------------------------------------------------------------------

@@ -162,9 +162,14 @@ def test_fills_are_no_transfers(play: Any, running: Any) -> None:
             await rig.until(lambda: all(order.is_closed for order in orders))
             rig.market("sell", 15)
             await rig.until(lambda: rig.position("IBM") == 0)
+            rig.account.cash += Decimal("0.03")  # each fill is rounded to the cent
             for _ in range(3):
                 await rig.client.book.refresh()
             assert rig.client.transfers._moves == []
+            transfer(rig, "0.03", row=False)
+            for _ in range(3):
+                await rig.client.book.refresh()
+            assert [move.amount for move in rig.client.transfers._moves] == [Decimal("0.03")]
 
     play(scenario())
 
