@@ -31,6 +31,13 @@ RATIO = spread(new_generic_spread_id([(CALLS[0].id, 1), (CALLS[1].id, -2)]), [(C
 OPTION_QUOTES = {C100: ("8.00", "8.00"), C110: ("3.00", "3.00")}
 DAY = TimeInForce.DAY
 
+#: Where the limits stand.
+LEVELS: dict[str, Callable[[Limits], LimitsBook]] = {
+    "top": lambda limits: LimitsBook(top=limits),
+    "account": lambda limits: LimitsBook(accounts={"main": limits}),
+    "strategy": lambda limits: LimitsBook(strategies={"s": limits}),
+}
+
 Do = Callable[["Hand"], Any]
 
 
@@ -48,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Cell:
-    """Steps under the limits of the whole node; the market is at 100.00 on both sides."""
+    """Steps under limits; the market is at 100.00 on both sides."""
 
     limits: Limits
     steps: Sequence[Step]
@@ -71,8 +78,9 @@ class Hours:
 class Hand:
     """Sends the orders of one strategy. `market` is told by whoever runs the cell."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, level: str) -> None:
         self.cell = cell
+        self._level = level
         self.stranger = cell.stranger
         self.outage: str | None = None
         self.schedule = Hours()
@@ -90,12 +98,17 @@ class Hand:
     def make_gate(self, kernel: Any) -> RiskGate:
         """As a node's, save that the clock is the test's, and faults can be put in."""
         return RiskGate(
-            msgbus=kernel.msgbus, cache=kernel.cache, clock=kernel.clock, limits=LimitsBook(top=self.cell.limits),
+            msgbus=kernel.msgbus, cache=kernel.cache, clock=kernel.clock, limits=self.book(self.cell.limits),
             **self.parts(),
         )  # fmt: skip
 
+    def book(self, limits: Limits) -> LimitsBook:
+        return LEVELS[self._level](limits)
+
     def parts(self) -> dict[str, Any]:
         return {
+            "account_name": lambda _id: "main",
+            "strategy_name": lambda _id: "s",
             "venue_now_ns": self.now_ns,
             "outage": lambda _account, _strategy: self.outage,
             "schedule": self.schedule,
@@ -126,7 +139,7 @@ class Hand:
     def nothing(self) -> None: ...
 
     def limit_to(self, limits: Limits) -> None:
-        self.gate.set_limits(LimitsBook(top=limits))
+        self.gate.set_limits(self.book(limits))
 
     def break_gate(self) -> None:
         """A bug in the gate: whatever it is asked, it raises."""

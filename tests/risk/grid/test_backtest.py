@@ -1,4 +1,4 @@
-"""The grid in a backtest on a margin account."""
+"""The grid in a backtest on a margin account, at each level of the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from nautilus_trader.model.identifiers import InstrumentId
 
 from tests.risk.conftest import quote
-from tests.risk.grid.hand import BAC, CALLS, OPTION_QUOTES, RATIO, START_NS, VERTICAL, Cell, Hand, Seen, Step
+from tests.risk.grid.hand import BAC, CALLS, LEVELS, OPTION_QUOTES, RATIO, START_NS, VERTICAL, Cell, Hand, Seen, Step
 from tests.risk.grid.table import CELLS
 from tests.risk.test_margin_options import C100
 
@@ -34,8 +34,9 @@ def market(cell: Cell) -> list[Any]:
 
 
 @pytest.mark.parametrize("cell", [cell for _, cell in CELLS], ids=[name for name, _ in CELLS])
-def test_a_cell(bench: Any, cell: Cell) -> None:
-    hand = Hand(cell)
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_cell(bench: Any, cell: Cell, level: str) -> None:
+    hand = Hand(cell, level)
     seen: list[Seen] = []
     found: list[set[str]] = []
 
@@ -55,8 +56,8 @@ def test_a_cell(bench: Any, cell: Cell) -> None:
 
     steps = [each for step in cell.steps for each in (begin(step), *[lambda _s: None] * (QUOTES_A_STEP - 2), end)]
     _, gate, _ = bench.run(
-        *steps, limits=cell.limits, quotes=market(cell), instruments=[BAC, *CALLS, VERTICAL, RATIO], prepare=prepare,
-        **hand.parts(),
+        *steps, limits=hand.book(cell.limits), quotes=market(cell), instruments=[BAC, *CALLS, VERTICAL, RATIO],
+        prepare=prepare, **hand.parts(),
     )  # fmt: skip
     assert found == [set() if step.code is None else {step.code} for step in cell.steps]
     assert gate.errors == sum(step.code == "GATE_ERROR" for step in cell.steps)

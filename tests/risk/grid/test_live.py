@@ -22,7 +22,7 @@ from nautilus_trader.model.objects import Price, Quantity
 from runner.node.build import direct
 from tests.alpaca.conftest import TEN_O_CLOCK, VENUE, Rig, _running
 from tests.risk.conftest import IBM
-from tests.risk.grid.hand import CALLS, OPTION_QUOTES, RATIO, START_NS, VERTICAL, Cell, Hand, Seen
+from tests.risk.grid.hand import CALLS, LEVELS, OPTION_QUOTES, RATIO, START_NS, VERTICAL, Cell, Hand, Seen
 from tests.risk.grid.table import CELLS
 from tests.risk.test_margin_options import C100
 
@@ -40,17 +40,17 @@ class Live:
         self._context: Any = None
         self._rig: Rig | None = None
 
-    def run(self, cell: Cell) -> None:
+    def run(self, cell: Cell, level: str) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_until_complete(self._run(cell))
+            self.loop.run_until_complete(self._run(cell, level))
         except BaseException:
             self.stop()
             raise
         finally:
             asyncio.set_event_loop(None)
 
-    async def _run(self, cell: Cell) -> None:
+    async def _run(self, cell: Cell, level: str) -> None:
         if self._rig is None:
             settings = VENUE | {"activity": 0.001, "opening_cash": CASH, "speed": 1_000.0}  # requests are counted by it
             self._context = _running(data=True, settings=settings, before=stand_still)
@@ -58,7 +58,7 @@ class Live:
             # To make one takes longer than to ask.
             self._rig.control = httpx.AsyncClient(base_url=self._rig.exchange.url, verify=False)  # type: ignore[attr-defined]
             await prepare(self._rig)
-        await play(self._rig, cell)
+        await play(self._rig, cell, level)
         await tidy(self._rig)
 
     def stop(self) -> None:
@@ -113,8 +113,8 @@ async def show(rig: Rig, bid: str, ask: str) -> None:
     )
 
 
-async def play(rig: Rig, cell: Cell) -> None:
-    kernel, hand = rig.node.kernel, Hand(cell)
+async def play(rig: Rig, cell: Cell, level: str) -> None:
+    kernel, hand = rig.node.kernel, Hand(cell, level)
     await show(rig, "100.00", "100.00")
     for symbol, prices in OPTION_QUOTES.items():
         show_option(rig, symbol, *prices)
@@ -210,6 +210,10 @@ async def tidy(rig: Rig) -> None:
     await told(rig)
 
 
-@pytest.mark.parametrize("cell", [cell for _, cell in CELLS], ids=[name for name, _ in CELLS])
-def test_a_cell(live: Live, cell: Cell) -> None:
-    live.run(cell)
+#: Each cell at one of the levels, in turn.
+PLACED = [pytest.param(cell, list(LEVELS)[n % 3], id=name) for n, (name, cell) in enumerate(CELLS)]
+
+
+@pytest.mark.parametrize(("cell", "level"), PLACED)
+def test_a_cell(live: Live, cell: Cell, level: str) -> None:
+    live.run(cell, level)
