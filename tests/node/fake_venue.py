@@ -73,6 +73,7 @@ class Behaviour:
     cash: Decimal = Decimal(100000)
     venue_clock: VenueClock | None = None
     calendar: Any = None
+    short_days: set[str] = field(default_factory=set)
     cancels: list[str] = field(default_factory=list)
     marks: dict[str, Decimal] = field(default_factory=dict)
 
@@ -180,8 +181,10 @@ class FakeExec(LiveExecutionClient):
 
     async def _calendar(self, first: date, last: date) -> list[CalendarDay]:
         await act(self.behaviour.calendar)
+        short = self.behaviour.short_days
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-        return [CalendarDay(date=day.isoformat(), open="09:30", close="16:00") for day in days if day.weekday() < 5]
+        closes = {day: "13:00" if day.isoformat() in short else "16:00" for day in days if day.weekday() < 5}
+        return [CalendarDay(date=day.isoformat(), open="09:30", close=close) for day, close in closes.items()]
 
     def set_gate_check(self, check: Any) -> None:
         """Every order is taken."""

@@ -14,6 +14,8 @@ log = logging.getLogger("runner.node")
 # The venue's clock may be put right meanwhile; nobody waits longer than this for that to show.
 _LONGEST_S = 30.0
 _READ_AGAIN_S = 30.0
+# An exchange closes for a day of mourning at a few days' notice.
+_REFRESH_S = 6 * 3600.0
 
 
 class ScheduleHook(BaseHook):
@@ -26,6 +28,7 @@ class ScheduleHook(BaseHook):
         self._timer: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[None] | None = None
         self._read_at = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def started(self, node: Node) -> None:
         parts = node.parts
@@ -44,6 +47,8 @@ class ScheduleHook(BaseHook):
             on_trouble=self._on_trouble,
         )
         self._keeper.begin()
+        if node.plan.real_time:
+            self._refreshing = asyncio.create_task(self._refresh(), name="calendar")
 
     def replanned(self, node: Node) -> None:
         assert node.parts is not None
@@ -59,8 +64,9 @@ class ScheduleHook(BaseHook):
             self._keeper.stop()
         if self._timer is not None:
             self._timer.cancel()
-        if self._reading is not None:
-            self._reading.cancel()
+        for task in (self._reading, self._refreshing):
+            if task is not None:
+                task.cancel()
 
     def _alarm(self, at_ns: int, callback: Callable[[], None]) -> None:
         assert self._node is not None
@@ -81,10 +87,21 @@ class ScheduleHook(BaseHook):
             self._read_at = loop.time() + _READ_AGAIN_S
             self._reading = loop.create_task(self._read_now(), name="calendar")
 
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            await self._read_now()
+
     async def _read_now(self) -> None:
         assert self._node is not None
-        assert self._node.parts is not None
-        await read_calendar(self._node.parts)
+        parts = self._node.parts
+        assert parts is not None
+        try:
+            await read_calendar(parts)
+        except Exception:  # whatever it is, schedules go on by what is known
+            log.exception("the exchange's calendar could not be read")
+        # What was worked out of the earlier one is forgotten.
+        parts.schedules.follow(self._node.plan.config)
         if self._keeper is not None:
             self._keeper.look()
 

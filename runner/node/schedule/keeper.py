@@ -147,14 +147,13 @@ class Keeper:
         next_ns, paused = 2**62, self._paused()
         restless = paused
         for name, kept in self._kept.items():
-            moment = tables[name].at(now_ns)
-            next_ns = min(next_ns, moment.until_ns)
-            if not moment.known:
-                self._unknown()
-            if paused:
-                continue
             try:
-                restless |= self._keep(name, kept, moment, now_ns, sweep=sweep)
+                moment = tables[name].at(now_ns)
+                next_ns = min(next_ns, moment.until_ns)
+                if not moment.known:
+                    self._unknown()
+                if not paused:
+                    restless |= self._keep(name, kept, moment, now_ns, sweep=sweep)
             except Exception:  # the other strategies' schedules must still be kept
                 restless = True
                 log.exception("the schedule of strategy %s could not be kept", name)

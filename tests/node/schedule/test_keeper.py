@@ -369,6 +369,20 @@ async def test_nothing_is_opened_until_the_calendar_is_read_which_is_tried_again
         await bought(run)
 
 
+async def test_a_day_that_the_exchange_shortens_while_the_node_runs_is_short(
+    start: Start, venue: Venue, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.node.schedule.hook._REFRESH_S", 0.0)
+    async with start({"a": FLAT}, "12:00") as run:
+        await bought(run)
+        venue.move("12:56")
+        await settled(run)
+        assert held(run) == 10
+        behaviour.short_days.add(DAY)
+        await run.until(lambda: held(run) == 0)
+        assert sent(run) == [("buy", 10), ("sell", 10)]
+
+
 async def test_status_and_metrics_say_how_a_schedule_stands(start: Start, venue: Venue, behaviour: Behaviour) -> None:
     telemetry = TelemetryHook(None, None, lambda: (True, ""))
     async with start({"a": FLAT | {"start": "09:45"}, "b": None}, "09:30", hooks=(telemetry,)) as run:
