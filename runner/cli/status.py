@@ -81,7 +81,7 @@ def screen(answer: dict[str, Any]) -> Group:
         Text.assemble(
             (answer["name"], "bold"),
             f"  {answer['environment']}  process {answer['pid']}  up {up}  ",
-            ("trading", "green") if answer["ready"] else (f"not trading: {answer['stage']}", "yellow"),
+            ("trading", "green") if answer["ready"] else (_waits(answer), "yellow"),
             "  ",
             _state(answer),
             f"  {answer['fills']} fills  {answer['denied']} denied",
@@ -91,6 +91,9 @@ def screen(answer: dict[str, Any]) -> Group:
         # Reasons are other people's text: never markup.
         words = f"{who} is {row['state']} since {row['since']}, by {row['by']}: {row['why']}"
         parts.append(Text(words, style=_COLORS.get(row["state"], "")))
+    for name, row in answer["accounts"].items():
+        if row.get("journal"):
+            parts.append(Text(f"account {name}: every order is denied: {row['journal']}", style="bold red"))
     last = (answer.get("file") or {}).get("last_reload")
     if last is not None and last["result"] not in ("applied", "unchanged"):
         how = "done in part" if last["result"] == "incomplete" else "not done"
@@ -98,6 +101,14 @@ def screen(answer: dict[str, Any]) -> Group:
         parts.append(Text(words, style="bold red"))
     parts += [_table(title, columns, rows) for title, columns, rows in _tables(answer) if rows]
     return Group(*parts)
+
+
+def _waits(answer: dict[str, Any]) -> str:
+    """Why it is not ready."""
+    down = [name for name, row in answer["accounts"].items() if not row["trade_updates"]]
+    if answer["stage"] == "trade" and down:
+        return f"opens nothing: no trade updates of {', '.join(down)}"
+    return f"not trading: {answer['stage']}"
 
 
 def _held(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

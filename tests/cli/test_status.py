@@ -50,6 +50,17 @@ def shown(what: dict[str, Any]) -> list[str]:
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
+def test_why_nothing_is_opened_is_said() -> None:
+    down = answer()
+    down["ready"] = False
+    down["accounts"]["main"]["journal"] = "the disk is full; free some space"
+    text = "\n".join(shown(down))
+    assert "opens nothing: no trade updates of main" in text
+    assert "account main: every order is denied: the disk is full; free some space" in text
+    down["stage"] = "stop"
+    assert "not trading: stop" in shown(down)[0]
+
+
 def test_what_is_wrong_stands_out_and_reasons_are_taken_literally() -> None:
     lines = shown(answer())
     text = "\n".join(lines)

@@ -58,7 +58,7 @@ def status(node: Node, environment: str, started_ns: int) -> dict[str, Any]:
         "positions": {"total": len(positions), "rows": positions[:MOST_ROWS]},
         "file": _file(node),
         "fills": node.tally.fills,
-        "denied": sum(gate.denied.values()),
+        "denied": sum(node.tally.denials.values()),
     }
 
 
@@ -96,6 +96,7 @@ def _account(node: Node, name: str) -> dict[str, Any]:
     return {
         "connected": bool(client.is_connected),
         "trade_updates": bool(getattr(client, "ready", True)),
+        "journal": journal.problem if (journal := getattr(client, "journal", None)) is not None else None,
         "equity": _text(info.get("equity")),
         "buying_power": _text(info.get("buying_power")),
         **_standing(node.gate, Scope("account", name)),
@@ -153,8 +154,8 @@ def _order(node: Node, order: Any) -> dict[str, Any]:
         "symbol": order.instrument_id.symbol.value,
         "side": order.side_string().lower(),
         "type": order.type_string().lower(),
-        "quantity": str(order.quantity),
-        "filled": str(order.filled_qty),
+        "quantity": f"{order.quantity.as_decimal().normalize():f}",
+        "filled": f"{order.filled_qty.as_decimal().normalize():f}",
         "price": _text(price),
         "trigger": _text(trigger),
         "status": f"at {order.exec_algorithm_id}"
