@@ -249,12 +249,11 @@ class Keeper:
         strategy = self._parts.strategies.get(name)
         if strategy is None:  # a reload has removed it meanwhile
             return []
-        # One that is still made or sent in this turn can't be canceled; it is seen again when it is out.
-        return [
-            order
-            for order in self._parts.kernel.cache.orders(strategy_id=strategy.id)
-            if not order.is_closed and (order.status != OrderStatus.INITIALIZED or self._parts.algorithms.holds(order))
-        ]
+        # Not among all that it ever sent: who goes on trying outside of its hours is denied very often.
+        cache, mine = self._parts.kernel.cache, {"strategy_id": strategy.id}
+        working = [*cache.orders_open(**mine), *cache.orders_inflight(**mine), *cache.orders_emulated(**mine)]
+        working += self._parts.algorithms.held(strategy.id)
+        return list({order.client_order_id: order for order in working}.values())
 
     def _positions(self, name: str) -> list[Any]:
         strategy = self._parts.strategies.get(name)

@@ -22,6 +22,7 @@ class Schedules:
         self.left: Callable[[str], int] = lambda _strategy: 0
         """How many positions a strategy still has that its schedule was to have closed; who closes them says so."""
         self._calendar = calendar
+        self._said: dict[str, tuple[Moment, str]] = {}
         self.follow(config)
 
     def follow(self, config: RunnerConfig) -> None:
@@ -44,6 +45,12 @@ class Schedules:
         moment = self.moment(strategy)
         if moment is None or moment.open:
             return None
+        said = self._said.get(strategy)
+        if said is None or said[0] is not moment:
+            said = self._said[strategy] = (moment, self._why(strategy, moment))
+        return said[1]
+
+    def _why(self, strategy: str, moment: Moment) -> str:
         if not moment.known:
             return f"strategies.{strategy}.schedule goes by the exchange's calendar, which could not be read yet"
         opens_ns = self.tables[strategy].opens_ns(self.now_ns())
