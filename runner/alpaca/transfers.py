@@ -76,9 +76,11 @@ class Move:
             return False
         return self.kind in _TRANSFERS or self.amount > 0
 
-    def is_since(self, start_ns: int) -> bool:
-        """Whether figures of `start_ns` lack it: what came, where they may; what went, where they surely do."""
-        return (self.by_ns if self.amount > 0 else self.after_ns + 1) > start_ns
+    def is_since(self, earliest_ns: int, latest_ns: int) -> bool:
+        """Whether figures that were taken between the two lack it: what came, where they may; what went, where they
+        surely do.
+        """
+        return self.by_ns > earliest_ns if self.amount > 0 else self.after_ns >= latest_ns
 
 
 _TRANSFERS = SHARES | {"ACATC", "CSD", "CSW", "JNL", "JNLC", "TRANS", PENDING}
@@ -99,6 +101,7 @@ class Transfers:
         self._looked_ns = 0
         self._read_at = float("-inf")
         self._unread = ZERO  # what came while the activities could not be asked
+        self._closing = date.min, CLOSE  # the day that `last_equity` is of, and when it closed
         self._store: Store | None = None
         self._key = self._kept = ""
         client.fills.on_fill(self._on_fill)
@@ -112,6 +115,7 @@ class Transfers:
     async def begin(self, account: Account) -> None:
         """This is the opening balance. Raises what the reads raise, and the store."""
         now_ns = self._client.venue_clock.now_ns()
+        await self._learn_close(account)
         rows = await self._rows()
         kept: list[Move] = []
         if self._store is not None and (written := self._store.load().get(self._key)):
@@ -144,8 +148,9 @@ class Transfers:
         if drift < 0 and drift == before - self._pending:
             self._add(drift, PENDING)
         try:
+            await self._learn_close(account)
             account, body = await self._explain(account, body)
-        except (EngineError, WireError) as error:
+        except (EngineError, WireError, ValueError) as error:
             self._unread = max(account.cash - self._expected, ZERO)
             self._client.log.warning(f"The account's activities can't be read, so what came counts as paid in: {error}")
         else:
@@ -192,25 +197,36 @@ class Transfers:
         """What of the account's equity was transferred since `last_equity`, and what came or went unexplained (USD)."""
         if self._expected is None:
             return {}
-        start_ns = self._closed_ns(account.balance_asof)
-        since = [move for move in self._moves if move.is_since(start_ns)]
+        since = [move for move in self._moves if move.is_since(*self._closed_ns(account.balance_asof))]
         transferred = sum((move.amount for move in since if move.is_transfer), ZERO)
         unexplained = sum((move.amount for move in since if not move.kind), self._unread)
         if unexplained <= 0 and self._suspected is not None:
             unexplained += min(self._suspected, ZERO)  # the account has fallen already
         return {"transferred": str(transferred), "unexplained": str(unexplained)}
 
-    def _closed_ns(self, balance_asof: str | None) -> int:
-        """When `last_equity` was: the close of its day; where that is not told, of the weekday before."""
+    def _closed_ns(self, balance_asof: str | None) -> tuple[int, int]:
+        """When `last_equity` was, at the earliest and at the latest: at the close of its day, of the weekday before
+        where that is not told. Alpaca says 16:00 of every day, a short one's too.
+        """
         try:
             day = date.fromisoformat((balance_asof or "")[:10])
         except ValueError:
             day = datetime.fromtimestamp(self._client.venue_clock.now_ns() // NANOS, NEW_YORK).date()
             day = _weekday_before(day)
-        closed_ns = int(datetime.combine(day, CLOSE, NEW_YORK).timestamp()) * NANOS
-        if closed_ns <= self._client.venue_clock.now_ns():
-            return closed_ns
-        return int(datetime.combine(_weekday_before(day), CLOSE, NEW_YORK).timestamp()) * NANOS
+        if _ns(day, CLOSE) > self._client.venue_clock.now_ns() and day != self._closing[0]:
+            day = _weekday_before(day)
+        closes = self._closing[1] if day == self._closing[0] else CLOSE
+        return _ns(day, min(closes, CLOSE)), _ns(day, CLOSE)
+
+    async def _learn_close(self, account: Account) -> None:
+        """Short days end earlier. Raises what the read raises."""
+        asof = (account.balance_asof or "")[:10]
+        if asof in ("", self._closing[0].isoformat()):
+            return
+        day = date.fromisoformat(asof)
+        rows = await self._client.rest.calendar(day, day)
+        closes = rows[0].close.replace(":", "") if rows else "1600"
+        self._closing = day, time(int(closes[:2]), int(closes[2:]))
 
     def _add(self, amount: Decimal, kind: str = "", row: str = "") -> None:
         assert self._expected is not None
@@ -294,6 +310,10 @@ class Transfers:
             self._client.log.warning(f"What was transferred can't be kept over a restart: {error}")
         else:
             self._kept = written
+
+
+def _ns(day: date, at: time) -> int:
+    return int(datetime.combine(day, at, NEW_YORK).timestamp()) * NANOS
 
 
 def _weekday_before(day: date) -> date:

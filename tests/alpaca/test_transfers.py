@@ -221,7 +221,28 @@ def test_what_was_paid_in_while_no_node_ran_is_known(play: Any, running: Any) ->
     (Move(Decimal(-1), ns("2026-01-09 16:00"), ns("2026-01-09 16:03")), True),
 ])  # fmt: skip
 def test_a_move_of_about_the_close_counts_where_it_would_hide_a_loss(move: Move, is_since: bool) -> None:
-    assert move.is_since(ns("2026-01-09 16:00")) is is_since
+    close_ns = ns("2026-01-09 16:00")
+    assert move.is_since(close_ns, close_ns) is is_since
+
+
+@pytest.mark.parametrize(("amount", "told"), [("5000", "5000"), ("-5000", "0")])
+def test_a_transfer_between_a_short_days_close_and_four_counts_where_it_would_hide_a_loss(
+    play: Any, running: Any, amount: str, told: str
+) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            for when in ("2026-11-27 12:00", "2026-11-27 13:30", "2026-11-27 14:00"):
+                rig.exchange.market.set_clock(ns(when))
+                rig.client.venue_clock.observe(ns(when))
+                await rig.client.book.refresh()
+            transfer(rig, amount)
+            await rig.client.transfers._read()
+            await rig.client.book.refresh()
+            account, _ = await rig.client.rest.account()
+            assert account.balance_asof == "2026-11-27"
+            assert rig.client.transfers.figures(account)["transferred"] == told
+
+    play(scenario())
 
 
 @pytest.mark.parametrize(("date", "made", "after", "by"), [
