@@ -105,8 +105,13 @@ def margin() -> Iterator[Row]:
 
 
 def start() -> Iterator[Row]:
-    for what, args in (("--help", ["--help"]), ("check FILE", ["check", startup.FILE, "--sim"])):
-        wall, cpu = startup.command("-m", "runner.cli", *args)
+    check = ["check", startup.FILE, "--sim"]
+    for what, args, anew in (
+        ("--help", ["--help"], False),
+        ("check FILE, its classes unchanged", check, False),
+        ("check FILE, the first time", check, True),
+    ):
+        wall, cpu = startup.command("-m", "runner.cli", *args, anew=anew)
         yield absolute(f"runner {what} (s)", wall, 0.3, "{:.2f}")
         yield absolute("  CPU (s)", cpu, 0.5, "{:.2f}")
     yield absolute("file → trading, exchange is up (s)", startup.file_to_trading(simulated=False), 3, "{:.2f}")

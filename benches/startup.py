@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,29 @@ from benches.processes import KEYS, config, line, process
 FILE = "configs/paper.yaml"
 
 
-def command(*args: str, times: int = 5) -> tuple[float, float]:
-    """Median seconds of wall time and of CPU that one command takes."""
+def command(*args: str, times: int = 5, anew: bool = False) -> tuple[float, float]:
+    """Median seconds of wall time and of CPU that one command takes; `anew`: with nothing kept of the time before."""
     walls, cpus = [], []
-    for _ in range(times):
-        began = time.perf_counter()
-        child = subprocess.Popen([sys.executable, *args], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
-        walls.append(time.perf_counter() - began)
-        cpus.append(usage.ru_utime + usage.ru_stime)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            raise RuntimeError(f"{' '.join(args)}: exit {child.returncode}")
+    with tempfile.TemporaryDirectory() as cache:
+        env = os.environ | {"XDG_CACHE_HOME": cache}
+        if not anew:
+            subprocess.run([sys.executable, *args], capture_output=True, check=True, env=env)
+        for number in range(times):
+            wall, cpu = _once(args, env | {"XDG_CACHE_HOME": f"{cache}/{number}"} if anew else env)
+            walls.append(wall)
+            cpus.append(cpu)
     return statistics.median(walls), statistics.median(cpus)
+
+
+def _once(args: Sequence[str], env: Mapping[str, str]) -> tuple[float, float]:
+    began = time.perf_counter()
+    child = subprocess.Popen([sys.executable, *args], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - began
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise RuntimeError(f"{' '.join(args)}: exit {child.returncode}")
+    return wall, usage.ru_utime + usage.ru_stime
 
 
 def exchange_ready(times: int = 3) -> float:

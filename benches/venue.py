@@ -126,6 +126,7 @@ class Venue:
         self.feeds: list[tuple[asyncio.StreamWriter, bool]] = []
         self.subscribed = asyncio.Event()
         self.trading: asyncio.StreamWriter | None = None
+        self.held = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: REST with keep-alive, or a socket once it asks for an upgrade."""
@@ -158,7 +159,7 @@ class Venue:
             order = self.order(asked)
             if self.trading is not None:
                 # So that the node's books hold what a day's would: a position, and no heap of working orders.
-                asyncio.get_running_loop().call_later(0.001, self.trading.write, fill(order))
+                asyncio.get_running_loop().call_later(0.001, self.fill, fill(order))
             return json.dumps(order).encode()
         if url.path == "/bench/blast":
             query = {k: v[0] for k, v in parse_qs(url.query).items()}
@@ -171,12 +172,21 @@ class Venue:
         if url.path.startswith("/v2/assets/"):
             return json.dumps(ASSET).encode()
         if url.path == "/v2/account":
-            return json.dumps(ACCOUNT).encode()
+            return json.dumps(ACCOUNT | {"cash": f"{100_000 - self.held * 180.05:.2f}"}).encode()
+        if url.path == "/v2/positions" and self.held:
+            row = {"symbol": SYMBOL, "asset_id": ASSET["id"], "side": "long", "qty": str(self.held)}
+            return json.dumps([row | {"avg_entry_price": "180.05", "current_price": "180.05"}]).encode()
         if url.path == "/v2/clock":
             return json.dumps(CLOCK).encode()
         if url.path.startswith("/v2/stocks/"):
             return b'{"trades": {}, "bars": {}, "quotes": {}, "next_page_token": null}'
         return b"[]"
+
+    def fill(self, update: bytes) -> None:
+        """One share is bought: the node compares its books with the venue's."""
+        assert self.trading is not None
+        self.held += 1
+        self.trading.write(update)
 
     def order(self, asked: dict[str, Any]) -> dict[str, Any]:
         number = next(self.ids)
@@ -289,7 +299,7 @@ class Venue:
         sent = time.monotonic_ns()
         writer.write(frame)
         arrived = await asyncio.wait_for(self.orders.get(), 10)
-        return json.dumps({"ns": arrived - sent, "sent": sent, "arrived": arrived}).encode()
+        return json.dumps({"ns": arrived - sent}).encode()
 
 
 async def main() -> None:
