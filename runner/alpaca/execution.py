@@ -42,6 +42,7 @@ from runner.alpaca.reconcile import GapFill
 from runner.alpaca.reports import Reports
 from runner.alpaca.rest import TradingRest
 from runner.alpaca.resume import Resume
+from runner.alpaca.retention import Retention
 from runner.alpaca.settle import Settler
 from runner.alpaca.shared import SharedHttp
 from runner.alpaca.stream import LoopStream
@@ -108,6 +109,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self.transfers = Transfers(self)
         self.journal: OrderJournal | None = None
         self.resume = Resume(self)
+        self.retention = Retention(self)
         self._shared = shared
         self._opened = False
         self._stream: LoopStream | None = None

@@ -54,6 +54,8 @@ class External:
 
     def on_fill(self, fill: Fill, *, cum_qty: Decimal, execution_id: str | None) -> None:
         """A fill of an order that is not ours, from either source."""
+        if fill.order_id in self._client.retention.doubtful:
+            fill = replace(fill, inferred=True)  # The books don't agree by it: it may have been ours.
         booked = self._ledger.book(fill, cum_qty=cum_qty, execution_id=execution_id)
         if booked is not None:
             self._client.touched()

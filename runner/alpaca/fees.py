@@ -72,8 +72,7 @@ class Fees:
         `bought` is what they were taken from (None: what was bought since connect).
         """
         if bought is None:
-            buys = (fill.qty for fill in self._client.fills if fill.symbol == symbol and fill.side == "buy")
-            bought = sum(buys, ZERO)
+            bought = self._client.fills.bought(symbol)
         return "/" in symbol and abs(ours - theirs) <= bought * MOST
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 
@@ -38,11 +39,41 @@ class Fill:
 
 
 @dataclass(slots=True)
+class Earlier:
+    """Fills since connect that are kept as sums alone: all that the books and the fees of pairs ask of them."""
+
+    count: int = 0
+    inferred: int = 0
+    #: By symbol: quantity times price of what was bought less what was sold, the position's change, what was bought.
+    paid: dict[str, Decimal] = field(default_factory=dict)
+    held: dict[str, Decimal] = field(default_factory=dict)
+    bought: dict[str, Decimal] = field(default_factory=dict)
+    #: Fees in dollars: how many, and how much.
+    charges: int = 0
+    charged: Decimal = Decimal(0)
+
+    def add(self, fill: Fill) -> None:
+        """Count one more."""
+        signed = fill.qty if fill.side == "buy" else -fill.qty
+        self.count += 1
+        self.inferred += fill.inferred
+        self.charges += bool(fill.fee_usd)
+        self.charged += fill.fee_usd
+        for sums, change in (
+            (self.paid, signed * fill.price),
+            (self.held, fill.signed_qty),
+            (self.bought, max(signed, Decimal(0))),
+        ):
+            sums[fill.symbol] = sums.get(fill.symbol, Decimal(0)) + change
+
+
+@dataclass(slots=True)
 class _Covered:
     """Which part of an order's cumulative quantity has been booked, as sorted, disjoint half-open intervals."""
 
     spans: list[tuple[Decimal, Decimal]]
     notional: Decimal = Decimal(0)
+    executions: list[str] = field(default_factory=list)
 
     def total(self) -> Decimal:
         return sum((end - start for start, end in self.spans), Decimal(0))
@@ -83,7 +114,9 @@ class FillLedger:
     def __init__(self) -> None:
         self._orders: dict[str, _Covered] = {}
         self._executions: set[str] = set()
-        self._fills: list[Fill] = []
+        self._fills: deque[Fill] = deque()
+        #: Fills that were older than somebody wanted to keep.
+        self.earlier = Earlier()
         self._listeners: list[Callable[[Fill], None]] = []
         self.duplicates = 0
         self.inferred = 0
@@ -99,7 +132,7 @@ class FillLedger:
 
     @property
     def fills(self) -> list[Fill]:
-        """All fills since connect, in the order they were booked."""
+        """All fills since connect, in the order they were booked, but for those that are `earlier`."""
         return list(self._fills)
 
     def on_fill(self, listener: Callable[[Fill], None]) -> None:
@@ -129,6 +162,30 @@ class FillLedger:
     def begin(self) -> None:
         """The opening balance includes all fills so far: they stay known, and are no fills since connect."""
         self._fills.clear()
+        self.earlier = Earlier()
+
+    def fold(self, before_ns: int, most: int) -> None:
+        """Keep no more than the sums of the oldest fills, those of before that time (UNIX ns); `most` at once."""
+        for _ in range(most):
+            if not self._fills or self._fills[0].venue_ts_ns >= before_ns:
+                return
+            self.earlier.add(self._fills.popleft())
+
+    def forget(self, order_id: str) -> None:
+        """Let go of what was booked of an order: nobody will tell of it again, or `restore` comes first."""
+        covered = self._orders.pop(order_id, None)
+        if covered is not None:
+            self._executions.difference_update(covered.executions)
+
+    @property
+    def size(self) -> int:
+        """Orders, executions and fills that are kept."""
+        return len(self._orders) + len(self._executions) + len(self._fills)
+
+    def bought(self, symbol: str) -> Decimal:
+        """What was bought since connect, in shares or coins."""
+        recent = (fill.qty for fill in self._fills if fill.symbol == symbol and fill.side == "buy")
+        return sum(recent, self.earlier.bought.get(symbol, Decimal(0)))
 
     def booked_qty(self, order_id: str) -> Decimal:
         """Shares of this order that are booked, seeded ones included."""
@@ -152,9 +209,10 @@ class FillLedger:
         if execution_id is not None and execution_id in self._executions:
             self.duplicates += 1
             return None
+        covered = self._orders.setdefault(fill.order_id, _Covered([]))
         if execution_id is not None:
             self._executions.add(execution_id)
-        covered = self._orders.setdefault(fill.order_id, _Covered([]))
+            covered.executions.append(execution_id)
         start = max(Decimal(0), cum_qty - fill.qty)
         rest = (cum_qty - start) - covered.overlap(start, cum_qty)
         if rest <= 0:

@@ -69,6 +69,17 @@ class OrderJournal(Protocol):
         """Keep the events under this id, though no order of it is ever sent."""
         ...
 
+    def unfollow(self, client_order_id: str) -> None:
+        """Events under this id are not expected any more."""
+        ...
+
+    def recall(self, order_id: str, client_order_id: str) -> Sequence[PastOrder]:
+        """The order that the venue has under one of these ids, and those that went out with it, ended all of them.
+
+        Nautilus's cache has them again. Nothing where none is known. Raises OSError where that can't be told.
+        """
+        ...
+
     async def before_submit(
         self,
         orders: Sequence[Any],

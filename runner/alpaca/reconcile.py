@@ -39,6 +39,11 @@ class GapFill:
         self.repairs = 0
         self.position_differences = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether orders are being read now."""
+        return self._lock.locked() or bool(self._repairing)
+
     async def run(self) -> None:
         """One whole pass: open orders nested, orders closed since, our own that are in neither, fills, positions.
 
@@ -170,6 +175,7 @@ class GapFill:
         `fills` are those of its activities that have been read; others are read where it shows more. What it replaced
         comes first, and what replaced it after.
         """
+        self._client.retention.find(order)
         for replaced in await self._replaced(order):
             await self._apply_one(replaced, asked_at)
         await self._apply_one(order, asked_at, fills)

@@ -7,7 +7,7 @@ the strategy's own, and is in the opening balance already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Resume:
         self.is_restart = journal.open_account(account.account_number or account.id)
         if not self.is_restart:
             return
+        client.retention.until_ns = client.opened_ns
         client.book.tell(account, body)
         await client._await_account_registered(timeout_secs=client.config.connect_timeout_s, log_registered=False)
         ids = [InstrumentId.from_str(each) for each in sorted(journal.instruments())]
@@ -54,6 +55,21 @@ class Resume:
 
     async def _take_up(self, journal: OrderJournal) -> None:
         past = journal.restore()
+        self._track(past)
+        if past:
+            self._client.log.info(f"{len(past)} orders of before the restart are taken up")
+
+    def take_back(self, past: Sequence[PastOrder]) -> None:
+        """Orders that had ended, and were let go of: they are found again, and late fills of them booked."""
+        others, self._tracked = self._tracked, []
+        self._track(past)
+        for tracked in self._tracked:
+            for part in tracked.parts:
+                part.done, part.unknown, part.sent = True, False, True
+            self._client.tracker.close(tracked)
+        self._tracked = others
+
+    def _track(self, past: Sequence[PastOrder]) -> None:
         for order in past:
             for send in order.sends:
                 if send.family is not None:
@@ -71,8 +87,6 @@ class Resume:
         for tracked in self._tracked:
             if tracked.is_silent:
                 tracked.filled = sum((part.filled(self._client.fills) for part in tracked.parts), Decimal(0))
-        if past:
-            self._client.log.info(f"{len(past)} orders of before the restart are taken up")
 
     def _add(self, tracked: Tracked) -> None:
         order = tracked.order

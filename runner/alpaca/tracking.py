@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -97,6 +98,9 @@ class Tracked:
         #: Of before a restart: its ids are older than the connection.
         self.is_past = False
         self.parts: list[Part] = []
+        #: Every id that it is found by: the client's, and the venue's.
+        self.client_ids: list[str] = []
+        self.order_ids: list[str] = []
         #: Shares that wait for the position to be closed.
         self.held: Decimal = ZERO
         #: What it waits for is the end of orders that are being canceled, in whose place it closes the position.
@@ -163,6 +167,8 @@ class Tracker:
         self._by_client_id: dict[str, tuple[Tracked, Part | None]] = {}
         self._by_order_id: dict[str, tuple[Tracked, Part]] = {}
         self._open: dict[str, Tracked] = {}
+        #: Orders that have closed, the oldest first, until somebody takes them (`Retention`).
+        self.ended: deque[Tracked] = deque()
         #: Client order ids that were given up as never arrived. Nautilus takes no fill of a rejected order.
         self.disowned: set[str] = set()
         #: Client order ids that were denied here; Nautilus may not know it yet when their cancel comes.
@@ -173,27 +179,34 @@ class Tracker:
 
     def add(self, tracked: Tracked) -> None:
         """Begin to track an order."""
-        self._by_client_id[tracked.id] = (tracked, None)
+        self._name(tracked, None, tracked.id)
         self._open[tracked.id] = tracked
 
     def add_part(self, tracked: Tracked, part: Part) -> None:
         """An Alpaca order of `tracked` is about to be sent."""
         tracked.parts.append(part)
-        self._by_client_id[part.client_order_id] = (tracked, part)
+        self._name(tracked, part, part.client_order_id)
 
     def add_client_id(self, tracked: Tracked, part: Part, client_order_id: str) -> None:
         """Another client order id by which the venue knows a part (a replacement's)."""
+        self._name(tracked, part, client_order_id)
+
+    def _name(self, tracked: Tracked, part: Part | None, client_order_id: str) -> None:
         self._by_client_id[client_order_id] = (tracked, part)
+        if client_order_id not in tracked.client_ids:
+            tracked.client_ids.append(client_order_id)
 
     def add_order_id(self, tracked: Tracked, part: Part, order_id: str) -> None:
         """The venue's id of a part; the newest one stands."""
         if order_id not in part.order_ids:
             part.order_ids.append(order_id)
-        self._by_order_id[order_id] = (tracked, part)
+        self.note_order_id(tracked, part, order_id)
 
     def note_order_id(self, tracked: Tracked, part: Part, order_id: str) -> None:
         """The venue's id of a replacement that does not stand yet."""
         self._by_order_id[order_id] = (tracked, part)
+        if order_id not in tracked.order_ids:
+            tracked.order_ids.append(order_id)
 
     def get(self, client_order_id: str) -> Tracked | None:
         """The order of a client order id, one of its parts' ids included."""
@@ -215,6 +228,8 @@ class Tracker:
 
     def close(self, tracked: Tracked) -> None:
         """No more will happen to it, save late fills, which are still found."""
+        if not tracked.closed:
+            self.ended.append(tracked)
         tracked.closed = True
         tracked.held = ZERO
         tracked.known.set()
@@ -239,6 +254,20 @@ class Tracker:
         self._open.pop(tracked.id, None)
         for name in (tracked.id, *(part.client_order_id for part in tracked.parts)):
             self._by_client_id.pop(name, None)
+
+    def drop(self, tracked: Tracked) -> None:
+        """Let go of an order that has closed: no id finds it any more."""
+        for name in tracked.client_ids:
+            if (found := self._by_client_id.get(name)) is not None and found[0] is tracked:
+                del self._by_client_id[name]
+        for order_id in tracked.order_ids:
+            if (known := self._by_order_id.get(order_id)) is not None and known[0] is tracked:
+                del self._by_order_id[order_id]
+
+    @property
+    def size(self) -> int:
+        """Ids that are kept."""
+        return len(self._by_client_id) + len(self._by_order_id) + len(self.denied)
 
     def disown(self, tracked: Tracked, part: Part) -> None:
         """A part that was given up as never arrived: should it turn up after all, it is nobody's."""

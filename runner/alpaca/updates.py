@@ -54,7 +54,7 @@ class Updates:
     def on_update(self, update: TradeUpdate) -> None:
         """Apply one message of the trade-updates stream."""
         order = update.order
-        found = self._client.find(order)
+        found = self._client.retention.find(order)
         if found is None:
             if not self.legs.hold(update):
                 self._client.external.on_update(update)

@@ -267,6 +267,11 @@ class StateConfig(Section):
         description="SQLite's words. With normal, an order is in the journal before it leaves, whatever ends the "
         "process, and on the disk a moment later. With full, it waits for the disk: a power cut can't come in between.",
     )
+    retention: Duration = Field(
+        timedelta(days=1),
+        description="How long orders that have ended stay in memory, where strategies find them; the journal keeps "
+        "them for 30 days. Of more than 10,000 the oldest go sooner.",
+    )
     redis: RedisConfig | None = Field(
         None, description="Share strategies' saved state between machines, and publish messages to streams."
     )

@@ -13,12 +13,12 @@ import msgspec
 from nautilus_trader.model.events import OrderFilled
 
 from runner.journal.records import encode
-from runner.journal.restore import PastOrder, Rows, instruments_of, restore
+from runner.journal.restore import PastOrder, Rows, instruments_of, recall, restore, spent
 from runner.journal.schema import damaged
 from runner.journal.store import JournalError, Statement, Store
 
 log = logging.getLogger("runner.journal")
-#: Closed orders that no open position needs are kept so long, for whoever wants to look.
+#: Orders that have ended are kept so long, for whoever wants to look, and should the venue speak of one again.
 KEEP_NS = 30 * 86_400 * 1_000_000_000
 
 #: What reading a row raises whose text is not what was written.
@@ -100,6 +100,10 @@ class Journal:
         """Keep the events of this order from now on."""
         self._by_id[client_order_id] = account
 
+    def unfollow(self, client_order_id: str) -> None:
+        """Let go of an order that has ended."""
+        self._by_id.pop(client_order_id, None)
+
     def hold(self, trade_id: str, statement: Statement) -> None:
         """Write this with the event of that fill."""
         self._held[trade_id] = statement
@@ -166,19 +170,41 @@ class Journal:
         found = self._states.get(strategy)
         return 0 if found is None else int(found[1])
 
-    def _prune(self) -> None:
-        """Forget orders that ended long ago, save those whose fills a position is made of."""
-        before = time.time_ns() - KEEP_NS
-        old = "SELECT client_order_id FROM orders WHERE closed_ns < ?"
-        for name, table in (("order_id", "sends"), ("order_id", "booked")):
-            self.store.write_now([(f"DELETE FROM {table} WHERE {name} IN ({old})", (before,))])  # noqa: S608
-        # A fill stays: positions are added up from them (`restore`), and a row is small.
-        self.store.write_now(
-            [
-                (f"DELETE FROM events WHERE kind != 'OrderFilled' AND client_order_id IN ({old})", (before,)),  # noqa: S608
-                ("DELETE FROM orders WHERE closed_ns < ?", (before,)),
-            ]
+    def prune(self) -> None:
+        """Forget orders that ended long ago, in the background; what their fills add up to is known all the same."""
+        self.store.write(
+            _forgetting(
+                time.time_ns() - KEEP_NS,
+                " AND NOT EXISTS (SELECT 1 FROM events WHERE events.client_order_id = orders.client_order_id"
+                " AND kind = 'OrderFilled')",
+            )
         )
+
+    def _prune(self) -> None:
+        """Forget orders that ended long ago, and their fills, save those that a position is made of."""
+        before = time.time_ns() - KEEP_NS
+        if not self.store.read("SELECT 1 FROM orders WHERE closed_ns < ? LIMIT 1", (before,)):
+            return
+        # As long as their orders are there: whether one was only to reduce is written with it.
+        for (account,) in self.store.read("SELECT DISTINCT account FROM events"):
+            fills = "SELECT seq, body FROM events WHERE account = ? AND kind = 'OrderFilled' ORDER BY seq"
+            rows = [(int(seq), str(body)) for seq, body in self.store.read(fills, (account,))]
+            gone = spent(Rows.of(self.store.read, account), rows, before)
+            self.store.write_now([("DELETE FROM events WHERE seq = ?", (seq,)) for seq in gone])
+        self.store.write_now(_forgetting(before))
+
+
+def _forgetting(before_ns: int, unless: str = "") -> list[Statement]:
+    old = "SELECT client_order_id FROM orders WHERE closed_ns < ?"
+    return [
+        (sql, (before_ns,))
+        for sql in (
+            f"DELETE FROM sends WHERE order_id IN ({old})",  # noqa: S608
+            f"DELETE FROM booked WHERE order_id IN ({old})",  # noqa: S608
+            f"DELETE FROM events WHERE kind != 'OrderFilled' AND client_order_id IN ({old})",  # noqa: S608
+            f"DELETE FROM orders WHERE closed_ns < ?{unless}",  # noqa: S608
+        )
+    ]
 
 
 _NAMES = "SELECT name FROM accounts"
@@ -200,7 +226,7 @@ class AccountJournal:
 
     def read(self) -> None:
         """Take the account's past off the file, before the thread starts."""
-        self._rows = Rows.of(self._journal.store, self._name)
+        self._rows = Rows.of(self._journal.store.read, self._name)
         self.broker_id = self._rows.broker_id
 
     def open_account(self, broker_id: str) -> bool:
@@ -244,6 +270,23 @@ class AccountJournal:
     def follow(self, client_order_id: str) -> None:
         """Keep the events under this id, though no order of it is ever sent: a position changed by itself."""
         self._journal.follow(client_order_id, self._name)
+
+    def unfollow(self, client_order_id: str) -> None:
+        """Events under this id are not expected any more."""
+        self._journal.unfollow(client_order_id)
+
+    def recall(self, order_id: str, client_order_id: str) -> list[PastOrder]:
+        """The order that the venue has under one of these ids, and those that went out with it, ended all of them.
+
+        Nautilus's cache has them again. Nothing where none is known. Raises JournalError.
+        """
+        with self._journal.store.aside() as read:
+            rows = Rows.around(read, self._name, order_id, client_order_id)
+        past = recall(rows, self._journal._cache)
+        for order in past:
+            for name in order.names:
+                self.follow(name)
+        return past
 
     async def before_submit(
         self,

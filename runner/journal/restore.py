@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -18,13 +18,13 @@ from nautilus_trader.core.fsm import InvalidStateTrigger
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.enums import OmsType, OrderSide
 from nautilus_trader.model.events import OrderFilled, OrderInitialized
-from nautilus_trader.model.identifiers import is_generic_spread_id
+from nautilus_trader.model.identifiers import ClientOrderId, is_generic_spread_id
 from nautilus_trader.model.objects import Money, Quantity
 from nautilus_trader.model.orders.unpacker import OrderUnpacker
 from nautilus_trader.model.position import Position
 
 from runner.journal.records import decode
-from runner.journal.store import Store
+from runner.journal.store import Reader
 
 log = logging.getLogger("runner.journal")
 ZERO = Decimal(0)
@@ -83,26 +83,88 @@ class Rows:
     booked: dict[str, list[Booked]]
 
     @staticmethod
-    def of(store: Store, account: str) -> Rows:
-        """Raises JournalError."""
-        broker = store.read("SELECT broker_id FROM accounts WHERE name = ?", (account,))
-        orders = {
-            name: (init, params, closed is not None)
-            for name, init, params, closed in store.read(
-                "SELECT client_order_id, init, params, closed_ns FROM orders WHERE account = ?", (account,)
+    def of(read: Reader, account: str) -> Rows:
+        """All of an account. Raises JournalError."""
+        broker = read("SELECT broker_id FROM accounts WHERE name = ?", (account,))
+        orders = read("SELECT client_order_id, init, params, closed_ns FROM orders WHERE account = ?", (account,))
+        sends = read("SELECT client_order_id, order_id, kind, qty, family FROM sends ORDER BY ts_ns, client_order_id")
+        events = read("SELECT client_order_id, kind, body FROM events WHERE account = ? ORDER BY seq", (account,))
+        return Rows(
+            broker[0][0] if broker else None,
+            _orders_of(orders),
+            [(name, kind, body) for name, kind, body in events],
+            _sends_of(sends),
+            _booked_of(read("SELECT * FROM booked")),
+        )
+
+    @staticmethod
+    def around(read: Reader, account: str, order_id: str, client_order_id: str) -> Rows:
+        """The order that the venue has under one of these ids, and those that went out with it; maybe none."""
+        names = _family(read, _named(read, account, order_id, client_order_id))
+        rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for name in sorted(names):
+            rows["orders"] += read(
+                "SELECT client_order_id, init, params, closed_ns FROM orders WHERE account = ? AND client_order_id = ?",
+                (account, name),
             )
-        }
-        sends, booked = defaultdict(list), defaultdict(list)
-        for name, order_id, kind, qty, family in store.read(
-            "SELECT client_order_id, order_id, kind, qty, family FROM sends ORDER BY ts_ns, client_order_id"
-        ):
-            group = None if family is None else msgspec.json.decode(family)
-            sends[order_id].append(Send(name, kind, Decimal(qty), group))
-        for venue_id, order_id, spans, notional, carried in store.read("SELECT * FROM booked"):
-            pairs = [(Decimal(start), Decimal(end)) for start, end in msgspec.json.decode(spans)]
-            booked[order_id].append(Booked(venue_id, pairs, Decimal(notional), Decimal(carried)))
-        events = store.read("SELECT client_order_id, kind, body FROM events WHERE account = ? ORDER BY seq", (account,))
-        return Rows(broker[0][0] if broker else None, orders, events, sends, booked)
+            rows["sends"] += read(
+                "SELECT client_order_id, order_id, kind, qty, family FROM sends WHERE order_id = ? "
+                "ORDER BY ts_ns, client_order_id",
+                (name,),
+            )
+            rows["booked"] += read("SELECT * FROM booked WHERE order_id = ?", (name,))
+            rows["events"] += read(
+                "SELECT client_order_id, kind, body FROM events WHERE account = ? AND client_order_id = ? ORDER BY seq",
+                (account, name),
+            )
+        events = [(name, kind, body) for name, kind, body in rows["events"]]
+        return Rows(None, _orders_of(rows["orders"]), events, _sends_of(rows["sends"]), _booked_of(rows["booked"]))
+
+
+def _named(read: Reader, account: str, order_id: str, client_order_id: str) -> str | None:
+    """The client order id that the order has here."""
+    for sql, parameters in (
+        ("SELECT client_order_id FROM orders WHERE account = ? AND client_order_id = ?", (account, client_order_id)),
+        ("SELECT order_id FROM sends WHERE client_order_id = ?", (client_order_id,)),
+        ("SELECT order_id FROM booked WHERE venue_order_id = ?", (order_id,)),
+        (
+            "SELECT client_order_id FROM events WHERE account = ? AND instr(body, ?) LIMIT 1",
+            (account, f'"venue_order_id":"{order_id}"'),
+        ),
+    ):
+        if rows := read(sql, parameters):
+            return str(rows[0][0])
+    return None
+
+
+def _family(read: Reader, name: str | None) -> set[str]:
+    if name is None:
+        return set()
+    names = {name}
+    sql = "SELECT order_id, family FROM sends WHERE family IS NOT NULL AND (order_id = ? OR instr(family, ?))"
+    for order_id, family in read(sql, (name, f'"{name}"')):
+        names |= {order_id, *(row["id"] for row in msgspec.json.decode(family)["members"])}
+    return names
+
+
+def _orders_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[str, str, bool]]:
+    return {name: (init, params, closed is not None) for name, init, params, closed in rows}
+
+
+def _sends_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[Send]]:
+    sends = defaultdict(list)
+    for name, order_id, kind, qty, family in rows:
+        group = None if family is None else msgspec.json.decode(family)
+        sends[order_id].append(Send(name, kind, Decimal(qty), group))
+    return sends
+
+
+def _booked_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[Booked]]:
+    booked = defaultdict(list)
+    for venue_id, order_id, spans, notional, carried in rows:
+        pairs = [(Decimal(start), Decimal(end)) for start, end in msgspec.json.decode(spans)]
+        booked[order_id].append(Booked(venue_id, pairs, Decimal(notional), Decimal(carried)))
+    return booked
 
 
 def instruments_of(rows: Rows) -> set[str]:
@@ -130,23 +192,40 @@ def restore(rows: Rows, cache: Any) -> list[PastOrder]:
     for name, _, body in rows.events:
         if name in wanted:
             events[name].append(body)
+    past = _orders(rows, wanted, events, anchors, cache)
+    for fills in cycles.values():
+        _position(fills, cache)
+    return past
+
+
+def recall(rows: Rows, cache: Any) -> list[PastOrder]:
+    """Put orders that have ended into the cache again; positions are as they are."""
+    events = defaultdict(list)
+    for name, _, body in rows.events:
+        events[name].append(body)
+    return _orders(rows, set(rows.orders), events, set(rows.orders), cache)
+
+
+def _orders(
+    rows: Rows, wanted: set[str], events: Mapping[str, list[str]], anchors: set[str], cache: Any
+) -> list[PastOrder]:
     past: list[PastOrder] = []
     for name, (init, params, _) in rows.orders.items():
         if name not in wanted:
             continue
-        order = OrderUnpacker.from_init(_plain(decode(init)))
-        for body in events[name]:
-            _apply(order, decode(body))
-        cache.add_order(order, order.position_id)
-        cache.update_order(order)
+        order = cache.order(ClientOrderId(name))
+        if order is None:
+            order = OrderUnpacker.from_init(_plain(decode(init)))
+            for body in events[name]:
+                _apply(order, decode(body))
+            cache.add_order(order, order.position_id)
+            cache.update_order(order)
         if not order.is_closed or name in anchors:
             booked = [
                 *rows.booked.get(name, ()),
                 *(row for leg in _silent(rows.sends.get(name, ())) for row in rows.booked.get(leg, ())),
             ]
             past.append(PastOrder(order, msgspec.json.decode(params), rows.sends.get(name, []), booked))
-    for fills in cycles.values():
-        _position(fills, cache)
     return past
 
 
@@ -181,14 +260,11 @@ def _cycles(rows: Rows) -> dict[tuple[str, str], list[Any]]:
         if kind != "OrderFilled":
             continue
         fill = decode(body)
-        if fill.position_id is None or is_generic_spread_id(fill.instrument_id):
-            continue  # of a spread as a whole: its legs have positions, though the fill names one
-        if fill.strategy_id.value == EXTERNAL:
-            continue  # What others hold is the broker's to tell; here are only orders that closed it by command.
+        if not _is_of_position(fill):
+            continue
         key = (fill.instrument_id.value, fill.strategy_id.value)
         before = sums[key]
-        signed = fill.last_qty.as_decimal() * (1 if fill.order_side == OrderSide.BUY else -1)
-        sums[key] = before + signed
+        sums[key] = before + _signed(fill)
         if before == 0 and _is_reduce_only(rows, fill):
             sums[key] = before  # Nautilus counts it for no position: there is none of this strategy's.
             continue
@@ -200,6 +276,45 @@ def _cycles(rows: Rows) -> dict[tuple[str, str], list[Any]]:
             continue
         fills[key].append(fill)
     return {key: found for key, found in fills.items() if found}
+
+
+def spent(rows: Rows, fills: Iterable[tuple[int, str]], before_ns: int) -> list[int]:
+    """Of an account's fills (number and body, the oldest first), those of which no position is made any more.
+
+    They are of before a moment, not older than `before_ns`, at which their strategy held nothing of their instrument.
+    """
+    found: list[int] = []
+    open_: dict[tuple[str, str], list[int]] = defaultdict(list)
+    sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    young: set[tuple[str, str]] = set()
+    for number, body in fills:
+        fill = decode(body)
+        key = (fill.instrument_id.value, fill.strategy_id.value)
+        if key in young:
+            continue
+        if fill.ts_init >= before_ns:
+            young.add(key)
+            continue
+        if not _is_of_position(fill) or (sums[key] == 0 and _is_reduce_only(rows, fill)):
+            found.append(number)
+            continue
+        open_[key].append(number)
+        sums[key] += _signed(fill)
+        if sums[key] == 0:
+            found += open_.pop(key)
+    return found
+
+
+def _is_of_position(fill: Any) -> bool:
+    # Of a spread as a whole the legs have positions, though the fill names one. What others hold is the broker's to
+    # tell; here are only orders that closed it by command.
+    is_spread = fill.position_id is None or is_generic_spread_id(fill.instrument_id)
+    return not is_spread and fill.strategy_id.value != EXTERNAL
+
+
+def _signed(fill: Any) -> Decimal:
+    qty: Decimal = fill.last_qty.as_decimal()
+    return qty if fill.order_side == OrderSide.BUY else -qty
 
 
 def _is_reduce_only(rows: Rows, fill: Any) -> bool:

@@ -18,10 +18,10 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from runner.journal.schema import damaged, recognize
 
@@ -44,6 +44,12 @@ _BUSY_STEP_S = 0.01
 _BATCH = 256
 #: Events that wait while the file can't be written. Beyond it the oldest go: the venue can tell them again.
 MOST_WAITING = 100_000
+
+
+class Reader(Protocol):
+    """Asks for rows."""
+
+    def __call__(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]: ...
 
 
 class JournalError(OSError):
@@ -172,6 +178,17 @@ class Store:
             raise JournalError(self._reason(error)) from error
         except UnicodeDecodeError as error:
             raise JournalError(damaged(self.path, str(error))) from error
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[Reader]:
+        """For a look at what has been written, at any time, by a connection of its own. Raises JournalError."""
+        try:
+            with contextlib.closing(
+                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
+            ) as connection:
+                yield lambda sql, parameters=(): connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(self._reason(error)) from error
 
     def write(self, statements: Sequence[Statement]) -> None:
         """Write soon. Never fails: what can't be written waits until it can."""

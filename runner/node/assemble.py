@@ -145,8 +145,7 @@ def lock_accounts(accounts: Mapping[str, Endpoint]) -> list[AccountLock]:
     taken: list[AccountLock] = []
     try:
         for name, endpoint in accounts.items():
-            venue = endpoint.trading_url or ("paper" if endpoint.paper else "live")
-            taken.append(AccountLock(name, endpoint.key, venue=venue).acquire())
+            taken.append(AccountLock(name, endpoint.key).acquire())
     except BaseException:
         for lock in taken:
             lock.release()

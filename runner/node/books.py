@@ -69,13 +69,14 @@ def compare(
     *,
     unsettled: int = 0,
     awaited: Mapping[str, int] | None = None,
+    earlier: Any = None,
 ) -> Agreement:
     """Adds up `opening`, `fills` and non-trade `activities`, and sets the sum against `closing`.
 
     A fill has `symbol`, `side` (BUY or SELL), `qty`, `price`, `inferred`; an activity
     `activity_type`, `net_amount`, `symbol`, `qty` (the last three may be None). `awaited` are symbols whose contracts
     ended though the activity is not there yet, with the time (UNIX ns) that it is due: what they and cash differ by
-    can't be judged before.
+    can't be judged before. `earlier` are sums of fills before these (`runner.alpaca.fills.Earlier`).
     """
     if opening is None:
         return Agreement(None, reason="the account was never read: there is nothing to start from")
@@ -83,20 +84,24 @@ def compare(
         return Agreement(None, reason=f"{unsettled} orders whose outcome is not known yet")
     cash = opening.cash
     held = {symbol: _quantity(position) for symbol, position in opening.positions.items()}
-    inferred = 0
-    charged: list[Decimal] = []
+    inferred, charges, charged = 0, 0, _ZERO
+    if earlier is not None:
+        inferred, charges, charged = earlier.inferred, earlier.charges, earlier.charged
+        for symbol, change in earlier.held.items():
+            cash -= earlier.paid[symbol] * multiplier(symbol)
+            held[symbol] = held.get(symbol, _ZERO) + change
     for fill in fills:
         signed = fill.qty if _is_buy(fill.side) else -fill.qty
         cash -= signed * fill.price * multiplier(fill.symbol)
         if fee := getattr(fill, "fee_usd", _ZERO):
-            charged.append(fee)
+            charges, charged = charges + 1, charged + fee
         held[fill.symbol] = held.get(fill.symbol, _ZERO) + signed - getattr(fill, "fee_qty", _ZERO)
         inferred += bool(fill.inferred)
     # Fees of pairs are taken from what is received, at once; rows of the broker's say how much, but maybe a day later.
     # Until every fee has its row, what we took them for counts.
     rows = _since_opening(list(activities), held)
     told = [-row.net_amount for row in rows if row.activity_type == "CFEE" and row.net_amount]
-    cash -= sum(told if len(told) == len(charged) else charged)
+    cash -= sum(told, _ZERO) if len(told) == charges else charged
     for activity in rows:
         if activity.activity_type == "CFEE":
             continue

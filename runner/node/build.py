@@ -229,7 +229,12 @@ def kernel_config(plan: NodePlan) -> TradingNodeConfig:
         trader_id=plan.trader_id,
         message_bus=_streams(config) if plan.streams else None,
         logging=LoggingConfig(
-            log_level=nautilus_level(config.log.level), log_colors=False, print_config=False, use_pyo3=False
+            log_level=nautilus_level(config.log.level),
+            # It says of each order that it lets go of it.
+            log_component_levels={"Cache": "WARNING"},
+            log_colors=False,
+            print_config=False,
+            use_pyo3=False,
         ),
         data_engine=LiveDataEngineConfig(**graceful),
         risk_engine=LiveRiskEngineConfig(max_order_submit_rate=rate, max_order_modify_rate=rate, **graceful),

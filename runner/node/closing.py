@@ -78,6 +78,7 @@ async def _compare(client: Any, before: frozenset[str]) -> tuple[Agreement, Any]
             snapshot,
             unsettled=len(client.unsettled()),
             awaited=client.awaited_activities(),
+            earlier=client.fills.earlier,
         )
         if agreement.agree is not False or attempt == _ATTEMPTS - 1:
             break

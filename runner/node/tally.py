@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,8 @@ class Tally:
     strategies: dict[str, Counter[str]] = field(default_factory=dict)
     """By strategy: the states of its orders, and `fills`."""
     seen: dict[str, set[str]] = field(default_factory=lambda: {state: set() for state in STATES})
+    gone: Counter[str] = field(default_factory=Counter)
+    """Orders that were let go of, by state."""
     listeners: list[Callable[[Any, str], None]] = field(default_factory=list)
     _off_hours: set[str] = field(default_factory=set)
     """Strategies whose last order was denied by their schedule."""
@@ -80,4 +82,18 @@ class Tally:
                 log.info("%s", fill_line(strategy, event))
 
     def orders(self) -> dict[str, int]:
-        return {state: len(keys) for state, keys in self.seen.items()}
+        return {state: len(keys) + self.gone[state] for state, keys in self.seen.items()}
+
+    def let_go(self, key: str) -> None:
+        """Of an order that has ended only the number is kept."""
+        for state, keys in self.seen.items():
+            if key in keys:
+                keys.remove(key)
+                self.gone[state] += 1
+
+    def take_back(self, key: str, events: Iterable[Any]) -> None:
+        """The opposite, of an order that had these events: should one come again, it is not counted twice."""
+        for state in {_KINDS.get(type(event), "filled" if isinstance(event, OrderFilled) else "") for event in events}:
+            if state and key not in self.seen[state]:
+                self.seen[state].add(key)
+                self.gone[state] -= 1

@@ -315,3 +315,84 @@ def test_events_of_orders_that_were_never_sent_are_not_kept(tmp_path: Path) -> N
     journal = Journal(tmp_path / "j.sqlite")
     assert journal.store.read("SELECT * FROM events") == []
     journal.close()
+
+
+async def aged(path: Path, monkeypatch: pytest.MonkeyPatch, *, reduce_only: bool = False) -> Desk:
+    """Long ago: bought 5, sold 5, and a fill of 3 that is held to this day; each order of it has ended."""
+    desk = Desk(path)
+    for side, qty in (("buy", 5), ("sell", 5)):
+        desk.fill(await desk.send(side, qty), qty)
+    if reduce_only:
+        desk.fill(await desk.send("sell", 7, reduce_only=True), 7)
+    desk.cancel(await desk.send("buy", 9))
+    desk.fill(await desk.send("buy", 3), 3)
+    desk.journal.store.write_now([])
+    monkeypatch.setattr("runner.journal.journal.KEEP_NS", -(10**18))
+    return desk
+
+
+def counted(path: Path) -> dict[str, int]:
+    with sqlite3.connect(path) as file:
+        tables = ("orders", "sends", "booked", "events")
+        counts = {table: file.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
+    file.close()
+    return counts
+
+
+@pytest.mark.parametrize("reduce_only", [False, True])
+async def test_what_ended_long_ago_goes_with_its_fills_save_those_of_a_position(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reduce_only: bool
+) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = (await aged(path, monkeypatch, reduce_only=reduce_only)).reborn(path)
+    assert counted(path) == {"orders": 0, "sends": 0, "booked": 0, "events": 1}
+    assert desk.account.restore() == []
+    (position,) = desk.cache.positions_open()
+    assert position.signed_decimal_qty() == 3
+    desk.journal.close()
+
+
+async def test_a_running_node_forgets_too_but_for_fills_and_their_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = await aged(path, monkeypatch, reduce_only=True)
+    desk.journal.prune()
+    desk.journal.store.write_now([])
+    assert counted(path) == {"orders": 4, "sends": 0, "booked": 0, "events": 4}
+    desk = desk.reborn(path)
+    assert [each.signed_decimal_qty() for each in desk.cache.positions_open()] == []
+    desk.account.restore()
+    assert [each.signed_decimal_qty() for each in desk.cache.positions_open()] == [3]
+    assert counted(path)["events"] == 1
+    desk.journal.close()
+
+
+async def test_an_order_that_was_let_go_of_is_found_by_any_of_its_ids(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    desk = Desk(path)
+    order = await desk.send("buy", 9)
+    desk.fill(order, 4)
+    desk.cancel(order)
+    await desk.send("sell", 1)
+    name = order.client_order_id
+    await desk.account.before_replace(order_id=name.value, client_order_id=f"{name}-r1", qty=Decimal(8))
+    desk.journal.store.write_now([])
+    for order_id, client_order_id in (("", name.value), ("", f"{name}-r1"), (order.venue_order_id.value, "")):
+        desk.cache.purge_order(name)
+        desk.account.unfollow(name.value)
+        (past,) = desk.account.recall(order_id, client_order_id)
+        known = desk.cache.order(name)
+        assert (known.status, known.filled_qty) == (OrderStatus.CANCELED, Quantity.from_int(4))
+        assert past.order is known
+        assert [(row.venue_order_id, row.spans) for row in past.booked] == [
+            (order.venue_order_id.value, [(Decimal(0), Decimal(4))])
+        ]
+        assert [send.kind for send in past.sends] == ["submit", "replace"]
+    desk.fill(known, 1)  # its events are kept again
+    desk.journal.store.write_now([])
+    with desk.journal.store.aside() as read:
+        assert read("SELECT COUNT(*) FROM events WHERE kind = 'OrderFilled'") == [(2,)]
+    assert desk.account.recall("nobody's", "nobody's") == []
+    assert desk.journal.account("other").recall("", name.value) == []
+    desk.journal.close()

@@ -1,5 +1,7 @@
 """kill -9 at any moment: after the restart both accounts are as the broker has them, and nothing was sent twice.
 
+In every second run (that of an odd seed) the node lets go of orders as soon as they have ended.
+
 Two strategies send orders of every shape: single ones, brackets, OCO, OTO, trailing stops, pairs, spreads as one order
 and as a list of legs, and orders that an execution algorithm sends in parts. RUNNER_CHAOS_KILLS sets how often the node
 is killed (4), RUNNER_CHAOS_SEEDS how many runs there are (2), RUNNER_CHAOS_SEED the first one's seed (0).
@@ -101,6 +103,8 @@ class Life:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("ALPACA_", "RUNNER__"))}
         env |= {f"KEY_{name.upper()}": key for name, key in KEYS.items()}
         env |= {"TEST_SECRET": "s3cret-s3cret-s3cret", "XDG_RUNTIME_DIR": str(self.folder)}
+        if self.seed % 2:
+            env |= {"FRANTIC_LETS_GO": "1", "RUNNER__STATE__RETENTION": "1ms"}
         env["FRANTIC_SEED"] = "quiet" if self.number == KILLS else f"{self.seed}-{self.number}"
         with (self.folder / f"life-{self.number}.log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(

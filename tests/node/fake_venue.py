@@ -105,6 +105,12 @@ class FakeFill:
     inferred: bool = False
 
 
+class FakeLedger(list[FakeFill]):
+    """None of its fills is kept as a sum alone."""
+
+    earlier = None
+
+
 @dataclass(frozen=True)
 class FakeSnapshot:
     cash: Decimal
@@ -169,7 +175,7 @@ class FakeExec(LiveExecutionClient):
         self._set_account_id(AccountId(f"{name}-1"))
         self.behaviour = behaviour
         self.opening: FakeSnapshot | None = None
-        self.fills: list[FakeFill] = []
+        self.fills = FakeLedger()
         self.in_flight = 0
         self.sent: list[str] = []
         self.held: dict[str, Decimal] = {}
