@@ -117,9 +117,7 @@ class Transfers:
         now_ns = self._client.venue_clock.now_ns()
         await self._learn_close(account)
         rows = await self._rows()
-        kept: list[Move] = []
-        if self._store is not None and (written := self._store.load().get(self._key)):
-            kept = [Move(Decimal(each.pop("amount")), **each) for each in json.loads(written)]
+        kept, had_waited = self._kept_before()
         self._moves = [move for move in kept if move.by_ns > now_ns - LOOKBACK_NS]
         self._seen, self._waiting = {move.row for move in self._moves if move.row}, []
         for row in rows:
@@ -130,11 +128,27 @@ class Transfers:
             move = next((each for each in self._moves if not each.row and each.amount == amount), None)
             if move is not None:
                 move.kind, move.row = row.activity_type, row.id
+            elif amount < 0 and row.id in had_waited:
+                self._waiting.append(row)  # whether its money has gone meanwhile is not known
             elif amount:
                 self._moves.append(Move(amount, *span(row), row.activity_type, row.id))
         self._expected, self._pending = account.cash, account.pending_transfer_out or ZERO
         self._suspected, self._looked_ns = None, now_ns
         self._keep()
+
+    def _kept_before(self) -> tuple[list[Move], set[str]]:
+        """Moves of before a restart, and ids of rows whose money had not moved by then. Raises as the store does."""
+        written = None if self._store is None else self._store.load().get(self._key)
+        if written is None:
+            return [], set()
+        try:
+            record = json.loads(written)
+            moves = [Move(Decimal(each.pop("amount")), **each) for each in record["moves"]]
+            return moves, set(record["waiting"])
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            why = f"What was transferred before the restart can't be read, and counts as the activities say: {error!r}"
+            self._client.log.error(why)  # noqa: TRY400
+            return [], set()
 
     async def look(self, account: Account, body: bytes) -> tuple[Account, bytes]:
         """Explain what cash has become. Returns the account, read anew where that took a while; never raises."""
@@ -301,7 +315,8 @@ class Transfers:
     def _keep(self) -> None:
         if self._store is None:
             return
-        written = json.dumps([asdict(move) | {"amount": str(move.amount)} for move in self._moves])
+        moves = [asdict(move) | {"amount": str(move.amount)} for move in self._moves]
+        written = json.dumps({"moves": moves, "waiting": [row.id for row in self._waiting]})
         if written == self._kept:
             return
         try:

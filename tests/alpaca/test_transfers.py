@@ -323,3 +323,37 @@ def test_a_split_whose_price_comes_first_says_so_where_it_looks_like_a_loss(play
             assert (await read(rig, gate)).state is State.ACTIVE
 
     play(scenario())
+
+
+def test_an_activity_whose_money_had_not_gone_before_a_restart_takes_off_no_loss(play: Any, running: Any) -> None:
+    store = MemoryLatches()
+
+    async def scenario() -> None:
+        async with running() as rig:
+            rig.client.transfers.keep_in(store, "main")
+            transfer(rig, "-5000", cash=False)
+            await rig.client.transfers._read()
+            await rig.client.book.refresh()
+            again = Transfers(rig.client)
+            again.keep_in(store, "main")
+            account, _ = await rig.client.rest.account()
+            await again.begin(account)
+            assert again.figures(account) == {"transferred": "0", "unexplained": "0"}
+            transfer(rig, "-5000", row=False)
+            account, _ = await again.look(*await rig.client.rest.account())
+            assert again.figures(account) == {"transferred": "-5000", "unexplained": "0"}
+
+    play(scenario())
+
+
+def test_a_record_that_can_not_be_read_is_told_and_the_activities_count(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            transfer(rig, "5000")
+            again = Transfers(rig.client)
+            again.keep_in(MemoryLatches({"transfers/main": '{"moves": [{}]}'}), "main")
+            account, _ = await rig.client.rest.account()
+            await again.begin(account)
+            assert again.figures(account) == {"transferred": "5000", "unexplained": "0"}
+
+    play(scenario())
