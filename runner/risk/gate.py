@@ -336,6 +336,7 @@ class RiskGate:
         before = candidate.before
         assert before is not None
         units = candidate.units if candidate.units is not None else nanos(candidate.order.quantity)
+        self.margin.expect(candidate, subject.account_id)
         self.reservations.expect(candidate.order, subject.account_id, units, candidate.leg.worth, before.leg.worth)
 
     def _surely_reduces(self, candidates: list[Candidate], subject: Subject, orders: int) -> bool:

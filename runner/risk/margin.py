@@ -68,7 +68,9 @@ class Entry:
     lent: bool = False
     """Whether half of what it costs is lent."""
     whole: int | None = None
-    """What an options order costs as a whole, worked out when it passed."""
+    """What an options order costs as a whole, worked out when it, or a modification, passed."""
+    units: int = 0
+    """Of how many billionths that is."""
 
 
 class Report:
@@ -191,11 +193,28 @@ class Margin:
         )
         facts = candidate.facts
         if facts is not None and facts.option:
-            entry.whole = self._whole(candidate, subject)
+            entry.whole, entry.units = self._whole(candidate, subject), candidate.leg.units
         elif facts is not None:
             entry.lent = facts.lent_on
         self._entries[candidate.order.client_order_id] = entry
         self.note(candidate.order.client_order_id)
+
+    def expect(self, candidate: Candidate, account_id: Any) -> None:
+        """A modification passed: what it asks for counts from now on, a unit for the dearer of before and after (it may
+        still be refused). To be called before its room is reserved.
+        """
+        entry = self._entries.get(candidate.order.client_order_id)
+        if entry is None:
+            return
+        entry.least = max(entry.least, self._least(candidate))
+        if entry.whole is None or candidate.leg.units <= 0:
+            return
+        try:
+            whole = atto(self._options.cost([candidate], account_id))
+        except (Uncovered, NoPrice):
+            return
+        if whole * entry.units > entry.whole * candidate.leg.units:
+            entry.whole, entry.units = whole, candidate.leg.units
 
     def _whole(self, candidate: Candidate, subject: Subject) -> int:
         try:
@@ -425,6 +444,8 @@ class Margin:
         if order.order_type == _STOP:
             # Alpaca turns a buy stop into a stop-limit that far above the stop: below 50 dollars, and from there on.
             stop = nanos(order.trigger_price)
+            if candidate.before is not None and candidate.cost is not None:
+                stop = candidate.cost  # where its trigger would be
             return -(-stop * (1040 if stop < _FIFTY else 1025) // 1000)
         return 0
 
@@ -432,7 +453,7 @@ class Margin:
         reservation = self._reservations.get(entry.order.client_order_id)
         leg = self._working.other(entry.order) if reservation is None else reservation.leg()
         if entry.whole is not None:
-            return -(-entry.whole * leg.units // nanos(entry.order.quantity))
+            return -(-entry.whole * leg.units // entry.units)
         closing = max(entry.closing - nanos(entry.order.filled_qty), 0) if entry.closing else 0
         opens = leg.units - closing
         if opens <= 0:

@@ -103,18 +103,42 @@ def a_random_order(rig: Any, rng: random.Random, case: Case) -> Any:
     return factory.limit(instrument.id, side, size, price, time_in_force=TimeInForce.DAY)
 
 
-async def send_many(rig: Any, gate: RiskGate, draw_one: Callable[[], Any], count: int = 80) -> list[Any]:
-    """Each as soon as the one before has an answer; what is filled is told whenever it is. Some more until ten are."""
+async def send_many(
+    rig: Any, gate: RiskGate, rng: random.Random, draw_one: Callable[[], Any], count: int = 80
+) -> list[Any]:
+    """Each as soon as the one before has an answer; what is filled is told whenever it is. Some more until ten are.
+
+    Now and then one that rests and opens something is made larger.
+    """
     orders: list[Any] = []
     while len(orders) < count or sum(order.status == OrderStatus.FILLED for order in orders) < 10:
         order = draw_one()
         rig.strategy.submit_order(order)
         orders.append(order)
         await rig.until(lambda order=order: order.status not in ON_ITS_WAY, "an answer")
+        growing = [each for each in orders if grows(rig, each)]
+        if growing and rng.random() < 0.2:
+            await enlarge(rig, rng.choice(growing))
     refused = [order.last_event.reason for order in orders if order.status == OrderStatus.REJECTED]
+    refused += [event.reason for event in rig.strategy.events if type(event).__name__ == "OrderModifyRejected"]
     money = [reason for reason in refused if "insufficient" in reason or "eligible" in reason]
     assert (money, gate.errors) == ([], 0)
     return orders
+
+
+def grows(rig: Any, order: Any) -> bool:
+    """Whether it rests, and opens."""
+    buys = order.side == OrderSide.BUY
+    return order.status == OrderStatus.ACCEPTED and buys and rig.position(order.instrument_id.symbol.value) >= 0
+
+
+async def enlarge(rig: Any, order: Any) -> None:
+    def answers() -> int:
+        return sum(name in {"Updated", "ModifyRejected"} for name in rig.strategy.names(order))
+
+    before = answers()
+    rig.strategy.modify_order(order, Quantity(order.quantity.as_decimal() * 2, order.quantity.precision))
+    await rig.until(lambda: answers() > before or order.is_closed, "an answer to the modification")
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -130,7 +154,7 @@ def test_nothing_that_passed_is_refused(play: Any, running: Any, seed: int) -> N
             rig.exchange.market.add_symbols(list(CONTRACTS))
             show(rig, case.quotes)
             gate = take_the_seat(rig)
-            await send_many(rig, gate, lambda: a_random_order(rig, rng, case))
+            await send_many(rig, gate, rng, lambda: a_random_order(rig, rng, case))
             assert {"MARGIN_INSUFFICIENT", "MARGIN_UNCOVERED"} & set(gate.denied)
 
     play(scenario())
@@ -178,7 +202,7 @@ def test_nothing_that_passed_is_refused_of_pairs_beside_shares(play: Any, runnin
                 rig.node.kernel.cache.add_instrument(pair(symbol))
             show(rig, {symbol: (Decimal(bid), Decimal(ask)) for symbol, (bid, ask) in (PAIRS | STOCKS).items()})
             gate = take_the_seat(rig)
-            orders = await send_many(rig, gate, lambda: a_random_order_of_pairs_and_shares(rig, rng))
+            orders = await send_many(rig, gate, rng, lambda: a_random_order_of_pairs_and_shares(rig, rng))
             filled = {order.instrument_id.symbol.value for order in orders if order.status == OrderStatus.FILLED}
             denied = {
                 order.instrument_id.symbol.value

@@ -134,6 +134,22 @@ def test_a_modification_pays_for_what_it_adds(bench, qty, denied):
     assert gate.denied == ({"MARGIN_INSUFFICIENT": 1} if denied else {})
 
 
+def test_a_stop_that_is_moved_pays_for_where_it_is_then(bench):
+    """12,195 shares at the protective limit of 164.00 are paid by 2,000,000; at that of 164.01 they are not."""
+    orders: list[Any] = []
+
+    def to(trigger: str) -> Any:
+        return lambda s: s.modify_order(orders[0], trigger_price=Price.from_str(trigger))
+
+    def send(s: Any) -> None:
+        stop(s, BUY, 12_195, "120.00")
+        orders.extend(s.cache.orders())
+
+    _, gate, engine = bench.run(send, to("160.01"), to("160.00"), lambda s: None, limits=ALL)
+    assert (gate.denied, gate.errors) == ({"MARGIN_INSUFFICIENT": 1}, 0)
+    assert gate.margin.reserved(engine.cache.accounts()[0].id) == Decimal(12_195) * 164
+
+
 def test_what_is_not_marginable_is_paid_in_cash(bench):
     def prepare(engine: Any, _gate: Any) -> None:
         engine.cache.add_instrument(Equity.from_dict({**Equity.to_dict(equity()), "info": {"marginable": False}}))

@@ -169,6 +169,30 @@ def test_a_put_sold_for_less_is_secured_with_more(options):
     assert (gate.denied, gate.errors) == ({"MARGIN_INSUFFICIENT": 1}, 0)
 
 
+def test_a_modified_order_holds_what_it_costs_from_then_on(options):
+    made: list[Any] = []
+    held: list[Decimal] = []
+
+    def to(qty: int, price: str) -> Any:
+        return lambda s: (look(), s.modify_order(made[0], Quantity.from_int(qty), Price.from_str(price)))
+
+    def look() -> None:
+        held.append(gates[0].margin.reserved(made[0].account_id))
+
+    gates: list[Any] = []
+    options(
+        lambda s: made.append(trade(s, C100, BUY, 10, "5.00")),
+        to(20, "5.00"),
+        to(20, "6.00"),
+        to(10, "6.00"),
+        lambda s: look(),
+        lambda s: s.cancel_order(made[0]),
+        lambda s: look(),
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert held == [5_000, 10_000, 12_000, 6_000, 0]
+
+
 def test_what_closes_and_what_hedges_passes_in_every_state(options):
     gates: list[Any] = []
 
