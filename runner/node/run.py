@@ -6,6 +6,8 @@ The simulated exchange is started before Nautilus is imported, so that the two s
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import faulthandler
 import logging
 import os
 import re
@@ -201,7 +203,7 @@ def _on_loop(make: Callable[[], Any], ending: _Ending) -> tuple[int, dict[str, A
     async def main() -> tuple[int, dict[str, Any] | None]:
         assembled = make()
         node: Node = assembled.node
-        ending.attach(loop, node, assembled.reload)
+        ending.attach(loop, node, assembled.reload, assembled.watchdog.take_back)
         try:
             code = int(await node.run())
         finally:
@@ -240,6 +242,7 @@ class _Ending:
         self._terminal = False
         self._ttys: list[int] = []
         self._told: set[str] = set()
+        self._take_back: Callable[[], int] | None = None
 
     def install(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -257,8 +260,14 @@ class _Ending:
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
-    def attach(self, loop: asyncio.AbstractEventLoop, node: Node, reload: ReloadHook | None = None) -> None:
-        self._loop, self._node, self._reload = loop, node, reload
+    def attach(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        node: Node,
+        reload: ReloadHook | None = None,
+        take_back: Callable[[], int] | None = None,
+    ) -> None:
+        self._loop, self._node, self._reload, self._take_back = loop, node, reload, take_back
         if self._signals:
             node.request_stop(ExitCode.OK, "stopping")
         self._keep_hold(loop)
@@ -295,7 +304,7 @@ class _Ending:
         if self._signals > 1:
             os._exit(128 + number)
         # The loop may be stuck, and then it never sees the request: a thread ends what does not end.
-        self._timer = threading.Timer(self._limit_s, _give_up)
+        self._timer = threading.Timer(self._limit_s, self._give_up)
         self._timer.daemon = True
         self._timer.start()
         if self._loop is not None and self._node is not None:
@@ -303,6 +312,19 @@ class _Ending:
             self._loop.call_soon_threadsafe(
                 self._node.request_stop, ExitCode.OK, f"{name}: stopping; a second one ends it at once"
             )
+
+    def _give_up(self) -> None:
+        """In a thread: the loop is stuck, and takes nothing back any more."""
+        log.error("the node did not end in time, so the process is ended; this is where it stands:")
+        with contextlib.suppress(Exception):
+            faulthandler.dump_traceback(sys.stderr)
+        try:
+            taken = self._take_back() if self._take_back is not None else 0
+            log.error("%d working orders were taken back; look at the account for what may still work", taken)
+        except Exception:
+            log.exception("working orders could not be taken back, and may still work at the venue")
+        logging.shutdown()
+        os._exit(int(ExitCode.HUNG))
 
 
 def _has_terminal() -> bool:
@@ -312,12 +334,6 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
-
-
-def _give_up() -> None:
-    log.error("the node did not end in time, so the process is ended; orders may still work at the venue")
-    logging.shutdown()
-    os._exit(int(ExitCode.HUNG))
 
 
 def lingering() -> Sequence[threading.Thread]:

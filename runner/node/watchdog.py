@@ -8,15 +8,20 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
+from urllib.request import ProxyHandler, build_opener
+from urllib.request import Request as HttpRequest
 
+from runner.config.secrets import redact
 from runner.node.exit_codes import ExitCode
 from runner.node.node import BaseHook, Node
 
 log = logging.getLogger("runner.node")
 # `kill -USR1 PID` has a node write where each of its threads stands, and so does the watchdog before it ends one.
 _TRACE = signal.SIGUSR1
+_REQUEST_S = 3.0
 
 Request = tuple[str, str, Sequence[tuple[str, str]]]
 
@@ -84,6 +89,16 @@ class WatchdogHook(BaseHook):
         self._watchdog.start()
         self._beat()
 
+    def take_back(self) -> int:
+        """Cancel, from another thread than the loop's, what could open a position; how many the venue took back.
+
+        What a strategy is to keep at the end (`on_stop: keep`) works on. Takes some seconds at most.
+        """
+        if self._node is None:
+            return 0
+        keep = {name for name, each in self._node.plan.strategies.items() if each.spec.on_stop == "keep"}
+        return send_all(opening_orders(self._node, self._trading_url, spare=keep))
+
     def stop(self) -> None:
         """Only when nothing of the node runs any more: winding down can hang too."""
         if self._timer is not None:
@@ -113,8 +128,31 @@ class WatchdogHook(BaseHook):
         self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._beat)
 
 
-def opening_orders(node: Node, trading_url: Callable[[Any], str]) -> list[Request]:
-    """A DELETE for each working order that could open or enlarge a position; those that close one are left to work."""
+def send_all(requests: Sequence[Request]) -> int:
+    """Send these at once, without the loop; how many were taken, within `_REQUEST_S`."""
+    # A proxy of the environment is no way to a broker, and Rust's client takes none either.
+    opener = build_opener(ProxyHandler({}))
+
+    def one(request: Request) -> bool:
+        method, url, headers = request
+        try:
+            with opener.open(HttpRequest(url, method=method, headers=dict(headers)), timeout=_REQUEST_S):  # noqa: S310
+                return True
+        except OSError as error:
+            log.error("%s %s: %s", method, url, redact(str(error)))  # noqa: TRY400 (its text says it all)
+            return False
+
+    with ThreadPoolExecutor(16) as pool:
+        return sum(pool.map(one, requests))
+
+
+def opening_orders(
+    node: Node, trading_url: Callable[[Any], str], *, spare: Collection[str] = frozenset()
+) -> list[Request]:
+    """A DELETE for each working order that could open or enlarge a position; those that close one are left to work.
+
+    Orders of the strategies `spare` are left alone.
+    """
     parts = node.parts
     if parts is None:
         return []
@@ -123,7 +161,7 @@ def opening_orders(node: Node, trading_url: Callable[[Any], str]) -> list[Reques
         endpoint = node.plan.accounts[name]
         headers = (("APCA-API-KEY-ID", endpoint.key), ("APCA-API-SECRET-KEY", endpoint.secret))
         for order in parts.kernel.cache.orders_open(account_id=client.account_id):
-            if order.venue_order_id is None:
+            if order.venue_order_id is None or parts.names.get(order.strategy_id.value) in spare:
                 continue
             held = sum(
                 p.signed_decimal_qty()

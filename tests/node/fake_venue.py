@@ -360,7 +360,7 @@ class FakePlan:
 def make_plan(
     strategies: dict[str, Any],
     *,
-    on_stop: str = "cancel",
+    on_stop: str | dict[str, str] = "cancel",
     accounts: tuple[str, ...] = ("main",),
     schedules: dict[str, Any] | None = None,
     **times: str,
@@ -380,7 +380,7 @@ def make_plan(
                     "class": "tests.node:Any",
                     "account": accounts[n % len(accounts)],
                     "feed": "stocks",
-                    "on_stop": on_stop,
+                    "on_stop": on_stop if isinstance(on_stop, str) else on_stop[name],
                     "schedule": (schedules or {}).get(name),
                 }
                 for n, name in enumerate(strategies)

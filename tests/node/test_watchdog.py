@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from nautilus_trader.model.enums import OrderSide
 
-from runner.node.watchdog import WatchdogHook, opening_orders
+from runner.node.watchdog import WatchdogHook, opening_orders, send_all
 from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
 
 
@@ -32,6 +33,39 @@ class Recorder:
 
     def stop(self) -> None:
         self.stopped = True
+
+
+async def test_what_opens_is_taken_back_from_a_thread_save_what_is_to_be_kept(
+    behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr("runner.node.watchdog.send_all", lambda requests: sent.extend(requests) or len(requests))
+    hook = WatchdogHook(lambda client: "http://venue", lambda unhealthy_s, limit_s: Recorder())
+    plan = make_plan({"a": Quiet, "b": Quiet}, on_stop={"a": "cancel", "b": "keep"})
+    async with Run(plan, behaviour, hooks=(hook,)) as run:
+        mine, kept = run.strategy("a").limit(), run.strategy("b").limit()
+        await run.until(lambda: mine.is_open and kept.is_open)
+        assert await asyncio.to_thread(hook.take_back) == 1
+        assert [url for _, url, _ in sent] == [f"http://venue/v2/orders/{mine.venue_order_id}"]
+    hook.stop()
+
+
+async def test_a_venue_that_does_not_answer_is_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"DELETE /v2/orders/1 ")
+        assert b"secret-value" in head
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        headers = (("APCA-API-SECRET-KEY", "secret-value"),)
+        requests = [("DELETE", f"http://127.0.0.1:{each}/v2/orders/1", headers) for each in (port, 1)]
+        assert await asyncio.to_thread(send_all, requests) == 1
+    assert "http://127.0.0.1:1/v2/orders/1: <urlopen error" in caplog.text
+    assert "secret-value" not in caplog.text
 
 
 async def test_a_loop_that_stood_still_is_told(
