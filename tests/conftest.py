@@ -22,6 +22,14 @@ def shared() -> Path | None:
     return folder if (folder / "market-data").is_dir() else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `check` keeps of the tests' files is no part of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """A command that runs inside a test sets logging up for its process; the next test must not hear it."""

@@ -30,6 +30,7 @@ class SubscriptionsMixin:
     _beyond: list[str]
     _book_kinds: dict[str, set[str]]
     _books: dict[str, BookKeeper]
+    _cache: Any
     _clock: Any
     _for: Any
     _handle_data: Any
@@ -106,7 +107,13 @@ class SubscriptionsMixin:
         self._add(channel, symbol)
 
     async def _subscribe_order_book_deltas(self, command: Any) -> None:
-        await self._for(command.instrument_id).stream_book(command.instrument_id, "deltas")
+        instrument_id = command.instrument_id
+        client = self._for(instrument_id)
+        # Nautilus's emulator asks for both, the book and the quotes, and goes by what comes.
+        if client.config.feed.market != "crypto" and self._cache.orders_emulated(instrument_id=instrument_id):
+            self._log.debug(f"{instrument_id} has no order book: its emulated orders go by its quotes")
+            return
+        await client.stream_book(instrument_id, "deltas")
 
     async def _subscribe_order_book_depth(self, command: Any) -> None:
         await self._for(command.instrument_id).stream_book(command.instrument_id, "depth")

@@ -42,12 +42,12 @@ def check(
     errors = list(found.errors)
     plans: dict[str, dict[str, str]] = {kind.section: {} for kind in KINDS}
     if not no_build:
-        from runner.config.strategies import build_stage
+        from runner.config.strategies import check_stage
 
-        made, more = build_stage(found, files, speed_is_one=speed == "1")
+        made, more = check_stage(found, files, environ=os.environ, speed_is_one=speed == "1")
         errors += more
         for one in made:
-            plans[one.kind.section][one.name] = f"{one.cls.__module__}:{one.cls.__qualname__}"
+            plans[one.kind.section][one.name] = one.class_path
     if errors:
         return report(ConfigErrors(sorted_errors(errors, files)), as_json=json_)
     stages = [stage for stage in STAGES if stage != "build" or not no_build]

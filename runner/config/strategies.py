@@ -24,11 +24,12 @@ from runner.config.classes import (
     import_class,
     search_folders,
 )
-from runner.config.document import MapNode, Mark, Node, Scalar, Step, entry_at, walk
+from runner.config.document import Entry, MapNode, Mark, Node, Scalar, Step, entry_at, walk
 from runner.config.errors import ConfigError, ConfigErrors, instead
 from runner.config.fields import CLASS_PATH
 from runner.config.load import Inspected, Loaded, inspect, sorted_errors
 from runner.config.markets import Market, market_of
+from runner.config.memo import Memo
 from runner.config.models import ActorConfig, ExecAlgorithmConfig, StrategyConfig
 from runner.config.params import VENUE, build_struct
 from runner.config.references import extra_folders, names, text_at
@@ -69,14 +70,22 @@ class Plans:
 
 
 @dataclass(frozen=True)
-class _Made:
+class Checked:
+    """What `check` needs to know of something that the file names by class. `algorithms`: those that it sends to."""
+
     kind: Kind
     name: str
+    class_path: str
+    instruments: tuple[str, ...]
+    bar_types: tuple[str, ...]
+    algorithms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Made(Checked):
     cls: type
     config_cls: type
     config: Any
-    instruments: tuple[str, ...]
-    bar_types: tuple[str, ...]
 
     def plan[Spec](self, spec: Spec) -> ComponentPlan[Spec]:
         return ComponentPlan(self.name, self.cls, self.config_cls, self.config, self.instruments, self.bar_types, spec)
@@ -116,6 +125,66 @@ def build_stage(
     return _build(found.source, files, speed_is_one=speed_is_one)
 
 
+def check_stage(
+    found: Inspected, files: Sequence[Path], *, environ: Mapping[str, str], speed_is_one: bool = True
+) -> tuple[Sequence[Checked], list[ConfigError]]:
+    """`build_stage` for who wants to know of mistakes alone: classes that have not changed since are not imported."""
+    if found.source is None:
+        return [], []
+    source = found.source
+    wanted = _wanted(source)
+    if not wanted:
+        return [], []
+    folders = search_folders(files, [folder for _, _, folder in extra_folders(source)])
+    extend_path(folders)
+    nodes = {kind.section: entry.value for kind in KINDS if (entry := entry_at(source.root, (kind.section,)))}
+    memo = Memo(files, {section: _of_classes(node) for section, node in nodes.items()}, environ)
+    kinds = {kind.section: kind for kind in KINDS}
+    made: Sequence[Checked]
+    try:
+        rows = msgspec.convert(memo.recall(), list[_Row])
+        made = [Checked(kinds[row.section], *(getattr(row, name) for name in _COLUMNS)) for row in rows]
+        errors: list[ConfigError] = []
+    except msgspec.ValidationError:
+        with memo.watching() as keep:
+            made, errors = _make(source, wanted, folders)
+            if not errors:
+                keep([_Row(one.kind.section, *(getattr(one, name) for name in _COLUMNS)) for one in made])
+    return made, errors + _between(source, made, speed_is_one=speed_is_one)
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A `Checked` that is kept."""
+
+    section: str
+    name: str
+    class_path: str
+    instruments: tuple[str, ...]
+    bar_types: tuple[str, ...]
+    algorithms: tuple[str, ...]
+
+
+_COLUMNS = ("name", "class_path", "instruments", "bar_types", "algorithms")
+
+
+def _of_classes(node: Node) -> Node:
+    """Of a section what its classes are made of: what else stands there may change without them."""
+    if not isinstance(node, MapNode):
+        return node
+    return MapNode(
+        node.mark,
+        {
+            name: Entry(
+                entry.key_mark,
+                MapNode(entry.value.mark, {k: v for k, v in entry.value.entries.items() if k in ("class", "params")})
+                if isinstance(entry.value, MapNode)
+                else entry.value,
+            )
+            for name, entry in node.entries.items()
+        },
+    )
+
+
 def _plans(made: Sequence[_Made], loaded: Loaded) -> Plans:
     config, plans = loaded.config, Plans()
     for one in made:
@@ -129,28 +198,42 @@ def _plans(made: Sequence[_Made], loaded: Loaded) -> Plans:
 
 
 def _build(source: Source, files: Sequence[Path], *, speed_is_one: bool) -> tuple[list[_Made], list[ConfigError]]:
-    errors: list[ConfigError] = []
-    made: list[_Made] = []
-    wanted = [
+    wanted = _wanted(source)
+    if not wanted:
+        return [], []
+    folders = search_folders(files, [folder for _, _, folder in extra_folders(source)])
+    extend_path(folders)
+    made, errors = _make(source, wanted, folders)
+    return made, errors + _between(source, made, speed_is_one=speed_is_one)
+
+
+def _wanted(source: Source) -> list[tuple[Kind, str, str]]:
+    return [
         (kind, name, path)
         for kind in KINDS
         for name in names(source, kind.section)
         if (path := _class_path(source, kind, name)) is not None
     ]
-    if not wanted:
-        return made, errors
-    folders = search_folders(files, [folder for _, _, folder in extra_folders(source)])
-    extend_path(folders)
-    for kind, name, class_path in wanted:
-        one = _one(source, kind, name, class_path, folders, errors)
-        if one is not None:
-            made.append(one)
-            if not speed_is_one:
-                errors += _internal_bars(source, one)
+
+
+def _make(
+    source: Source, wanted: Sequence[tuple[Kind, str, str]], folders: list[Path]
+) -> tuple[list[_Made], list[ConfigError]]:
+    errors: list[ConfigError] = []
+    made = [_one(source, kind, name, class_path, folders, errors) for kind, name, class_path in wanted]
+    return [one for one in made if one is not None], errors
+
+
+def _between(source: Source, made: Sequence[Checked], *, speed_is_one: bool) -> list[ConfigError]:
+    """What is wrong with them together, or with the rest of the file."""
+    errors: list[ConfigError] = []
+    if not speed_is_one:
+        for one in made:
+            errors += _internal_bars(source, one)
     errors += _same_instrument(source, [one for one in made if one.kind is STRATEGY])
     errors += _markets(source, made)
     errors += _algorithms(source, made)
-    return made, errors
+    return errors
 
 
 def _class_path(source: Source, kind: Kind, name: str) -> str | None:
@@ -199,8 +282,8 @@ def _one(
         message = f"{cls.__name__} is not called {name}: its __init__ must hand its config on, super().__init__(config)"
         errors.append(source.error("build", source.value_mark(path), path, message))
         return None
-    instruments, bar_types = _values_named(config)
-    return _Made(kind, name, cls, config_cls, config, instruments, bar_types)
+    named = _values_named(config)
+    return _Made(kind, name, f"{cls.__module__}:{cls.__qualname__}", *named, cls, config_cls, config)
 
 
 def _identified(config: Any, kind: Kind, name: str) -> Any:
@@ -211,20 +294,23 @@ def _identified(config: Any, kind: Kind, name: str) -> Any:
     return msgspec.structs.replace(config, **{kind.id_field: made})
 
 
-def _values_named(config: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Every instrument and bar type among a config's values."""
+def _values_named(config: Any) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Every instrument, bar type and execution algorithm among a config's values."""
     from nautilus_trader.model.data import BarType
-    from nautilus_trader.model.identifiers import InstrumentId
+    from nautilus_trader.model.identifiers import ExecAlgorithmId, InstrumentId
 
     instruments: dict[str, None] = {}
     bar_types: dict[str, None] = {}
+    algorithms: dict[str, None] = {}
     for value in _values(config):
         if isinstance(value, InstrumentId):
             instruments[str(value)] = None
         elif isinstance(value, BarType):
             bar_types[str(value)] = None
             instruments[str(value.instrument_id)] = None
-    return tuple(instruments), tuple(bar_types)
+        elif isinstance(value, ExecAlgorithmId):
+            algorithms[value.value] = None
+    return tuple(instruments), tuple(bar_types), tuple(algorithms)
 
 
 def _values(value: Any) -> Iterator[Any]:
@@ -242,7 +328,7 @@ def _values(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _place(source: Source, made: _Made, text: str) -> tuple[Mark, tuple[Step, ...]]:
+def _place(source: Source, made: Checked, text: str) -> tuple[Mark, tuple[Step, ...]]:
     """Where the parameters name `text`, or else the parameters themselves (it may be a default)."""
     path: tuple[Step, ...] = (made.kind.section, made.name, "params")
     entry = entry_at(source.root, path)
@@ -256,7 +342,7 @@ def _place(source: Source, made: _Made, text: str) -> tuple[Mark, tuple[Step, ..
     return source.key_mark(path), path
 
 
-def _internal_bars(source: Source, made: _Made) -> Iterator[ConfigError]:
+def _internal_bars(source: Source, made: Checked) -> Iterator[ConfigError]:
     for bar_type in made.bar_types:
         if "-INTERNAL" not in bar_type:
             continue
@@ -268,7 +354,7 @@ def _internal_bars(source: Source, made: _Made) -> Iterator[ConfigError]:
         yield source.error("build", mark, path, message)
 
 
-def _same_instrument(source: Source, made: Sequence[_Made]) -> Iterator[ConfigError]:
+def _same_instrument(source: Source, made: Sequence[Checked]) -> Iterator[ConfigError]:
     owners: dict[tuple[str, str], list[str]] = {}
     for one in made:
         name = one.name
@@ -290,20 +376,17 @@ def _same_instrument(source: Source, made: Sequence[_Made]) -> Iterator[ConfigEr
             others.append(name)
 
 
-def _algorithms(source: Source, made: Sequence[_Made]) -> Iterator[ConfigError]:
+def _algorithms(source: Source, made: Sequence[Checked]) -> Iterator[ConfigError]:
     """Orders for an algorithm that is not there would be denied, each of them."""
-    from nautilus_trader.model.identifiers import ExecAlgorithmId
-
     known = names(source, EXEC_ALGORITHM.section)
     for one in (one for one in made if one.kind is STRATEGY):
-        named = dict.fromkeys(value.value for value in _values(one.config) if isinstance(value, ExecAlgorithmId))
-        for name in (name for name in named if name not in known):
+        for name in (name for name in one.algorithms if name not in known):
             mark, path = _place(source, one, name)
             there = instead(name, known, "exec_algorithms") if known else "declare it under exec_algorithms"
             yield source.error("build", mark, path, f"there is no execution algorithm {name}, {there}")
 
 
-def _markets(source: Source, made: Sequence[_Made]) -> Iterator[ConfigError]:
+def _markets(source: Source, made: Sequence[Checked]) -> Iterator[ConfigError]:
     """An instrument is of a market; without a feed of that market it would get neither prices nor orders through."""
     feeds = names(source, "feeds")
     markets = {text_at(source, "feeds", feed, "market") for feed in feeds}

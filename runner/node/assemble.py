@@ -145,7 +145,8 @@ def lock_accounts(accounts: Mapping[str, Endpoint]) -> list[AccountLock]:
     taken: list[AccountLock] = []
     try:
         for name, endpoint in accounts.items():
-            taken.append(AccountLock(name, endpoint.key).acquire())
+            venue = endpoint.trading_url or ("paper" if endpoint.paper else "live")
+            taken.append(AccountLock(name, endpoint.key, venue=venue).acquire())
     except BaseException:
         for lock in taken:
             lock.release()

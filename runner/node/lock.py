@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import socket
+import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +19,17 @@ class AccountLock:
     """An advisory file lock held as long as the process lives; the kernel frees it however the process ends.
 
     `identity` is what stands for the account (its number, or its key before that is known); only its hash is written.
+    With a `venue` (the broker's address) it is held on the whole machine, not only among those that share a runtime
+    folder: a shell, cron and sudo each have their own.
     """
 
-    def __init__(self, name: str, identity: str, folder: Path | None = None) -> None:
+    def __init__(self, name: str, identity: str, folder: Path | None = None, *, venue: str | None = None) -> None:
         self._name = name
         digest = hashlib.sha256(identity.encode()).hexdigest()[:24]
         self._path = (folder or lock_folder()) / f"account-{digest}.lock"
         self._fd: int | None = None
+        self._venue = None if venue is None else hashlib.sha256(f"{identity} {venue}".encode()).hexdigest()[:24]
+        self._socket: socket.socket | None = None
 
     def acquire(self) -> AccountLock:
         """Raises NodeError (configuration) when another process holds it."""
@@ -41,7 +48,29 @@ class AccountLock:
         os.ftruncate(fd, 0)
         os.write(fd, str(os.getpid()).encode())
         self._fd = fd
+        try:
+            self._acquire_venue()
+        except BaseException:
+            self.release()
+            raise
         return self
+
+    def _acquire_venue(self) -> None:
+        if self._venue is None or not sys.platform.startswith("linux"):
+            return
+        # A name in the kernel's own list of sockets, which has no folder; it is free again when the process has ended.
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._socket.bind(f"\0runner-account-{self._venue}")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise NodeError(
+                ExitCode.CONFIG,
+                f"account {self._name} is already traded by another runner, which has another runtime folder than "
+                f"this one ({self._path.parent}): another user's, or one that cron or sudo started",
+                "end that one first, or give this file another account",
+            ) from None
 
     def holder(self) -> str | None:
         """The process that holds it now; None where nobody does. Takes it for nobody."""
@@ -61,6 +90,9 @@ class AccountLock:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def __enter__(self) -> AccountLock:
         return self.acquire()

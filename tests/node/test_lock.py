@@ -32,6 +32,16 @@ def test_a_second_one_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
         pass
 
 
+def test_another_runtime_folder_is_no_way_around_it(tmp_path: Path) -> None:
+    venue, one, other = f"http://{tmp_path.name}", tmp_path / "user", tmp_path / "cron"
+    with AccountLock("main", "KEY", one, venue=venue):
+        with pytest.raises(NodeError, match="another runtime folder") as caught:
+            AccountLock("main", "KEY", other, venue=venue).acquire()
+        assert caught.value.code == ExitCode.CONFIG
+        AccountLock("main", "KEY", other, venue="http://elsewhere").acquire().release()
+    AccountLock("main", "KEY", other, venue=venue).acquire().release()
+
+
 def test_other_accounts_and_later_runs_are_free(tmp_path: Path) -> None:
     with AccountLock("main", "KEY", tmp_path), AccountLock("main", "OTHER", tmp_path):
         pass
