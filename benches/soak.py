@@ -218,7 +218,8 @@ def page(arguments: argparse.Namespace, made: Sequence[Window], summary: dict[st
         f"`make soak` on {today}, {os.cpu_count()} cores, Python {platform.python_version()}: "
         f"{arguments.minutes:g} minutes at {arguments.speed:g} times real speed from {arguments.day} "
         f"{arguments.start} New York time on, which is {arguments.minutes * arguments.speed / 60:.0f} hours of market. "
-        "Five strategies, two accounts, stocks and a pair (benches/soak.yaml); all connections cut every "
+        "Six strategies, two accounts, stocks and a pair (benches/soak.yaml), one of which trades without rest; all "
+        "connections cut every "
         f"{arguments.cut_every:g} minutes."
     )
     how = (

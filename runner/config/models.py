@@ -270,7 +270,7 @@ class StateConfig(Section):
     retention: Duration = Field(
         timedelta(days=1),
         description="How long orders that have ended stay in memory, where strategies find them; the journal keeps "
-        "them for 30 days. Of more than 10,000 the oldest go sooner.",
+        "them for 30 days. Of more than 2,000 an account the oldest go sooner.",
     )
     redis: RedisConfig | None = Field(
         None, description="Share strategies' saved state between machines, and publish messages to streams."

@@ -20,7 +20,7 @@ log = logging.getLogger("runner.node")
 #: Closed trades that Nautilus's analyzer can be asked about, the newest.
 MOST_TRADES = 10_000
 #: Orders that have ended, of one account.
-MOST_ORDERS = 10_000
+MOST_ORDERS = 2_000
 #: Nautilus's states of the account are let go of sooner than orders: nobody looks at more than the last.
 ACCOUNT_EVENTS_S = 3600
 EVERY_S = 1.0

@@ -104,7 +104,7 @@ class Life:
         env |= {f"KEY_{name.upper()}": key for name, key in KEYS.items()}
         env |= {"TEST_SECRET": "s3cret-s3cret-s3cret", "XDG_RUNTIME_DIR": str(self.folder)}
         if self.seed % 2:
-            env |= {"FRANTIC_LETS_GO": "1", "RUNNER__STATE__RETENTION": "1ms"}
+            env |= {"FRANTIC_LETS_GO": str(self.folder), "RUNNER__STATE__RETENTION": "1ms"}
         env["FRANTIC_SEED"] = "quiet" if self.number == KILLS else f"{self.seed}-{self.number}"
         with (self.folder / f"life-{self.number}.log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
@@ -194,6 +194,9 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
                 await life.until_trading()
                 exchange.broker.faults.arm({"next": trouble(rng)})
                 await asyncio.sleep(rng.uniform(0.0, 1.5))
+                if seed % 2:  # so that lists show what was let go of
+                    exchange.broker.faults.arm({"cut": "trading"})
+                    await asyncio.sleep(rng.uniform(0.2, 1.5))
             await life.kill()
             exchange.broker.faults.arm({"reset": True})
         life = Life(tmp_path, path, KILLS, seed)
@@ -232,6 +235,9 @@ async def test_a_killed_node_comes_back_with_everything_and_sends_nothing_twice(
         assert {client_order_id.split("-")[4] for client_order_id in mine} == {name}
         parts += sum("-E" in order.client_order_id for order in account.orders.values())
         assert sum(order.filled_qty > 0 for order in account.orders.values()) > KILLS
+    if seed % 2:
+        assert (tmp_path / "let-go.txt").exists()
+        print("taken back", (tmp_path / "taken-back.txt").exists())
     assert parts > 0, "of orders that an algorithm carries out"
 
 
