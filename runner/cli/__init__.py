@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 from cyclopts import App
@@ -48,7 +50,25 @@ for _name, _help in COMMANDS.items():
 def main(argv: list[str] | None = None) -> None:
     """Run the `runner` script. `run` may be left out: a first word that is no command names a file to run."""
     install_excepthook()
+    _open_standard_files()
     words = list(sys.argv[1:] if argv is None else argv)
     if words and not words[0].startswith("-") and words[0] not in app:
         words.insert(0, "run")
-    sys.exit(app(words))
+    try:
+        code = app(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
+        code = 128 + signal.SIGPIPE
+    sys.exit(code)
+
+
+def _open_standard_files() -> None:
+    """Where one of the first three descriptors is closed, the next file or socket would get it, and what is printed."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

@@ -174,7 +174,11 @@ def _run(
     )
     bar.stop()
     if summary is not None:
-        _tell(summary, options, tap)
+        try:
+            _tell(summary, options, tap)
+        except OSError as error:
+            log.error("the summary could not be written: %s", error.strerror or error)  # noqa: TRY400
+            code = code or int(ExitCode.FAILED)
     return code
 
 
