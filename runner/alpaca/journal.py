@@ -73,10 +73,11 @@ class OrderJournal(Protocol):
         """Events under this id are not expected any more."""
         ...
 
-    def recall(self, order_id: str, client_order_id: str) -> Sequence[PastOrder]:
+    def recall(self, order_id: str, client_order_id: str, *, in_text: bool) -> Sequence[PastOrder]:
         """The order that the venue has under one of these ids, and those that went out with it, ended all of them.
 
-        Nautilus's cache has them again. Nothing where none is known. Raises OSError where that can't be told.
+        `in_text`: the venue's id is looked for in all events, too, which takes its time. Nautilus's cache has them
+        again. Nothing where none is known. Raises OSError where that can't be told.
         """
         ...
 

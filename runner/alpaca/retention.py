@@ -115,7 +115,9 @@ class Retention:
         if client.journal is None:
             return None
         try:
-            past = client.journal.recall(order.id, order.client_order_id)
+            # A leg's ids are of the venue's making, and one that had not filled is in the text of its events alone.
+            is_leg = order.order_class not in ("", "simple")
+            past = client.journal.recall(order.id, order.client_order_id, in_text=is_leg)
         except (OSError, ValueError) as error:
             # Whose it is can't be told: what it fills must not pass for somebody else's in silence.
             if order.id not in self.doubtful:

@@ -275,13 +275,14 @@ class AccountJournal:
         """Events under this id are not expected any more."""
         self._journal.unfollow(client_order_id)
 
-    def recall(self, order_id: str, client_order_id: str) -> list[PastOrder]:
+    def recall(self, order_id: str, client_order_id: str, *, in_text: bool = False) -> list[PastOrder]:
         """The order that the venue has under one of these ids, and those that went out with it, ended all of them.
 
-        Nautilus's cache has them again. Nothing where none is known. Raises JournalError.
+        `in_text`: the venue's id is looked for in all events, too. Nautilus's cache has them again. Nothing where none
+        is known. Raises JournalError.
         """
         with self._journal.store.aside() as read:
-            rows = Rows.around(read, self._name, order_id, client_order_id)
+            rows = Rows.around(read, self._name, order_id, client_order_id, in_text=in_text)
         past = recall(rows, self._journal._cache)
         for order in past:
             for name in order.names:

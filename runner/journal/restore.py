@@ -98,9 +98,9 @@ class Rows:
         )
 
     @staticmethod
-    def around(read: Reader, account: str, order_id: str, client_order_id: str) -> Rows:
+    def around(read: Reader, account: str, order_id: str, client_order_id: str, *, in_text: bool) -> Rows:
         """The order that the venue has under one of these ids, and those that went out with it; maybe none."""
-        names = _family(read, _named(read, account, order_id, client_order_id))
+        names = _family(read, _named(read, account, order_id, client_order_id, in_text))
         rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for name in sorted(names):
             rows["orders"] += read(
@@ -121,17 +121,17 @@ class Rows:
         return Rows(None, _orders_of(rows["orders"]), events, _sends_of(rows["sends"]), _booked_of(rows["booked"]))
 
 
-def _named(read: Reader, account: str, order_id: str, client_order_id: str) -> str | None:
+def _named(read: Reader, account: str, order_id: str, client_order_id: str, in_text: bool) -> str | None:
     """The client order id that the order has here."""
-    for sql, parameters in (
+    asked: list[tuple[str, tuple[str, ...]]] = [
         ("SELECT client_order_id FROM orders WHERE account = ? AND client_order_id = ?", (account, client_order_id)),
         ("SELECT order_id FROM sends WHERE client_order_id = ?", (client_order_id,)),
         ("SELECT order_id FROM booked WHERE venue_order_id = ?", (order_id,)),
-        (
-            "SELECT client_order_id FROM events WHERE account = ? AND instr(body, ?) LIMIT 1",
-            (account, f'"venue_order_id":"{order_id}"'),
-        ),
-    ):
+    ]
+    if in_text:
+        sql = "SELECT client_order_id FROM events WHERE account = ? AND instr(body, ?) LIMIT 1"
+        asked.append((sql, (account, f'"venue_order_id":"{order_id}"')))
+    for sql, parameters in asked:
         if rows := read(sql, parameters):
             return str(rows[0][0])
     return None

@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from typing import Any
 
-from nautilus_trader.model.events import OrderDenied
+from nautilus_trader.model.events import OrderCanceled, OrderDenied
 
 from runner.journal import Journal
 from runner.node.node import BaseHook, Node
@@ -23,6 +23,8 @@ MOST_TRADES = 10_000
 MOST_ORDERS = 2_000
 #: Nautilus's states of the account are let go of sooner than orders: nobody looks at more than the last.
 ACCOUNT_EVENTS_S = 3600
+#: Looking through them takes as long as there are many: every so many sweeps.
+ACCOUNT_EVERY = 60
 EVERY_S = 1.0
 #: How often the journal forgets what ended long ago. It goes through all of its orders, and new ones wait meanwhile.
 PRUNE_S = 86_400.0
@@ -35,10 +37,12 @@ class RetentionHook(BaseHook):
         self._journal = journal
         self._keep = keep
         self._lives: Lives | None = None
-        self._denied: deque[tuple[int, Any]] = deque()
+        #: Orders that no client ever had: denied, or canceled while Nautilus emulated them. When (UNIX ns) they ended.
+        self._unsent: deque[tuple[int, Any]] = deque()
         self._lists: dict[Any, Any] | None = None
         self._task: asyncio.Task[None] | None = None
         self._node: Node | None = None
+        self._sweeps = 0
         self.errors = 0
 
     def built(self, node: Node) -> None:
@@ -95,9 +99,10 @@ class RetentionHook(BaseHook):
             if (retention := getattr(client, "retention", None)) is not None:
                 for client_order_id in retention.sweep(keep_ns, MOST_ORDERS):
                     self._purge(client_order_id)
-        while self._denied and (self._denied[0][0] < now_ns - keep_ns or len(self._denied) > MOST_ORDERS):
-            self._purge(self._denied.popleft()[1])
-        for account in kernel.cache.accounts():
+        while self._unsent and (self._unsent[0][0] < now_ns - keep_ns or len(self._unsent) > MOST_ORDERS):
+            self._purge(self._unsent.popleft()[1])
+        self._sweeps += 1
+        for account in kernel.cache.accounts() if self._sweeps % ACCOUNT_EVERY == 1 else ():
             account.purge_account_events(now_ns, ACCOUNT_EVENTS_S)
         kernel.exec_engine._prune_recent_fills_cache()  # by Nautilus's own loop only where that checks orders, too
 
@@ -124,8 +129,8 @@ class RetentionHook(BaseHook):
         del self._lists[order_list.id]
 
     def _on_order_event(self, event: Any) -> None:
-        if isinstance(event, OrderDenied):
-            self._denied.append((event.ts_init, event.client_order_id))
+        if isinstance(event, OrderDenied | OrderCanceled) and event.venue_order_id is None:
+            self._unsent.append((event.ts_init, event.client_order_id))
 
     def _on_taken_back(self, order: Any) -> None:
         assert self._node is not None

@@ -165,7 +165,7 @@ def test_a_strangers_order_is_looked_for_once(play: Any, running: Any, tmp_path:
             row = rig.account.orders[desk.submit(rig.account, body | {"limit_price": "170"})["id"]]
             await canceled(rig)
             asked, ask = [], rig.client.journal.recall
-            rig.client.journal.recall = lambda *ids: asked.append(ids) or ask(*ids)
+            rig.client.journal.recall = lambda *ids, **how: asked.append(ids) or ask(*ids, **how)
             for _ in range(2):
                 rig.exchange.broker.desk.book._life.fill(rig.account, row, Decimal(1), Decimal(169))
             await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == 2)

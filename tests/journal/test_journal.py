@@ -374,7 +374,7 @@ async def test_an_order_that_was_let_go_of_is_found_by_any_of_its_ids(tmp_path: 
     order = await desk.send("buy", 9)
     desk.fill(order, 4)
     desk.cancel(order)
-    await desk.send("sell", 1)
+    other = await desk.send("sell", 1)
     name = order.client_order_id
     await desk.account.before_replace(order_id=name.value, client_order_id=f"{name}-r1", qty=Decimal(8))
     desk.journal.store.write_now([])
@@ -382,6 +382,7 @@ async def test_an_order_that_was_let_go_of_is_found_by_any_of_its_ids(tmp_path: 
         desk.cache.purge_order(name)
         desk.account.unfollow(name.value)
         (past,) = desk.account.recall(order_id, client_order_id)
+        assert desk.account.recall(order_id, client_order_id, in_text=True)
         known = desk.cache.order(name)
         assert (known.status, known.filled_qty) == (OrderStatus.CANCELED, Quantity.from_int(4))
         assert past.order is known
@@ -393,6 +394,8 @@ async def test_an_order_that_was_let_go_of_is_found_by_any_of_its_ids(tmp_path: 
     desk.journal.store.write_now([])
     with desk.journal.store.aside() as read:
         assert read("SELECT COUNT(*) FROM events WHERE kind = 'OrderFilled'") == [(2,)]
-    assert desk.account.recall("nobody's", "nobody's") == []
+    assert desk.account.recall("nobody's", "nobody's", in_text=True) == []
+    assert desk.account.recall(f"v-{other.client_order_id}", "") == []  # it has not filled
+    assert len(desk.account.recall(f"v-{other.client_order_id}", "", in_text=True)) == 1
     assert desk.journal.account("other").recall("", name.value) == []
     desk.journal.close()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from nautilus_trader.model.enums import OrderSide, OrderStatus
+from nautilus_trader.model.enums import OrderSide, OrderStatus, TriggerType
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.node import retention
@@ -27,6 +27,13 @@ class Seller(Quiet):
         for order in made.orders:
             self.submit_order(order)
         return made
+
+    def emulated(self) -> Any:
+        order = self.order_factory.limit(
+            IBM, OrderSide.BUY, Quantity.from_int(1), Price.from_str("90.00"), emulation_trigger=TriggerType.BID_ASK
+        )
+        self.submit_order(order)
+        return order
 
     def denied(self) -> Any:
         order = self.order_factory.market(IBM, OrderSide.BUY, Quantity.from_str("0.5"))
@@ -76,15 +83,19 @@ async def test_what_is_over_goes_with_its_list_and_is_counted_still(behaviour: B
         assert not any(run.node.tally.seen.values())
 
 
-async def test_an_order_that_was_denied_goes_after_the_time_of_the_file(
+async def test_an_order_that_was_never_sent_goes_after_the_time_of_the_file(
     behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = RetentionHook()
     async with Run(make_plan({"one": Seller}), behaviour, hooks=(hook,)) as run:
         order = run.strategy("one").denied()
         await run.until(lambda: order.status == OrderStatus.DENIED)
+        emulated = run.strategy("one").emulated()
+        await run.until(lambda: emulated.status == OrderStatus.EMULATED)
+        run.strategy("one").cancel_order(emulated)
+        await run.until(lambda: emulated.is_closed)
         hook.sweep()
-        assert len(run.node.parts.kernel.cache.orders()) == 1
+        assert len(run.node.parts.kernel.cache.orders()) == 2
         monkeypatch.setattr(retention, "MOST_ORDERS", 0)
         hook.sweep()
         assert not run.node.parts.kernel.cache.orders()
