@@ -15,6 +15,7 @@ specification, `Account.buying_power`. Four times the excess, which Alpaca lends
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -468,12 +469,20 @@ class Margin:
             return None
         leg = self._working.other(order)
         filled = nanos(order.filled_qty)
-        candidate = Candidate(order, leg.units + filled, self._prices.order(order), worth=leg.worth)
+        facts = self._instruments.get(order.instrument_id)
+        limit = nanos(order.price) if order.has_price else None
+        candidate = Candidate(
+            order, leg.units + filled, self._prices.order(order), worth=leg.worth, limit=limit, facts=facts
+        )
         closing = self._closing(candidate, order.account_id) + filled
         # The broker's figures are asked for after the orders that are open already.
         entry = Entry(order, order.account_id, closing, self._least(candidate), seen=True)
-        facts = self._instruments.get(order.instrument_id)
-        entry.lent = facts is not None and not facts.option and facts.lent_on
+        if facts is not None and facts.option and candidate.leg.units > 0:
+            with contextlib.suppress(Uncovered, NoPrice, LookupError):  # else it counts by its price alone
+                entry.whole = atto(self._options.cost([candidate], order.account_id))
+                entry.units = candidate.leg.units
+        elif facts is not None:
+            entry.lent = facts.lent_on
         self._entries[client_order_id] = entry
         return entry
 

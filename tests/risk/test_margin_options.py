@@ -19,7 +19,8 @@ from nautilus_trader.model.objects import Price, Quantity
 
 from runner.risk.collateral import legs_of, nano, root_of
 from runner.risk.exposure import usd
-from runner.risk.limits import Limits
+from runner.risk.gate import RiskGate
+from runner.risk.limits import Limits, LimitsBook
 from runner.risk.prices import Prices
 from tests.risk.conftest import IBM, quote
 
@@ -191,6 +192,21 @@ def test_a_modified_order_holds_what_it_costs_from_then_on(options):
         prepare=lambda _engine, gate: gates.append(gate),
     )
     assert held == [5_000, 10_000, 12_000, 6_000, 0]
+
+
+def test_after_a_restart_working_orders_hold_what_they_held_before(options):
+    _, gate, engine = options(
+        lambda s: (trade(s, P90, SELL, 2, "2.50"), trade(s, C100, BUY, 1, "5.00")),
+        lambda s: None,
+    )
+    account = engine.cache.accounts()[0].id
+    assert gate.margin.reserved(account) == 17_500 + 500
+    gate.uninstall()
+    kernel = engine.kernel
+    again = RiskGate(msgbus=kernel.msgbus, cache=kernel.cache, clock=kernel.clock, limits=LimitsBook(ALL))
+    again.install(kernel.exec_engine)
+    again.begin()
+    assert (again.margin.reserved(account), again.errors) == (18_000, 0)
 
 
 def test_what_closes_and_what_hedges_passes_in_every_state(options):
