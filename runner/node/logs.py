@@ -17,6 +17,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterable
+from copy import copy
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -166,12 +167,50 @@ def set_up(level: str, folder: Path | None, file_format: str, name: str) -> Term
         handlers.append(to_file)
     _ours[:] = handlers
     for handler in handlers:
+        handler.addFilter(FloodFilter())
         handler.addFilter(RedactFilter())
         root.addHandler(handler)
     root.setLevel(logging.WARNING)
     log.setLevel(level.upper())
     return terminal
 
+
+class FloodFilter(logging.Filter):
+    """Of warnings and errors that differ by numbers alone, `MOST` pass in `PERIOD_S`; the next tells how many did not.
+
+    A strategy that sends orders in a loop would fill the disk with denials, and the journal stands on the same one.
+    """
+
+    MOST = 40
+    PERIOD_S = 10.0
+    _KEYS = 1000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, list[float]] = {}  # since when, how many passed, how many did not
+
+    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+        if record.levelno < logging.WARNING or record.name == "runner.audit":
+            return True
+        key = f"{record.name} {record.levelno} {_NUMBERS.sub('#', record.getMessage()[:200])}"
+        if len(self._seen) > self._KEYS:
+            self._seen.clear()
+        seen = self._seen.setdefault(key, [record.created, 0, 0])
+        if not 0 <= record.created - seen[0] < self.PERIOD_S:
+            held, seen[:] = int(seen[2]), [record.created, 0, 0]
+            if held:
+                seen[1] = 1
+                told = copy(record)
+                told.msg, told.args = f"{record.getMessage()} (and {held} more like it, which are not shown)", ()
+                return told
+        seen[1] += 1
+        if seen[1] <= self.MOST:
+            return True
+        seen[2] += 1
+        return False
+
+
+_NUMBERS = re.compile(r"\d+")
 
 #: The handlers that `set_up` made last.
 _ours: list[logging.Handler] = []

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from runner.config.secrets import remember
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.logs import OutputTap, put_back, set_up
+from runner.node.logs import FloodFilter, OutputTap, put_back, set_up
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +68,28 @@ def test_a_file_takes_json_with_secrets_masked(tmp_path: Path) -> None:
     assert "hunter2" not in line
 
 
+def test_a_flood_of_warnings_that_differ_by_numbers_is_cut_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("info", None, "text", "n")
+    child, audit = logging.getLogger("runner.node"), logging.getLogger("runner.audit")
+    warning = logging.LogRecord("runner.node", logging.WARNING, "", 0, "%s: order %s denied", ("a", "O-1"), None)
+    start = warning.created
+    for n in range(1000):
+        warning = logging.LogRecord("runner.node", logging.WARNING, "", 0, "%s: order O-%d denied", ("a", n), None)
+        warning.created = start + n / 1000
+        child.handle(warning)
+        child.info("quote %d", n)
+        audit.warning("who: halt %d", n)
+    child.warning("another order O-1 denied")
+    warning.created = start + 20
+    child.handle(warning)
+    lines = capsys.readouterr().err.splitlines()
+    denied = [line for line in lines if "warning: a: order O-" in line]
+    assert len(denied) == FloodFilter.MOST + 1
+    assert denied[-1].endswith(f"(and {1000 - FloodFilter.MOST} more like it, which are not shown)")
+    assert sum("quote" in line for line in lines) == sum("who: halt" in line for line in lines) == 1000
+    assert sum("another order" in line for line in lines) == 1
+
+
 def test_what_a_strategys_library_does_to_the_log_is_undone(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("info", None, "text", "n")
     child = logging.getLogger("runner.node")
@@ -110,7 +132,7 @@ def test_a_folder_that_can_not_be_written_to_ends_the_start(tmp_path: Path) -> N
 def test_what_is_printed_goes_to_stderr_and_stdout_is_for_the_summary_alone() -> None:
     code = (
         "import os, sys\n"
-        "from runner.node.logs import OutputTap, put_back, set_up\n"
+        "from runner.node.logs import FloodFilter, OutputTap, put_back, set_up\n"
         "set_up('info', None, 'text', 'n')\n"
         "tap = OutputTap({'S'})\n"
         "print('from a strategy')\n"
@@ -134,7 +156,7 @@ def test_secrets_are_masked_in_what_rust_and_python_write_to_stderr() -> None:
         "import os, sys\n"
         "from pydantic import SecretStr\n"
         "from runner.config.secrets import remember\n"
-        "from runner.node.logs import OutputTap, put_back, set_up\n"
+        "from runner.node.logs import FloodFilter, OutputTap, put_back, set_up\n"
         "set_up('info', None, 'text', 'n')\n"
         "remember([SecretStr('hunter2hunter2')])\n"
         "tap = OutputTap({'S'})\n"
