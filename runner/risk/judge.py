@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from nautilus_trader.model.enums import OrderType
+from nautilus_trader.model.enums import OrderSide, OrderType
 from nautilus_trader.model.identifiers import ClientOrderId
 
 from runner._engine import RateWindows
@@ -18,7 +18,7 @@ from runner.risk.codes import Code, Denial, seconds, text
 from runner.risk.collateral import Collateral, is_option
 from runner.risk.cover import Cover
 from runner.risk.duplicates import Duplicates
-from runner.risk.exposure import NANO, decimal, nanos, usd
+from runner.risk.exposure import NANO, decimal, nanos, nanos_below, usd
 from runner.risk.exposures import Exposures, Outlook, named, no_price
 from runner.risk.instruments import Instruments
 from runner.risk.limits import LimitsBook, Rules
@@ -102,13 +102,15 @@ class Judge:
     ) -> Candidate:
         facts = self._instruments.get(order.instrument_id)
         price = self._prices.order(order, price=limit, trigger_price=trigger)
+        if limit is not None:  # a price finer than we count is taken for the one that is nearer to the other side
+            limit = nanos(limit) if order.side == OrderSide.BUY else nanos_below(limit)
         worth = price if facts is None or not facts.option else self._prices.worth(order.instrument_id, price)
         return Candidate(
             order,
             base_units(order, quantity, price),
             price,
             worth=worth,
-            limit=None if limit is None else nanos(limit),
+            limit=limit,
             before=before,
             facts=facts,
         )

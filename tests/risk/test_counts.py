@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from nautilus_trader.model.enums import OrderSide, OrderStatus
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.risk.limits import Limits, LimitsBook, Rate
 from runner.risk.state import NODE, Scope, State
-from tests.risk.conftest import IBM, SECOND
+from tests.risk.conftest import IBM, SECOND, equity
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 MINUTE = 60 * SECOND
+FINE = InstrumentId.from_str("FINE.ALPACA")
 
 
 # -- cancels and fills -------------------------------------------------------------------------------------------------
@@ -197,6 +200,18 @@ def test_an_order_that_could_trade_with_our_own_is_denied(bench, first, second, 
     ours, gate, _ = bench.run(first, second, limits=DENY)
     assert ours.codes() == (["SELF_MATCH"] if denied else [])
     assert gate.errors == 0
+
+
+@pytest.mark.parametrize("sides", [(BUY, SELL), (SELL, BUY)])
+def test_prices_finer_than_a_nano_dollar_meet_where_they_are_the_same(bench, sides):
+    told = {**Equity.to_dict(equity(FINE)), "price_precision": 14, "price_increment": "0.00000000000001"}
+
+    def send(side: Any) -> Any:
+        size, price = Quantity.from_int(1), Price.from_str("0.00000000050000")
+        return lambda s: s.submit_order(s.order_factory.limit(FINE, side, size, price))
+
+    ours, _, _ = bench.run(*map(send, sides), limits=DENY, instruments=[Equity.from_dict(told)])
+    assert ours.codes() == ["SELF_MATCH"]
 
 
 def test_it_names_what_to_cancel_and_also_holds_for_what_reduces(bench):
