@@ -296,13 +296,20 @@ class RiskGate:
             except Exception as error:
                 self._failed("reserving room", error)
                 for order in orders:
-                    self.reservations.release(order.client_order_id)
+                    self._give_back(order)
                 denied = Denial(Code.GATE_ERROR, f"the gate could not reserve its room ({_short(error)})"), orders[0]
         if denied is None:
             self._answers.approve(command, len(orders))
             return True
         self._answers.deny(command, orders, denied, subject)
         return False
+
+    def _give_back(self, order: Any) -> None:
+        """The room of an order that is denied after all; what can't be given back here is with the denial's event."""
+        try:
+            self.reservations.release(order.client_order_id)
+        except Exception as error:
+            self._failed("giving room back", error)
 
     def _modify(self, command: Any, failure: Exception | None) -> bool:
         order: Any = None

@@ -24,8 +24,11 @@ class Facts:
     option: bool
     """One contract, or several at once."""
     crypto: bool
-    lent_on: bool
-    """Whether the broker lends on it: marginable stock."""
+
+    @property
+    def lent_on(self) -> bool:
+        """Whether the broker lends on it: marginable stock. What an instrument's info says may change in its place."""
+        return marginable(self.instrument)
 
 
 class Instruments:
@@ -64,5 +67,4 @@ def _facts(instrument: Any) -> Facts:
         size=int(of),
         option=instrument.instrument_class in _OPTIONS,
         crypto=instrument.asset_class == AssetClass.CRYPTOCURRENCY,
-        lent_on=marginable(instrument),
     )

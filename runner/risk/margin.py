@@ -50,7 +50,6 @@ _KEYS: dict[Purse, str] = {
     "cash": "non_marginable_buying_power",
     "options": "options_buying_power",
 }
-_FIGURES = (*_KEYS.values(), "multiplier", "options_trading_level")
 
 
 @dataclass(slots=True)
@@ -81,16 +80,19 @@ class Report:
 
     def __init__(self, info: Any, at_ns: int, before_ns: int) -> None:
         self._info = info
-        self._figures: dict[str, int | None] | None = None
+        self._figures: dict[str, int | None] = {}
         self.at_ns = at_ns
         self.before_ns = before_ns
 
-    def figures(self) -> dict[str, int | None]:
-        """In units of 10^-18, those that were not told as None. Raises ArithmeticError where one is no number."""
-        if self._figures is None:
-            told = {key: self._info.get(key) for key in _FIGURES}
-            self._figures = {key: None if each is None else atto(Decimal(str(each))) for key, each in told.items()}
-        return self._figures
+    def figure(self, key: str) -> int | None:
+        """In units of 10^-18; None where it was not told. Raises ArithmeticError or ValueError where it is no number.
+
+        Each by itself, so that one which is no number holds back nothing that does not need it.
+        """
+        if key not in self._figures:
+            told = self._info.get(key)
+            self._figures[key] = None if told is None else atto(Decimal(str(told)))
+        return self._figures[key]
 
 
 @dataclass(slots=True)
@@ -294,7 +296,6 @@ class Margin:
         equity, cash = known
         purses, burden = self._purses[account_id], self._collateral.burden(account_id)
         excess = equity - burden if equity > burden else 0
-        told = None if purses.report is None else purses.report.figures()
         if purse == "regt" and not self._levered(account_id, purses, equity):
             purse = "cash"
         if purse == "regt":
@@ -303,7 +304,7 @@ class Margin:
             own, whole = excess - purses.reserved + purses.halved // 2, equity
         else:
             own, whole = min(cash, excess) - purses.reserved, equity
-        broker = None if told is None else told[_KEYS[purse]]
+        broker = None if purses.report is None else purses.report.figure(_KEYS[purse])
         return Power(own, None if broker is None else broker - purses.missing, whole)
 
     def levered(self, account_id: Any) -> bool:
@@ -314,7 +315,7 @@ class Margin:
     def _levered(self, account_id: Any, purses: Purses, equity: int) -> bool:
         if equity < LEAST_EQUITY:
             return False
-        told = None if purses.report is None else purses.report.figures()["multiplier"]
+        told = None if purses.report is None else purses.report.figure("multiplier")
         if told is None:
             return bool(self._cache.account(account_id).is_margin_account)
         return told > ATTO
@@ -406,7 +407,7 @@ class Margin:
     def refused(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
         """Why the venue takes no such order of options, be it that it closes."""
         purses = self._purses.get(subject.account_id)
-        told = None if purses is None or purses.report is None else purses.report.figures()["options_trading_level"]
+        told = None if purses is None or purses.report is None else purses.report.figure("options_trading_level")
         return self._options.refused(candidates, subject.account_id, 3 if told is None else told // ATTO)
 
     def _options_cost(self, candidates: Sequence[Candidate], subject: Subject) -> int:

@@ -161,6 +161,46 @@ def test_what_is_not_marginable_is_paid_in_cash(bench):
     assert gate.errors == 0
 
 
+def test_an_asset_that_is_no_longer_marginable_is_paid_in_cash_though_the_instrument_stays(bench):
+    """What is said of an instrument may change in its place: where its precisions are others now."""
+    stays = Equity.from_dict({**Equity.to_dict(equity()), "info": {"marginable": True}})
+
+    def changed(s: Any) -> None:
+        stays.info["marginable"] = False
+        s.market(BUY, 10_000)
+
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 1),
+        changed,
+        limits=ALL,
+        prepare=lambda engine, _gate: engine.cache.add_instrument(stays),
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+
+
+def test_room_that_can_not_be_reserved_denies_the_order_and_never_raises(bench, monkeypatch):
+    def broken(s: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(gates[0].margin, "note", fails)
+            s.market(SELL, 100)
+
+    def fails(_client_order_id: Any) -> None:
+        raise RuntimeError("a bug")
+
+    gates: list[Any] = []
+    ours, gate, engine = bench.run(
+        lambda s: s.market(BUY, 100),
+        broken,
+        lambda s: s.market(SELL, 100),
+        limits=ALL,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.denials() == ["GATE_ERROR: the gate could not reserve its room (RuntimeError: a bug)"]
+    assert engine.portfolio.net_position(IBM) == 0
+    assert len(gate.reservations) == 0
+    assert gate.margin.reserved(engine.cache.accounts()[0].id) == 0
+
+
 # -- the broker's last word --------------------------------------------------------------------------------------------
 
 
@@ -194,6 +234,19 @@ def test_the_smaller_of_our_own_and_the_brokers_figure_is_available(bench):
     )
     assert ours.codes() == ["MARGIN_INSUFFICIENT"]
     assert "500,000 by the broker's figures" in ours.denials()[0]
+
+
+def test_a_figure_that_is_no_number_holds_back_what_needs_it_and_nothing_that_closes(bench):
+    told: list[Told] = []
+    ours, _, engine = bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: (told[0].says("n/a"), s.market(BUY, 1)),  # type: ignore[arg-type]
+        lambda s: s.market(SELL, 100),
+        limits=ALL,
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert ours.codes() == ["GATE_ERROR"]
+    assert engine.portfolio.net_position(IBM) == 0
 
 
 SECOND = 1_000_000_000
