@@ -10,7 +10,14 @@ from pydantic import BaseModel, ConfigDict, model_validator
 class Section(BaseModel):
     """A mapping of the file: unknown keys are errors, and a known one that is null is the same as absent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
+        hide_input_in_errors=True,
+        # Built as parts of the whole, when that is needed: each by itself would take a tenth of `check`.
+        defer_build=True,
+    )
 
     @model_validator(mode="before")
     @classmethod

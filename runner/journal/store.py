@@ -37,7 +37,7 @@ HANG_S = 5.0
 #: How far the disk may lag behind: with orders that are not on it for longer, the next ones wait for it.
 LAG_S = 0.25
 #: How long events wait for one another, to share a commit.
-_LINGER_S = 0.005
+_LINGER_S = 0.02
 #: Commits after which what is in the write-ahead log is moved to the file itself.
 _CHECKPOINT = 200
 _BUSY_STEP_S = 0.01
@@ -221,7 +221,8 @@ class Store:
         if not lagging:
             self._lag_since = time.monotonic()
         self._written += 1
-        self._put(_Job(()))
+        # Not before the request has left: whoever is woken up wants the interpreter.
+        asyncio.get_running_loop().call_soon(self._put, _Job(()))
         return True
 
     async def write_through(self, statements: Sequence[Statement], timeout_s: float | None = None) -> None:
