@@ -25,6 +25,7 @@ from runner.risk.working import Working
 Changes = dict[Any, Decimal]
 """Signed contracts by instrument."""
 _NANO = 10**9
+_LOT = 100  # shares a contract
 
 
 class Cover:
@@ -71,24 +72,39 @@ class Cover:
         held = self._positions.instruments(account_id) | self._working.instruments(account_id)
         held |= {candidate.instrument_id for candidate in candidates}
         after: Changes = {}
-        shares = ZERO
+        shares = written = ZERO
         for instrument_id in held:
             symbol = instrument_id.symbol.value
             if root_of(symbol) != root or is_generic_spread_id(instrument_id):
                 continue
             sold = self._exposures.side(instrument_id, account_id, buy=False, rows=rows)
-            left = self._positions.qty(instrument_id, account_id) - sold
+            position = self._positions.qty(instrument_id, account_id)
+            left = position - sold
             if len(symbol) <= OCC:
                 shares += left
             elif _is_call(symbol):
-                after[instrument_id] = left
+                # A call that is sold short by itself takes shares, whatever else could cover it.
+                short = sold - min(sold, max(position, ZERO)) - _sold_as_legs(instrument_id, candidates)
+                alone = max(short, ZERO)
+                written += alone
+                after[instrument_id] = left + alone
         for candidate in candidates:
             sign = 1 if candidate.buy else -1
             if is_generic_spread_id(candidate.instrument_id):
                 _add(after, candidate.instrument_id, candidate.leg.qty * sign, root)
             elif candidate.buy and candidate.order.parent_order_id is None and len(candidates) > 1:
                 _add(after, candidate.instrument_id, candidate.leg.qty, root)  # a leg of what is one order
+        shares -= written * _LOT
+        if written and shares < 0:
+            return False
         return all(_covers(root, shares, each) for each in _with_any_of(after, spreads, root))
+
+
+def _sold_as_legs(instrument_id: Any, candidates: Sequence[Candidate]) -> Decimal:
+    """Contracts that a list of several legs, which is one order, sells of it."""
+    if len(candidates) < 2:
+        return ZERO
+    return sum((each.leg.qty for each in candidates if not each.buy and each.instrument_id == instrument_id), ZERO)
 
 
 def _with_any_of(after: Changes, spreads: Sequence[Any], root: str) -> Iterator[Changes]:

@@ -313,3 +313,21 @@ def test_both_say_the_same_of_every_order(seed):
     # Neither can be right by saying always the same.
     assert set(said) == {"allowed", "MARGIN_INSUFFICIENT", "MARGIN_UNCOVERED", "OPTION_REFUSED"}
     assert min(said.values()) > 10, said
+
+
+def test_a_call_for_sale_takes_shares_whatever_else_could_cover_it():
+    """The shares are the written call's alone, though one that is held expires later: another is left uncovered."""
+    near, middle, far = DAYS
+    case = Case(
+        positions={
+            "IBM": D(100), occ("IBM", middle, "C", 100): D(1), occ("IBM", far, "C", 105): D(1),
+            occ("IBM", far, "C", 110): D(-1),
+        },
+        orders=[
+            {"symbol": occ("IBM", near, "C", 110), "side": "sell", "qty": 1, "limit": D("9.00")},
+            {"symbol": occ("IBM", far, "C", 105), "side": "sell", "qty": 1, "limit": D("20.00")},
+        ],
+    )  # fmt: skip
+    case.quotes = {"IBM": (D("99.99"), D(100)), "BAC": (D(40), D(40))} | dict.fromkeys(CONTRACTS, (D(4), D("4.05")))
+    assert exchange_says(case) == ["allowed", "account not eligible to trade uncovered option contracts"]
+    assert [each.code for each in gate_says(case)] == ["allowed", "MARGIN_UNCOVERED"]
