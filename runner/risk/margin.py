@@ -214,8 +214,8 @@ class Margin:
             return
         try:
             whole = atto(self._options.cost([candidate], account_id))
-        except (Uncovered, NoPrice):
-            return
+        except (Uncovered, NoPrice, LookupError):
+            return  # what opens was judged by the same figures: this one takes away
         if whole * entry.units > entry.whole * candidate.leg.units:
             entry.whole, entry.units = whole, candidate.leg.units
 

@@ -194,6 +194,28 @@ def test_a_modified_order_holds_what_it_costs_from_then_on(options):
     assert held == [5_000, 10_000, 12_000, 6_000, 0]
 
 
+def test_a_modification_that_only_shrinks_passes_whatever_is_not_known(options, monkeypatch):
+    orders: list[Any] = []
+    gates: list[Any] = []
+
+    def unknown(*_: Any) -> Any:
+        raise LookupError("no price of it is known")
+
+    def shrink(s: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(gates[0].collateral, "account", unknown)
+            s.modify_order(orders[0], Quantity.from_int(1))
+
+    _, gate, _ = options(
+        lambda s: trade(s, C100, BUY, 4),
+        lambda s: orders.append(trade(s, C100, SELL, 2, "9.00")),
+        shrink,
+        lambda s: None,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert (gate.denied, orders[0].quantity) == ({}, 1)
+
+
 def test_after_a_restart_working_orders_hold_what_they_held_before(options):
     _, gate, engine = options(
         lambda s: (trade(s, P90, SELL, 2, "2.50"), trade(s, C100, BUY, 1, "5.00")),
