@@ -32,6 +32,8 @@ Amount = Literal[
 ]
 Counted = Literal["max_orders", "max_cancels", "max_fills"]
 Loss = Literal["max_daily_loss", "max_drawdown"]
+# The largest that the engine takes: a file may say more, and means that there is as good as no limit.
+_I64, _I128 = 2**63 - 1, 2**127 - 1
 # A limit whose name here is not the file's.
 _KEYS = {
     "collar_percent": "price_collar",
@@ -196,10 +198,10 @@ class Rules:
         """With the limits on gross exposure in 10^-18 USD."""
         account, strategy = self.position_of_account, self.position_of_strategy
         return ExposureBounds(
-            position_of_account=None if account is None else atto(account.value),
-            position_of_strategy=None if strategy is None else atto(strategy.value),
-            gross=gross,
-            open_orders=[(scope.kind, most) for scope, most in self.open_orders] if new else [],
+            position_of_account=None if account is None else min(atto(account.value), _I128),
+            position_of_strategy=None if strategy is None else min(atto(strategy.value), _I128),
+            gross=[(kind, min(most, _I128)) for kind, most in gross],
+            open_orders=[(scope.kind, min(most, _I64)) for scope, most in self.open_orders] if new else [],
         )
 
 
@@ -288,7 +290,7 @@ class LimitsBook:
 
 def rate_limits(rates: Iterable[tuple[Scope, Rate]]) -> RateLimits:
     """For the engine's windows, whose keys are the scopes' sections in the file."""
-    return RateLimits([(scope.section, rate.count, rate.per_ns) for scope, rate in rates])
+    return RateLimits([(scope.section, min(rate.count, _I64), min(rate.per_ns, _I64)) for scope, rate in rates])
 
 
 def _smallest(name: Amount, levels: Any, *, largest: bool = False) -> Bound | None:

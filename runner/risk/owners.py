@@ -43,10 +43,11 @@ class Owners:
             self._subjects.clear()
             self._limits = limits
         strategy_id, account_id = command.strategy_id, self._account_of(command)
+        strategy = self.strategy_name(strategy_id)
         subject = self._subjects.get((account_id, strategy_id))
-        if subject is None:
+        # A strategy that a reload brings back has its name only once it is added; its orders may be told of before.
+        if subject is None or subject.strategy != strategy:
             account = "" if account_id is None else self.account_name(account_id)
-            strategy = self.strategy_name(strategy_id)
             self.strategy_ids[strategy] = strategy_id
             subject = Subject(account_id, strategy_id, account, strategy, limits.rules(account, strategy))
             self._subjects[account_id, strategy_id] = subject

@@ -11,6 +11,7 @@ from nautilus_trader.model.events import OrderDenied, OrderModifyRejected
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
+from runner.config.risk import Portion
 from runner.risk.limits import Limits, LimitsBook, Rate
 from runner.risk.state import Scope, State
 
@@ -81,6 +82,40 @@ def test_another_strategys_limits_do_not_bind(bench):
 
 
 # -- room is taken at once ---------------------------------------------------------------------------------------------
+
+
+def test_a_strategys_limits_bind_from_when_its_name_is_known(bench):
+    """A reload brings a strategy back: its orders that still work are cancelled before it is added."""
+    names: dict[str, str] = {}
+    orders: list[Any] = []
+    ours, _, _ = bench.run(
+        lambda s: orders.append(s.limit(BUY, 1, "90.00")),
+        lambda s: (s.cancel_order(orders[0]), names.update({s.id.value: "ema"})),
+        lambda s: s.market(BUY, 2),
+        limits=LimitsBook(Limits(max_cancels=Rate(9, SECOND)), strategies={"ema": Limits(max_order_qty=1)}),
+        strategy_name=lambda strategy_id: names.get(strategy_id.value, strategy_id.value),
+    )
+    assert ours.codes() == ["MAX_ORDER_QTY"]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(max_orders=Rate(10**30, 10**30), max_cancels=Rate(10**30, 10**30)),
+        Limits(max_open_orders=10**30),
+        Limits(max_position_notional=Decimal(10) ** 30, max_gross_exposure=Portion(amount=Decimal(10) ** 30)),
+        Limits(max_gross_exposure=Portion(fraction=Decimal(10) ** 30)),
+        Limits(max_order_qty=Decimal(10) ** 30, max_order_notional=Decimal(10) ** 30),
+    ],
+)
+def test_a_limit_beyond_all_numbers_lets_everything_pass(bench, limits):
+    ours, gate, _ = bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: s.cancel_order(s.limit(BUY, 1, "90.00")),
+        lambda s: s.market(SELL, 100),
+        limits=limits,
+    )
+    assert (ours.denials(), gate.errors) == ([], 0)
 
 
 def test_two_orders_of_one_turn_can_not_use_the_same_room(bench):
