@@ -11,7 +11,6 @@ from typing import Any
 
 from nautilus_trader.model.events import OrderCanceled, OrderDenied
 
-from runner.journal import Journal
 from runner.node.node import BaseHook, Node
 from runner.report.lives import Lives
 from runner.report.trades import Trades
@@ -22,7 +21,7 @@ MOST_TRADES = 10_000
 #: Orders that have ended, of one account.
 MOST_ORDERS = 2_000
 #: Nautilus's states of the account are let go of sooner than orders: nobody looks at more than the last.
-ACCOUNT_EVENTS_S = 3600
+ACCOUNT_EVENTS_S = 300
 #: Looking through them takes as long as there are many: every so many sweeps.
 ACCOUNT_EVERY = 60
 EVERY_S = 1.0
@@ -33,8 +32,8 @@ PRUNE_S = 86_400.0
 class RetentionHook(BaseHook):
     """Lets go while the node runs. With `keep`, for a report at the end, what statistics look at stays."""
 
-    def __init__(self, journal: Journal | None = None, *, keep: bool = False) -> None:
-        self._journal = journal
+    def __init__(self, *, keep: bool = False) -> None:
+        self._journal: Any = None
         self._keep = keep
         self._lives: Lives | None = None
         #: Orders that no client ever had: denied, or canceled while Nautilus emulated them. When (UNIX ns) they ended.
@@ -48,6 +47,7 @@ class RetentionHook(BaseHook):
     def built(self, node: Node) -> None:
         assert node.parts is not None
         self._node, kernel = node, node.parts.kernel
+        self._journal = node.plan.journal
         Trades(kernel.portfolio.analyzer, most=None if self._keep else MOST_TRADES)
         self._lives = Lives(kernel.cache, keep=self._keep)
         self._lives.listen(kernel.msgbus)

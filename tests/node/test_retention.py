@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -145,3 +146,13 @@ async def test_what_fails_is_said_once(
             run.exec.retention = SimpleNamespace(sweep=None)
             await run.until(lambda: hook.errors > 3)
     assert sum("nothing can be let go of" in row.getMessage() for row in caplog.records) == 1
+
+
+async def test_the_journal_forgets_too(behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "EVERY_S", 0.0)
+    monkeypatch.setattr(retention, "PRUNE_S", 0.0)
+    hook, pruned = RetentionHook(), asyncio.Event()
+    async with Run(make_plan({"one": Quiet}), behaviour, hooks=(hook,)) as run:
+        assert hook._journal is run.node.plan.journal
+        hook._journal = SimpleNamespace(prune=pruned.set)
+        await asyncio.wait_for(pruned.wait(), 10)
