@@ -19,6 +19,7 @@ from runner.exchange.contracts import OptionContract
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
+FINEST: Final = Decimal("1e-15")
 INITIAL_RATE: Final = Decimal("0.5")
 MARGIN_MINIMUM_EQUITY: Final = Decimal(2000)
 
@@ -238,7 +239,8 @@ class Account:
         whole = free = ZERO
         for order in self._open.values():
             if order.unit_reserve:
-                held = order.unit_reserve * order.leaves
+                # A third of a dollar a contract, three times, is a dollar again.
+                held = (order.unit_reserve * order.leaves).quantize(FINEST)
                 whole += held
                 free += held * order.reserve_rate
         return whole, free

@@ -272,3 +272,11 @@ def test_what_one_order_frees_pays_for_no_other(make_venue: Any) -> None:
     assert venue.send(P100, "buy", "1", type="limit", limit_price="6")["status"] == "pending_new"
     refusal = venue.refused(P100, "buy", "1", type="limit", limit_price="6")
     assert refusal.extra == {"options_buying_power": "0", "cost_basis": "100"}
+
+
+def test_what_does_not_divide_evenly_holds_no_more_than_it_costs(floor: Any) -> None:
+    """Three of five puts of 95 are sold that secure three of 100: 9,500 less 375, in thirds."""
+    floor.send(P95, "buy", "5")
+    floor.send(P100, "sell", "3")
+    floor.send(P95, "sell", "3", type="limit", limit_price="1.25")
+    assert floor.me.reserved() == (9_125, 9_125)
