@@ -28,6 +28,7 @@ from runner.config.hosts import (
 )
 from runner.config.models import PLANS, RunnerConfig, SecretRef
 from runner.config.secrets import redact
+from runner.node.bounded import bounded
 from runner.node.doctor.row import Row, fail, ok, warn
 
 #: A clock that is further off makes quotes look old (or new), and windows of requests wrong.
@@ -93,6 +94,7 @@ class Broker:
             timeout=self.timeout_s,
             follow_redirects=False,
             transport=self.transport,
+            event_hooks=bounded(self.timeout_s),
         )
 
     def _clock(self, client: httpx.Client) -> Iterator[Row]:
