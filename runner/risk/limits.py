@@ -51,6 +51,11 @@ class Rate:
     count: int
     per_ns: int
 
+    @property
+    def window_ns(self) -> int:
+        """`per_ns` as the engine takes it."""
+        return min(self.per_ns, _I64)
+
 
 @dataclass(frozen=True, slots=True)
 class UniverseLimits:
@@ -290,7 +295,7 @@ class LimitsBook:
 
 def rate_limits(rates: Iterable[tuple[Scope, Rate]]) -> RateLimits:
     """For the engine's windows, whose keys are the scopes' sections in the file."""
-    return RateLimits([(scope.section, min(rate.count, _I64), min(rate.per_ns, _I64)) for scope, rate in rates])
+    return RateLimits([(scope.section, min(rate.count, _I64), rate.window_ns) for scope, rate in rates])
 
 
 def _smallest(name: Amount, levels: Any, *, largest: bool = False) -> Bound | None:

@@ -47,7 +47,7 @@ def _counts(gate: RiskGate, scope: Scope, limits: Limits, now_ns: int) -> Iterat
     ):
         rate = getattr(limits, name)
         if rate is not None:
-            yield Used(name, scope, Decimal(rates.held(scope.section, rate.per_ns, now_ns)) / rate.count)
+            yield Used(name, scope, Decimal(rates.held(scope.section, rate.window_ns, now_ns)) / rate.count)
     if limits.max_open_orders is not None:
         working = sum(gate.exposures.count(*whose) for whose in _whose(gate, scope, node_as_one=True))
         yield Used("max_open_orders", scope, Decimal(working) / limits.max_open_orders)

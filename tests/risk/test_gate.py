@@ -115,6 +115,7 @@ def test_a_limit_beyond_all_numbers_lets_everything_pass(bench, limits):
         lambda s: s.market(SELL, 100),
         limits=limits,
     )
+    assert all(each.fraction < 1 for each in gate.used())
     assert (ours.denials(), gate.errors) == ([], 0)
 
 
