@@ -135,7 +135,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     ticks = summary["ticks"]
     accounts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("account", "cash", "equity", "realized", "unrealized", "books"):
-        accounts.add_column(column, justify="left" if column in ("account", "books") else "right")
+        accounts.add_column(column, justify="left" if column in ("account", "books") else "right", overflow="fold")
     for name, row in summary["accounts"].items():
         accounts.add_row(
             name,
@@ -159,7 +159,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     if summary["positions"]:
         held = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in ("position", "strategy", "quantity", "average price", "unrealized"):
-            held.add_column(column, justify="left" if column in ("position", "strategy") else "right")
+            held.add_column(column, justify="left" if column in ("position", "strategy") else "right", overflow="fold")
         for row in summary["positions"]:
             held.add_row(
                 row["symbol"], row["strategy"], row["quantity"], shown(row["avg_price"]), shown(row["unrealized_pnl"])

@@ -142,9 +142,11 @@ class Recording:
             self._file = opened
             if opened.last_write is not None:
                 # Not by `gap`: it stands before what waits.
-                mark = {"T": "gap", "from": _stamp(opened.last_write), "to": _stamp(self.now()), "why": "not recording"}
+                since, until = opened.last_write, self.now()
+                mark = {"T": "gap", "from": _stamp(since), "to": _stamp(until), "why": "not recording"}
                 opened.append(json.dumps(mark, separators=(",", ":")).encode() + b"\n")
                 self.gaps += 1
+                self.gap_s += max((until - since).total_seconds(), 0.0)
         return self._file
 
 

@@ -40,6 +40,9 @@ async def test_the_object_has_what_it_promises_and_money_is_text(behaviour: Beha
     print_summary(summary, Console(file=out, width=200))
     assert "1 submitted, 1 accepted, 1 filled" in out.getvalue()
     assert "DISAGREE: BAC: ours 0, broker's 10" in out.getvalue()
+    narrow = io.StringIO()
+    print_summary(summary, Console(file=narrow, width=30))
+    assert "…" not in narrow.getvalue(), "no figure is cut off"
 
 
 async def test_a_run_that_never_traded_has_none(behaviour: Behaviour) -> None:

@@ -77,7 +77,7 @@ def test_a_file_that_was_cut_off_is_read_to_there_and_can_be_gone_on_with(tmp_pa
         "why": "not recording",
     }
     assert lines[-1] == line(7)
-    assert again.gaps == 1
+    assert (again.gaps, again.gap_s) == (1, 1000.0)
     assert numbers(path) == [0, 1, 7]
 
 
