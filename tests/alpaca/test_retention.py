@@ -239,6 +239,7 @@ def test_nothing_is_left_of_orders_that_are_over(play: Any, running: Any, tmp_pa
             await rig.until(lambda: not rig.client.in_flight)
             assert len(let_go(rig)) == 5
             assert not let_go(rig)
+            assert not rig.journal._by_id
             assert kept(rig) == (1, before[1], 1)  # of the one that was denied, which the node lets go of
             await rig.agree()
             rig.journal.close()

@@ -53,10 +53,10 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "EVERY_S", 3600.0)
 
 
-def sized(run: Run) -> tuple[int, int, int]:
-    """How much Nautilus holds: orders, lists, fills that it has just seen."""
-    kernel = run.node.parts.kernel
-    return len(kernel.cache.orders()), len(kernel.cache.order_lists()), len(kernel.exec_engine._recent_fills_cache)
+def sized(run: Run) -> tuple[int, int]:
+    """How much Nautilus holds: orders and lists."""
+    cache = run.node.parts.kernel.cache
+    return len(cache.orders()), len(cache.order_lists())
 
 
 async def test_what_is_over_goes_with_its_list_and_is_counted_still(behaviour: Behaviour) -> None:
@@ -72,12 +72,12 @@ async def test_what_is_over_goes_with_its_list_and_is_counted_still(behaviour: B
         await run.until(lambda: all(order.is_closed for order in made.orders))
         before, counts = run.node.tally.orders(), dict(run.node.tally.strategies["one"])
         hook.sweep()
-        assert sized(run)[:2] == (2, 1)  # the exits of the other, whose list stays
+        assert sized(run) == (2, 1)  # the exits of the other, whose list stays
         for order in other.orders[1:]:
             strategy.cancel_order(order)
         await run.until(lambda: all(order.is_closed for order in other.orders))
         hook.sweep()
-        assert sized(run)[:2] == (0, 0)
+        assert sized(run) == (0, 0)
         after = run.node.tally.orders()
         assert after == before | {"canceled": before["canceled"] + 2}
         assert counts["filled"] == run.node.tally.strategies["one"]["filled"] == 2
@@ -134,6 +134,18 @@ async def test_states_of_the_account_go_but_for_the_newest(
         monkeypatch.setattr(retention, "ACCOUNT_EVENTS_S", 0)
         hook.sweep()
         assert account.events == [last]
+
+
+async def test_fills_that_nautilus_has_seen_are_not_remembered_for_ever(behaviour: Behaviour) -> None:
+    hook = RetentionHook()
+    async with Run(make_plan({"one": Quiet}), behaviour, hooks=(hook,)) as run:
+        order = run.strategy("one").market()
+        await run.until(lambda: order.is_closed)
+        seen = run.node.parts.kernel.exec_engine._recent_fills_cache
+        assert len(seen) == 1
+        seen.update(dict.fromkeys(seen, 0))  # long ago
+        hook.sweep()
+        assert not seen
 
 
 async def test_what_fails_is_said_once(
