@@ -114,7 +114,7 @@ class History:
     def instrument(self, instrument_id: str) -> Any:
         """The newest definition of an instrument; None where there is none."""
         for cls in _INSTRUMENTS:
-            found = self.catalog.query(cls, identifiers=[instrument_id])
+            found = self._read(cls, identifiers=[instrument_id])
             exact = [each for each in found if each.id.value == instrument_id]
             if exact:
                 return exact[-1]
@@ -122,8 +122,17 @@ class History:
 
     def instruments(self) -> list[Any]:
         """All instruments, each once."""
-        found = {each.id.value: each for cls in _INSTRUMENTS for each in self.catalog.query(cls)}
+        found = {each.id.value: each for cls in _INSTRUMENTS for each in self._read(cls)}
         return [found[key] for key in sorted(found)]
+
+    def _read(self, cls: type, **which: Any) -> list[Any]:
+        try:
+            found: list[Any] = self.catalog.query(cls, **which)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(
+                f"a file of {self.folder} is damaged: {error}", "remove that file, and `runner fetch` what it had anew"
+            ) from error
+        return found
 
     def spans(self) -> list[Span]:
         """Everything that there is, by instrument and kind; the whole span of each, gaps not told."""

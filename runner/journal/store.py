@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from runner.config.forks import close, keep_from_children
 from runner.journal.schema import damaged, recognize
 
 log = logging.getLogger("runner.journal")
@@ -400,6 +401,7 @@ class Store:
             raise JournalError(
                 f"the journal {self.path} is used by another runner; end that one, or give this file another name"
             ) from None
+        keep_from_children(fd)
         self._lock_fd = fd
 
     def _release(self) -> None:
@@ -411,5 +413,5 @@ class Store:
             os.close(self._wal_fd)
             self._wal_fd = None
         if self._lock_fd is not None:
-            os.close(self._lock_fd)
+            close(self._lock_fd)
             self._lock_fd = None

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+from runner.config.forks import close, keep_from_children
 from runner.node.exit_codes import ExitCode, NodeError
 
 
@@ -48,6 +49,7 @@ class AccountLock:
         os.ftruncate(fd, 0)
         os.write(fd, str(os.getpid()).encode())
         self._fd = fd
+        keep_from_children(fd)
         try:
             self._acquire_venue()
         except BaseException:
@@ -61,6 +63,7 @@ class AccountLock:
         # A name in the kernel's own list of sockets, which has no folder; it is free again when the process has ended.
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
+            keep_from_children(self._socket.fileno())
             self._socket.bind(f"\0runner-account-{self._venue}")
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
@@ -88,10 +91,10 @@ class AccountLock:
 
     def release(self) -> None:
         if self._fd is not None:
-            os.close(self._fd)
+            close(self._fd)
             self._fd = None
         if self._socket is not None:
-            self._socket.close()
+            close(self._socket.detach())
             self._socket = None
 
     def __enter__(self) -> AccountLock:

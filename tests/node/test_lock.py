@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from runner.journal.store import Store
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.lock import AccountLock, lock_folder
 
@@ -40,6 +43,35 @@ def test_another_runtime_folder_is_no_way_around_it(tmp_path: Path) -> None:
         assert caught.value.code == ExitCode.CONFIG
         AccountLock("main", "KEY", other, venue="http://elsewhere").acquire().release()
     AccountLock("main", "KEY", other, venue=venue).acquire().release()
+
+
+def test_a_child_that_outlives_its_runner_holds_no_lock(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys, time\n"
+        "from runner.journal.store import Store\n"
+        "from runner.node.lock import AccountLock\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "AccountLock('main', 'KEY', folder, venue=sys.argv[1]).acquire()\n"
+        "store = Store(folder / 'j.sqlite').open()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    print('forked', flush=True)\n"
+        "    signal.pause()\n"
+        "print(child, flush=True)\n"
+        "signal.pause()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        lines = {holder.stdout.readline().strip(), holder.stdout.readline().strip()}
+        (child,) = (int(line) for line in lines if line != "forked")
+        try:
+            with pytest.raises(NodeError):
+                AccountLock("main", "KEY", tmp_path, venue=str(tmp_path)).acquire()
+            holder.kill()
+            holder.wait()
+            with AccountLock("main", "KEY", tmp_path, venue=str(tmp_path)):
+                Store(tmp_path / "j.sqlite").open().close()
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_other_accounts_and_later_runs_are_free(tmp_path: Path) -> None:
