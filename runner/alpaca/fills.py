@@ -32,6 +32,10 @@ class Fill:
     #: When its order was submitted, where that is known; UNIX nanoseconds.
     submitted_ns: int = 0
 
+    def __str__(self) -> str:
+        """As a line of the log says it: `sell 25 IBM at 228.76 (order 452603b7…)`."""
+        return f"{self.side} {self.qty} {self.symbol} at {self.price} (order {self.order_id})"
+
     @property
     def signed_qty(self) -> Decimal:
         """Change of the position, fees taken off."""

@@ -81,7 +81,7 @@ def compare(
     if opening is None:
         return Agreement(None, reason="the account was never read: there is nothing to start from")
     if unsettled:
-        return Agreement(None, reason=f"{unsettled} orders whose outcome is not known yet")
+        return Agreement(None, reason=f"{unsettled} order{'' if unsettled == 1 else 's'} of unknown outcome")
     cash = opening.cash
     held = {symbol: _quantity(position) for symbol, position in opening.positions.items()}
     inferred, charges, charged = 0, 0, _ZERO

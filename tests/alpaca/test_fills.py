@@ -17,6 +17,10 @@ def fill(qty: int | Decimal, price: str = "10", order_id: str = "A", side: str =
     return Fill("IBM", side, D(qty), D(price), order_id, "O-1", 1, False, False)
 
 
+def test_a_line_of_the_log_names_it_shortly() -> None:
+    assert f"{fill(40)}" == "buy 40 IBM at 10 (order A)"
+
+
 def test_a_fill_told_by_stream_and_by_rest_is_booked_once() -> None:
     ledger = FillLedger()
     assert ledger.book(fill(40), cum_qty=D(40), execution_id="e1") is not None
