@@ -59,6 +59,7 @@ class Frantic(Strategy):
 
     def on_start(self) -> None:
         self.random = random.Random(f"{os.environ['FRANTIC_SEED']} {self.id}")
+        self.begun = False
         self.lives += 1
         for instrument_id in (*self.config.stocks, self.config.pair, *self.legs):
             self.subscribe_quote_ticks(instrument_id)
@@ -107,10 +108,12 @@ class Frantic(Strategy):
             self.modify_order(order, price=Price(order.price.as_decimal() + change, order.price.precision))
 
     def send(self, tick: Any, *, market: bool) -> None:
+        # The first of each life goes to the algorithm, so that no run is without any.
+        first, self.begun = not self.begun, True
         rng, instrument = self.random, self.cache.instrument(tick.instrument_id)
         side = rng.choice((OrderSide.BUY, OrderSide.SELL))
         qty = instrument.make_qty(rng.randint(1, 9))
-        if market and rng.random() < 0.5:
+        if first or (market and rng.random() < 0.5):
             qty = instrument.make_qty(rng.choice((2, 4, 8)))  # of two parts, a tenth of a second apart
             order = self.order_factory.market(
                 tick.instrument_id,
