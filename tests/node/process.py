@@ -189,9 +189,13 @@ class Running:
         return [line[9:] for line in self.lines if " buys " in line or " sells " in line]
 
 
-def hear_hangups() -> None:
-    """For a child: SIGHUP as a terminal's own programs have it, though the tests themselves may run under nohup."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def hear_signals() -> None:
+    """For a child: signals as a terminal's own programs have them.
+
+    Under nohup SIGHUP is ignored, and in the background of a script SIGINT, by the tests and by all that they start.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -209,7 +213,7 @@ def running(*words: str | Path, **environment: str) -> Iterator[Running]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=hear_hangups,
+        preexec_fn=hear_signals,
     ) as process:
         try:
             yield Running(process)

@@ -16,7 +16,7 @@ import pytest
 
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
-from tests.node.process import LIMIT_S, ROOT, config, hear_hangups, running, sent_ids
+from tests.node.process import LIMIT_S, ROOT, config, hear_signals, running, sent_ids
 from tests.node.remote.test_end_to_end import Cli
 
 pytestmark = pytest.mark.slow
@@ -199,7 +199,7 @@ def test_a_terminal_that_closes_ends_the_node(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "runner.cli", "run", str(path), "--sim", "--speed", "60", "--start", "12:00"]
     with subprocess.Popen(
         [sys.executable, "-c", TERMINAL, str(log), *words],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=hear_hangups,
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=hear_signals,
     ) as terminal:  # fmt: skip
         deadline = time.monotonic() + LIMIT_S
         while not (log.exists() and " one buys " in log.read_text()):
