@@ -473,11 +473,6 @@ class ExposureBook:
     ) -> int:
         """The quantity that could be filled on one side, the candidates' included."""
 
-    def reduces(
-        self, account: int, candidates: Sequence[tuple[str, int, bool, int | None, int | None, str | None]]
-    ) -> bool:
-        """Whether all of them only shrink positions of the account, together with what closes them already."""
-
     def look(
         self,
         account: int,
@@ -486,7 +481,8 @@ class ExposureBook:
         limits: Sequence[int | None],
         bounds: ExposureBounds,
     ) -> tuple[bool, list[str | None], ExposureBreach | None]:
-        """All that a decision asks, in one step: `reduces`; of each candidate, with this limit (None: at the market), the
+        """All that a decision asks, in one step: whether they only shrink positions of the account, together with what
+        closes them already; of each candidate, with this limit (None: at the market), the
         first of the account's orders on the other side that it could trade with, neither an exempt one nor itself; and
         `check`, whose ValueError for what does not fit is a breach of kind `overflow` here."""
 

@@ -6,7 +6,7 @@ exchange would have sent: a backtest and a simulated run of one recording see th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from runner.alpaca.derived import contract, pair
 from runner.alpaca.instruments import equity
 from runner.alpaca.models import Asset, OptionContractRow, decode
 from runner.alpaca.symbols import instrument_id
-from runner.backtest.catalog import KINDS, History, raw
+from runner.backtest.catalog import History, raw
 from runner.backtest.errors import DataError
 from runner.exchange.assets import asset_class_of, make_asset
 from runner.exchange.bars import MINUTE_NS
@@ -162,8 +162,3 @@ def made_up(symbol: str, last_price: Decimal | None, known: OptionContract | Non
         return contract(decode(OptionContractRow, body, f"the contract {symbol}"))
     asset = decode(Asset, dumps(make_asset(symbol).to_json()).encode(), f"the asset {symbol}")
     return pair(asset) if kind == "crypto" else equity(asset, last_price=last_price)
-
-
-def totals(written: dict[tuple[str, str], int], kinds: Iterable[str] = KINDS) -> dict[str, int]:
-    """Rows written by kind."""
-    return {kind: sum(n for (each, _), n in written.items() if each == kind) for kind in kinds}

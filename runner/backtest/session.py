@@ -21,7 +21,6 @@ from nautilus_trader.execution.messages import (
     SubmitOrderList,
 )
 from nautilus_trader.model.enums import OrderSide, TimeInForce
-from nautilus_trader.model.events import OrderCanceled
 from nautilus_trader.model.identifiers import ComponentId
 from nautilus_trader.model.instruments import CurrencyPair
 
@@ -29,6 +28,7 @@ from runner.alpaca.calendar import TradingCalendar
 from runner.alpaca.models import CalendarDay
 from runner.exchange.calendar import Calendar
 from runner.node.algorithms import orders_of
+from runner.risk.answers import PROCESS, order_canceled
 
 _SECOND = 1_000_000_000
 
@@ -117,21 +117,7 @@ class CoreSession(Actor):
         return len(found)
 
     def _canceled(self, order: Any) -> None:
-        now_ns = self.clock.timestamp_ns()
-        self._kernel.msgbus.send(
-            endpoint="ExecEngine.process",
-            msg=OrderCanceled(
-                order.trader_id,
-                order.strategy_id,
-                order.instrument_id,
-                order.client_order_id,
-                order.venue_order_id,
-                order.account_id,
-                UUID4(),
-                now_ns,
-                now_ns,
-            ),
-        )
+        self._kernel.msgbus.send(PROCESS, order_canceled(order, self.clock.timestamp_ns()))
 
     # -- the day -----------------------------------------------------------------------------------------------------
 

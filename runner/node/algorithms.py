@@ -15,7 +15,6 @@ from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.algorithm import ExecAlgorithm
 from nautilus_trader.execution.messages import CancelOrder, ModifyOrder, SubmitOrder, SubmitOrderList
 from nautilus_trader.model.events import (
-    OrderCanceled,
     OrderDenied,
     OrderInitialized,
     OrderModifyRejected,
@@ -23,7 +22,7 @@ from nautilus_trader.model.events import (
 )
 
 from runner.node.guard import Guard
-from runner.risk.answers import PROCESS, order_denied
+from runner.risk.answers import PROCESS, order_canceled, order_denied
 
 _TIDY_AT = 1024
 
@@ -128,18 +127,7 @@ class Algorithms:
 
     def cancel(self, order: Any) -> None:
         """End an order that an algorithm holds. No venue knows it, so that nobody needs to be asked."""
-        now_ns = self._kernel.clock.timestamp_ns()
-        event = OrderCanceled(
-            order.trader_id,
-            order.strategy_id,
-            order.instrument_id,
-            order.client_order_id,
-            order.venue_order_id,
-            order.account_id,
-            UUID4(),
-            now_ns,
-            now_ns,
-        )
+        event = order_canceled(order, self._kernel.clock.timestamp_ns())
         order.apply(event)
         self._kernel.cache.update_order(order)
         self._kernel.msgbus.publish(f"events.order.{order.strategy_id}", event)

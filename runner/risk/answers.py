@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nautilus_trader.core.uuid import UUID4
-from nautilus_trader.model.events import OrderDenied, OrderModifyRejected
+from nautilus_trader.model.events import OrderCanceled, OrderDenied, OrderModifyRejected
 
 from runner.risk.candidate import Subject
 from runner.risk.codes import Code, Denial
@@ -114,6 +114,12 @@ class Answers:
                 self._on_denied(str(code), subject.strategy, subject.account)
         except Exception as error:
             self._failed("telling of a denial", error)
+
+
+def order_canceled(order: Any, ts_ns: int) -> OrderCanceled:
+    """The event that ends an order which no venue has, or which a backtest's venue need not be asked about."""
+    ids = (order.trader_id, order.strategy_id, order.instrument_id, order.client_order_id)
+    return OrderCanceled(*ids, order.venue_order_id, order.account_id, UUID4(), ts_ns, ts_ns)
 
 
 def order_denied(order: Any, reason: str, ts_ns: int) -> OrderDenied:

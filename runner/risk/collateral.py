@@ -18,13 +18,12 @@ from nautilus_trader.model.identifiers import (
 )
 
 from runner._engine import MarginAccount, MarginRates, OptionCost, UncoveredError
-from runner.risk.exposure import ZERO
+from runner.risk.exposure import NANO, ZERO, decimal, nano
 from runner.risk.ledger import Ledger
 from runner.risk.positions import Positions
 
 Legs = list[tuple[str, int]]
 """OCC symbol and signed contracts."""
-_NANO = Decimal(10**9)
 _HALF = Decimal("0.5")
 OCC = 15  # characters of an OCC symbol after its root
 OPTION, SPREAD = InstrumentClass.OPTION, InstrumentClass.OPTION_SPREAD
@@ -74,7 +73,7 @@ class Collateral:
                 figures = self.account(account_id).figures()
             except UncoveredError as error:
                 raise Uncovered(str(error)) from error
-            burden = self._burdens[account_id] = (figures.equity - figures.excess) * 10**9
+            burden = self._burdens[account_id] = (figures.equity - figures.excess) * NANO
         return burden
 
     def options_cost(self, account_id: Any | None, legs: Legs, debit: Decimal) -> Decimal:
@@ -85,7 +84,7 @@ class Collateral:
         """
         account = MarginAccount() if account_id is None else self.account(account_id)
         try:
-            return Decimal(account.options_cost(legs, nano(debit), 1).amount) / _NANO
+            return decimal(account.options_cost(legs, nano(debit), 1).amount)
         except UncoveredError as error:
             raise Uncovered(str(error)) from error
 
@@ -101,7 +100,7 @@ class Collateral:
             first = account.options_cost(list(before.items()), 0, 1).after if before else cost.before
         except UncoveredError as error:
             raise Uncovered(str(error)) from error
-        return Decimal(first.amount - cost.after.amount) / _NANO
+        return decimal(first.amount - cost.after.amount)
 
     def hedges(self, account_id: Any, symbol: str, contracts: int, *, working: int = 0) -> bool:
         """Whether buying so many contracts lowers what the account's short options of the root ask for.
@@ -156,13 +155,6 @@ class Collateral:
             account.set_option(symbol, int(qty), nano(price))
         else:
             account.set_position(symbol, nano(qty), nano(worth), rates(instrument))
-
-
-def nano(value: Decimal) -> int:
-    """Rounded away from zero."""
-    scaled = abs(value) * _NANO
-    whole = int(scaled.to_integral_value(ROUND_CEILING))
-    return whole if value >= 0 else -whole
 
 
 def rates(instrument: Any) -> MarginRates:

@@ -17,14 +17,13 @@ from runner._engine import MarginAccount, MarginRates
 from runner.risk.candidate import Candidate
 from runner.risk.codes import Code, Denial
 from runner.risk.collateral import OCC, legs_of, root_of
-from runner.risk.exposure import ZERO
+from runner.risk.exposure import NANO, ZERO
 from runner.risk.exposures import Exposures, Row
 from runner.risk.positions import Positions
 from runner.risk.working import Working
 
 Changes = dict[Any, Decimal]
 """Signed contracts by instrument."""
-_NANO = 10**9
 _LOT = 100  # shares a contract
 
 
@@ -131,7 +130,7 @@ def _covers(root: str, shares: Decimal, calls: Changes) -> bool:
     for instrument_id, qty in calls.items():
         account.set_option(instrument_id.symbol.value, int(qty.to_integral_value(ROUND_FLOOR)), 0)
     whole = int(shares.to_integral_value(ROUND_FLOOR))
-    account.set_position(root, whole * _NANO, 0, MarginRates())
+    account.set_position(root, whole * NANO, 0, MarginRates())
     return account.covers(root, 0)
 
 

@@ -16,7 +16,7 @@ from runner.risk.codes import Code, Denial, percent, text
 from runner.risk.exposure import ZERO, Leg, atto, decimal, nano, nanos_below, released, usd
 from runner.risk.ledger import Ledger
 from runner.risk.limits import Bound
-from runner.risk.prices import Prices, multiplier
+from runner.risk.prices import Prices, whole_multiplier
 from runner.risk.self_match import exempt
 
 Row = tuple[str, int, bool, int | None, int | None, str | None]
@@ -306,11 +306,9 @@ class Exposures:
             self._unknown.add(number)
             self.book.declare(number, None)
             return number
-        of = multiplier(instrument)
-        if of != int(of):
-            raise ValueError(f"{instrument_id} has a multiplier of {of}, which is no whole number")
+        of = whole_multiplier(instrument)
         self._unknown.discard(number)
-        self.book.declare(number, int(of))
+        self.book.declare(number, of)
         self._look(number)
         return number
 

@@ -8,7 +8,7 @@ from typing import Any
 from nautilus_trader.model.enums import AssetClass, InstrumentClass
 
 from runner.risk.collateral import marginable
-from runner.risk.prices import multiplier
+from runner.risk.prices import whole_multiplier
 
 _OPTIONS = (InstrumentClass.OPTION, InstrumentClass.OPTION_SPREAD)
 
@@ -58,13 +58,10 @@ class Instruments:
 
 
 def _facts(instrument: Any) -> Facts:
-    of = multiplier(instrument)
-    if of != int(of):
-        raise ValueError(f"{instrument.id} has a multiplier of {of}, which is no whole number")
     return Facts(
         instrument=instrument,
         symbol=instrument.id.symbol.value,
-        size=int(of),
+        size=whole_multiplier(instrument),
         option=instrument.instrument_class in _OPTIONS,
         crypto=instrument.asset_class == AssetClass.CRYPTOCURRENCY,
     )

@@ -22,6 +22,14 @@ def multiplier(instrument: Any) -> Decimal:
     return _decimal(instrument.multiplier)
 
 
+def whole_multiplier(instrument: Any) -> int:
+    """The same as the engine counts in it. Raises ValueError for one that is no whole number."""
+    of = multiplier(instrument)
+    if of != int(of):
+        raise ValueError(f"{instrument.id} has a multiplier of {of}, which is no whole number")
+    return int(of)
+
+
 @lru_cache(maxsize=256)
 def _decimal(quantity: Any) -> Decimal:
     return quantity.as_decimal()  # type: ignore[no-any-return]

@@ -148,12 +148,19 @@ async def test_writes_that_wait_together_share_a_commit(tmp_path: Path) -> None:
     store.close()
 
 
-async def test_a_full_disk_refuses_orders_keeps_events_and_recovers(tmp_path: Path) -> None:
-    store = Store(tmp_path / "j.sqlite").open()
+def full(folder: Path) -> tuple[Store, int]:
+    """A store whose file can't grow any more, and its pages."""
+    store = Store(folder / "j.sqlite").open()
     assert store._connection is not None
     (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
     store.start()
+    return store, pages
+
+
+async def test_a_full_disk_refuses_orders_keeps_events_and_recovers(tmp_path: Path) -> None:
+    store, pages = full(tmp_path)
+    assert store._connection is not None
     with pytest.raises(JournalError, match="the disk is full; free some space"):
         await store.write_through([(RECORD, ("order", "x" * 9000))])
     assert store.problem is not None
@@ -178,11 +185,7 @@ def test_a_file_whose_tables_are_garbled_is_damaged(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_refuses_what_is_written_ahead(tmp_path: Path) -> None:
-    store = Store(tmp_path / "j.sqlite").open()
-    assert store._connection is not None
-    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-    store._connection.execute(f"PRAGMA max_page_count = {pages}")
-    store.start()
+    store, _ = full(tmp_path)
     with pytest.raises(JournalError, match="the disk is full; free some space"):
         await store.write_ahead([(RECORD, ("order", "x" * 9000))])
     await store.write_ahead([(RECORD, ("small", ""))])  # waits for the thread, and finds that it goes again

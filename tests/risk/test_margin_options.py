@@ -17,8 +17,8 @@ from nautilus_trader.model.identifiers import InstrumentId, new_generic_spread_i
 from nautilus_trader.model.instruments import OptionContract
 from nautilus_trader.model.objects import Price, Quantity
 
-from runner.risk.collateral import legs_of, nano, root_of
-from runner.risk.exposure import usd
+from runner.risk.collateral import legs_of, root_of
+from runner.risk.exposure import nano, usd
 from runner.risk.gate import RiskGate
 from runner.risk.limits import Limits, LimitsBook
 from runner.risk.prices import Prices

@@ -254,10 +254,6 @@ impl ExposureBook {
         Ok(self.0.relock().side(account, strategy, instrument, buy, &asked).map_err(wrong)?.qty)
     }
 
-    fn reduces(&self, account: u32, candidates: Vec<Row>) -> PyResult<bool> {
-        reduces(&self.0.relock(), account, &self::candidates(&candidates))
-    }
-
     /// All that a decision asks, in one step: whether the candidates only shrink positions, which of our own orders each
     /// could meet at its limit, and the first bound that is exceeded (`overflow` where that can't be told).
     fn look(

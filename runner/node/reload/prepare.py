@@ -7,7 +7,7 @@ object that is thrown away, and the objects that are to run are made. Whoever ge
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -270,48 +270,50 @@ async def _states(
 
 
 def _made(parts: Parts, plan: NodePlan, name: str, state: dict[str, bytes] | None) -> Any:
-    """The object that is to run, after another one like it has loaded the state on a message bus of its own."""
-    cls, config = plan.strategies[name].cls, plan.strategies[name].config
-    what = "made"
-    try:
-        if state:
-            trial, clock = cls(config=config), LiveClock()
-            trial.change_id(parts.strategy_id(plan, name))
-            trial.change_order_id_tag(name)
-            kernel = parts.kernel
-            give_portfolio(trial, parts.exec_clients[plan.strategies[name].spec.account].account_id)
-            trial.register(
-                trader_id=kernel.trader.id,
-                portfolio=kernel.portfolio,
-                msgbus=MessageBus(trader_id=kernel.trader.id, clock=clock),
-                cache=kernel.cache,
-                clock=clock,
-            )
-            what = "given the state that its predecessor saved"
-            trial.on_load(dict(state))
-            clock.cancel_timers()
-            what = "made"
-        return cls(config=config)
-    except Exception as error:
-        raise CheckFailed(f"strategy {name} can't be {what}: {_words(error)}") from error
+    """The strategy that is to run, after another one like it has loaded the state on a message bus of its own."""
+    spec, kernel = plan.strategies[name], parts.kernel
+
+    def register(trial: Any, clock: Any, bus: MessageBus) -> None:
+        trial.change_id(parts.strategy_id(plan, name))
+        trial.change_order_id_tag(name)
+        give_portfolio(trial, parts.exec_clients[spec.spec.account].account_id)
+        trial.register(
+            trader_id=kernel.trader.id, portfolio=kernel.portfolio, msgbus=bus, cache=kernel.cache, clock=clock
+        )
+
+    return _tried(f"strategy {name}", spec, parts, state, register)
 
 
 def _made_actor(parts: Parts, plan: NodePlan, name: str, state: dict[str, bytes] | None) -> Any:
     """The same of an actor."""
-    cls, config = plan.actors[name].cls, plan.actors[name].config
+    kernel = parts.kernel
+
+    def register(trial: Any, clock: Any, bus: MessageBus) -> None:
+        trial.register_base(portfolio=kernel.portfolio, msgbus=bus, cache=kernel.cache, clock=clock)
+
+    return _tried(f"actor {name}", plan.actors[name], parts, state, register)
+
+
+def _tried(
+    words: str,
+    spec: Any,
+    parts: Parts,
+    state: dict[str, bytes] | None,
+    register: Callable[[Any, Any, MessageBus], None],
+) -> Any:
+    """One that is made of the class and config of `spec`, once another one could load the state."""
     what = "made"
     try:
         if state:
-            trial, clock, kernel = cls(config=config), LiveClock(), parts.kernel
-            bus = MessageBus(trader_id=kernel.trader.id, clock=clock)
-            trial.register_base(portfolio=kernel.portfolio, msgbus=bus, cache=kernel.cache, clock=clock)
+            trial, clock = spec.cls(config=spec.config), LiveClock()
+            register(trial, clock, MessageBus(trader_id=parts.kernel.trader.id, clock=clock))
             what = "given the state that its predecessor saved"
             trial.on_load(dict(state))
             clock.cancel_timers()
             what = "made"
-        return cls(config=config)
+        return spec.cls(config=spec.config)
     except Exception as error:
-        raise CheckFailed(f"actor {name} can't be {what}: {_words(error)}") from error
+        raise CheckFailed(f"{words} can't be {what}: {_words(error)}") from error
 
 
 def _words(error: BaseException) -> str:
