@@ -13,6 +13,7 @@ from runner.journal import Journal
 from runner.node.adapter import AlpacaAdapter, trading_url
 from runner.node.alerts import AlertsHook
 from runner.node.build import Endpoint, NodePlan
+from runner.node.calendar import CalendarHook
 from runner.node.endpoints import real, simulated
 from runner.node.gate import GateHook, install_gate
 from runner.node.journal import JournalHook, lock_account, open_journal, open_shared
@@ -85,12 +86,13 @@ def assemble(
     if origin is not None:
         reload = ReloadHook(origin, lambda: telemetry.metrics, watch=watch, on_names=on_names)
     alerts = AlertsHook(config.alerts)
-    schedules = ScheduleHook(alerts.schedule)
+    calendar = CalendarHook()
     reloads = [reload] if reload is not None else []
     hooks: list[Hook] = [
         RetentionHook(keep=report is not None),
+        calendar,
         GateHook(),
-        schedules,
+        ScheduleHook(calendar, alerts.schedule),
         watchdog,
         telemetry,
         result,

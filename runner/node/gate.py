@@ -7,7 +7,6 @@ import contextlib
 import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 from nautilus_trader.common.actor import Actor
@@ -16,11 +15,7 @@ from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.enums import ContingencyType
 from nautilus_trader.model.identifiers import ComponentId, InstrumentId
 
-from runner._engine import EngineError
-from runner.alpaca.calendar import NEW_YORK
-from runner.alpaca.constants import NANOS
 from runner.alpaca.groups import exit_fault, shape_of
-from runner.alpaca.models import WireError
 from runner.alpaca.orders import denial
 from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts, direct
@@ -35,8 +30,6 @@ from runner.risk.trading_day import TradingDay
 
 log = logging.getLogger("runner.node")
 TICK_S = 1.0
-#: How often it is looked whether the calendar has to be read (again).
-CALENDAR_RETRY_S = 600.0
 
 
 class GateHook(BaseHook):
@@ -49,40 +42,30 @@ class GateHook(BaseHook):
     def __init__(self, every_s: float = TICK_S) -> None:
         self._every_s = every_s
         self._task: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[None] | None = None
         self._frozen = False
 
     async def connected(self, node: Node) -> None:
         if node.gate is None:
             return
-        if node.parts is not None:
-            await read_calendar(node.parts)
         node.gate.begin()
         # What was made at the start stays; to look through it again and again stops the loop for tens of milliseconds.
         gc.freeze()
         self._frozen = True
         if node.plan.real_time:
-            self._task = asyncio.create_task(self._run(node.gate, node.parts), name="risk-gate")
+            self._task = asyncio.create_task(self._run(node.gate), name="risk-gate")
 
     async def stopped(self, node: Node) -> None:
         if self._frozen:
             gc.unfreeze()
-        for task in (self._task, self._reading):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
 
-    async def _run(self, gate: RiskGate, parts: Parts | None) -> None:
-        loop = asyncio.get_running_loop()
-        again_at = loop.time() + CALENDAR_RETRY_S
+    async def _run(self, gate: RiskGate) -> None:
         while True:
             await asyncio.sleep(self._every_s)
             gate.tick()
-            if parts is not None and loop.time() >= again_at:
-                again_at = loop.time() + CALENDAR_RETRY_S
-                if needs_calendar(parts):
-                    self._reading = asyncio.create_task(read_calendar(parts), name="calendar")
 
 
 def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = None) -> RiskGate:
@@ -134,23 +117,6 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         if latches is not None:
             client.transfers.keep_in(latches, name)
     return gate
-
-
-def needs_calendar(parts: Parts) -> bool:
-    """Whether the venue's trading days of the next days are not known: never read, or a year ago."""
-    venue_clock = next(iter(parts.exec_clients.values())).venue_clock
-    return parts.calendar.day(venue_clock.now_ns() + 7 * 86_400 * NANOS) is None
-
-
-async def read_calendar(parts: Parts) -> None:
-    """Ask the venue for its trading days, of a year. Without them the sessions go by the time of day alone."""
-    first_client = next(iter(parts.exec_clients.values()))
-    today = datetime.fromtimestamp(first_client.venue_clock.now_ns() // NANOS, NEW_YORK).date()
-    first, last = today - timedelta(days=7), today + timedelta(days=366)
-    try:
-        parts.calendar.fill(await first_client.rest.calendar(first, last), first, last)
-    except (EngineError, WireError) as error:
-        log.warning("the exchange's calendar could not be read, so holidays are taken for trading days: %s", error)
 
 
 class QuoteWatch(Actor):

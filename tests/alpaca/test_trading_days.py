@@ -20,7 +20,7 @@ from runner.alpaca.calendar import TradingCalendar
 from runner.backtest.session import trading_calendar
 from runner.config.risk import Portion
 from runner.node.build import direct
-from runner.node.gate import needs_calendar, read_calendar
+from runner.node.calendar import is_short, read
 from runner.risk.gate import RiskGate
 from runner.risk.latches import MemoryLatches
 from runner.risk.limits import Limits, LimitsBook
@@ -101,7 +101,7 @@ def test_the_day_begins_anew_with_the_next_trading_day(play: Any, running: Any, 
         async with running() as rig:
             days = Days(rig)
             await days.at(f"{last} 10:00", "180.00")
-            await read_calendar(days.parts)
+            await read(days.parts)
             days.start()
             await rig.status(rig.market("buy", 100), OrderStatus.FILLED)
             assert await days.at(f"{last} 11:00", "180.00") == (State.ACTIVE, 0)
@@ -128,11 +128,11 @@ def test_the_calendar_is_read_again_before_its_end(play: Any, running: Any) -> N
     async def scenario() -> None:
         async with running() as rig:
             days = Days(rig)
-            assert needs_calendar(days.parts)
-            await read_calendar(days.parts)
-            assert not needs_calendar(days.parts)
+            assert is_short(days.parts)
+            await read(days.parts)
+            assert not is_short(days.parts)
             rig.client.venue_clock.observe(rig.client.venue_clock.now_ns() + 360 * 86_400 * 1_000_000_000)
-            assert needs_calendar(days.parts)
+            assert is_short(days.parts)
 
     play(scenario())
 

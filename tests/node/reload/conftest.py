@@ -12,6 +12,7 @@ import pytest
 from runner.config.strategies import prepare
 from runner.metrics.registry import Metrics
 from runner.node.build import Endpoint, NodePlan
+from runner.node.calendar import CalendarHook
 from runner.node.gate import install_gate
 from runner.node.reload.hook import ReloadHook
 from runner.node.reload.origin import Origin
@@ -198,5 +199,5 @@ def start(
             watch=watch,
         )
     )
-    hooks.append(ScheduleHook())
+    hooks += [calendar := CalendarHook(), ScheduleHook(calendar)]
     return Run(plan, behaviour, hooks=tuple(hooks), install_gate=install_gate if gate else None)

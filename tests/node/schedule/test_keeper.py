@@ -13,6 +13,7 @@ from nautilus_trader.model.identifiers import ClientOrderId
 
 from runner.alpaca.models import WireError
 from runner.alpaca.venue_clock import VenueClock
+from runner.node.calendar import REFRESH_S, CalendarHook
 from runner.node.gate import GateHook, install_gate
 from runner.node.remote.commands import Command, Commands
 from runner.node.remote.status import status
@@ -55,13 +56,15 @@ def start(venue: Venue, behaviour: Behaviour) -> Start:
         cls: Any = Quiet,
         hooks: tuple[Any, ...] = (),
         algorithms: dict[str, Any] | None = None,
+        refresh_s: float = REFRESH_S,
     ) -> AsyncIterator[Run]:
         if at is not None:
             venue.clock.set_from_clock(ns(f"{DAY} {at}"))
         behaviour.venue_clock = venue.clock
         plan = make_plan(dict.fromkeys(schedules, cls), on_stop="keep", schedules=schedules)
         plan = with_algorithms(plan, **(algorithms or {}))
-        ours = (GateHook(), ScheduleHook(venue.troubles.append), *hooks)
+        calendar = CalendarHook(retry_s=0.001, refresh_s=refresh_s)
+        ours = (calendar, GateHook(), ScheduleHook(calendar, venue.troubles.append), *hooks)
         async with Run(plan, behaviour, hooks=ours, install_gate=install_gate) as run:
             yield run
 
@@ -354,9 +357,8 @@ async def test_a_flatten_in_the_minutes_before_the_close_closes_once(
 
 
 async def test_nothing_is_opened_until_the_calendar_is_read_which_is_tried_again(
-    start: Start, venue: Venue, behaviour: Behaviour, monkeypatch
+    start: Start, venue: Venue, behaviour: Behaviour
 ) -> None:
-    monkeypatch.setattr("runner.node.schedule.hook._READ_AGAIN_S", 0.0)
     behaviour.calendar = WireError("a test")
     async with start({"a": FLAT}) as run:
         assert await denied(run) == (
@@ -370,10 +372,9 @@ async def test_nothing_is_opened_until_the_calendar_is_read_which_is_tried_again
 
 
 async def test_a_day_that_the_exchange_shortens_while_the_node_runs_is_short(
-    start: Start, venue: Venue, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+    start: Start, venue: Venue, behaviour: Behaviour
 ) -> None:
-    monkeypatch.setattr("runner.node.schedule.hook._REFRESH_S", 0.0)
-    async with start({"a": FLAT}, "12:00") as run:
+    async with start({"a": FLAT}, "12:00", refresh_s=0.0) as run:
         await bought(run)
         venue.move("12:56")
         await settled(run)
