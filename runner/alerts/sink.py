@@ -16,6 +16,7 @@ from typing import Any, Literal
 import httpx
 from pydantic import SecretStr
 
+from runner import http
 from runner.config.secrets import redact
 
 log = logging.getLogger("runner.alerts")
@@ -80,7 +81,7 @@ class AlertSink:
     def _run(self) -> None:
         # Its own logger would write the address, which is the secret.
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        with httpx.Client(timeout=self._timeout_s, trust_env=True) as client:
+        with http.client(self._timeout_s) as client:
             while (taken := self._take()) is not None:
                 kind, lines, count = taken
                 if self._deliver(client, self._body(kind, lines, count)):
@@ -120,10 +121,11 @@ class AlertSink:
     def _deliver(self, client: httpx.Client, body: dict[str, Any]) -> bool:
         for pause_s in (*self._pauses_s, None):
             try:
-                reply = client.post(self._url.get_secret_value(), json=body)
-                if reply.is_success:
-                    return True
-                problem = f"HTTP {reply.status_code}"
+                # What it says besides is of no interest, and may never end.
+                with client.stream("POST", self._url.get_secret_value(), json=body) as reply:
+                    if reply.is_success:
+                        return True
+                    problem = f"HTTP {reply.status_code}"
                 if reply.status_code not in (408, 429) and reply.status_code < 500:
                     pause_s = None  # it will not be taken next time either
             except Exception as error:  # the text may hold the address

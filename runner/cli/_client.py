@@ -94,7 +94,7 @@ def ask(
 def _client(target: str | None, socket: Path | None, url: str | None, timeout_s: float) -> Iterator[tuple[Any, str]]:
     import httpx
 
-    from runner.node.bounded import bounded
+    from runner import http
 
     if sum(each is not None for each in (target, socket, url)) > 1:
         raise ClientError(EXIT_USAGE, "name a node, a --socket or a --url: one of them")
@@ -105,8 +105,7 @@ def _client(target: str | None, socket: Path | None, url: str | None, timeout_s:
         # The environment's proxies are for the outside world, and must not see the token.
         headers = {"Authorization": f"Bearer {token}"}
         try:
-            hooks = bounded(timeout_s)
-            client = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False, event_hooks=hooks)
+            client = http.client(timeout_s, base_url=url, headers=headers, trust_env=False)
         except (httpx.InvalidURL, UnicodeEncodeError):
             raise ClientError(EXIT_USAGE, "--url is like http://127.0.0.1:9101, the token plain ASCII") from None
         with client:
@@ -117,12 +116,8 @@ def _client(target: str | None, socket: Path | None, url: str | None, timeout_s:
         raise ClientError(EXIT_NO_NODE, f"there is no socket {path}")
     with (
         address(path.absolute()) as name,
-        httpx.Client(
-            base_url="http://node",
-            transport=httpx.HTTPTransport(uds=name),
-            timeout=timeout_s,
-            trust_env=False,
-            event_hooks=bounded(timeout_s),
+        http.client(
+            timeout_s, base_url="http://node", transport=httpx.HTTPTransport(uds=name), trust_env=False
         ) as client,
     ):
         yield client, f"the node at {path}" if target is None else f"node {_name(target)}"

@@ -111,6 +111,8 @@ def _ask(file: Path, name: str) -> MarginFile:
         raise ValueError(f"{file} has no account `{name}`, it has {', '.join(config.accounts)}")
     import httpx
 
+    from runner import http
+
     section = config.accounts[name]
     host = "api.alpaca.markets" if config.environment == "live" else "paper-api.alpaca.markets"
     headers = {
@@ -119,7 +121,7 @@ def _ask(file: Path, name: str) -> MarginFile:
     }
     base = section.url or f"https://{host}"
     try:
-        with httpx.Client(base_url=base, headers=headers, timeout=10.0) as client:
+        with http.client(10.0, base_url=base, headers=headers) as client:
             account, positions = (client.get(path).raise_for_status() for path in ("/v2/account", "/v2/positions"))
             return _read(account.json(), positions.json())
     except httpx.HTTPStatusError as error:

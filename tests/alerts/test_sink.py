@@ -18,13 +18,15 @@ class Receiver:
     def __init__(self) -> None:
         self.bodies: queue.Queue[dict[str, Any]] = queue.Queue()
         self.replies: list[int] = []
+        self.length = 0
+        """How many bytes a reply says that it has; none of them come."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 self.send_response(receiver.replies.pop(0) if receiver.replies else 200)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(receiver.length))
                 self.end_headers()
                 receiver.bodies.put(body)
 
@@ -75,6 +77,16 @@ def test_only_what_may_pass_later_is_tried_again(
     sink.close(10)
     assert (sink.sent, sink.failed) == (sent, failed)
     assert "planted-secret-path" not in caplog.text
+
+
+def test_a_message_that_was_taken_is_not_sent_again_for_a_reply_that_never_ends(receiver: Receiver) -> None:
+    receiver.length = 1000
+    sink = AlertSink(receiver.url, "n", pauses_s=(0.0, 0.0), timeout_s=0.1)
+    sink.start()
+    sink.send("state", "halted")
+    receiver.bodies.get(timeout=10)
+    assert sink.close(10)
+    assert (sink.sent, sink.failed, receiver.bodies.qsize()) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("format_", ["slack", "discord"])

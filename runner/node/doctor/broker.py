@@ -16,6 +16,7 @@ import msgpack
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
+from runner import http
 from runner.config.hosts import (
     LIVE_HOST,
     LIVE_TRADING_URL,
@@ -28,7 +29,6 @@ from runner.config.hosts import (
 )
 from runner.config.models import PLANS, RunnerConfig, SecretRef
 from runner.config.secrets import redact
-from runner.node.bounded import bounded
 from runner.node.doctor.row import Row, fail, ok, warn
 
 #: A clock that is further off makes quotes look old (or new), and windows of requests wrong.
@@ -88,13 +88,12 @@ class Broker:
     def _client(self, account: str, base: str | None = None) -> httpx.Client:
         keys = self.config.accounts[account]
         headers = {_KEY: keys.key.value.get_secret_value(), _SECRET: keys.secret.value.get_secret_value()}
-        return httpx.Client(
+        return http.client(
+            self.timeout_s,
             base_url=base or self._trading_url(account),
             headers=headers,
-            timeout=self.timeout_s,
             follow_redirects=False,
             transport=self.transport,
-            event_hooks=bounded(self.timeout_s),
         )
 
     def _clock(self, client: httpx.Client) -> Iterator[Row]:

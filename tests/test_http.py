@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from runner.node.bounded import MOST_BYTES, bounded
+from runner.http import MOST_BYTES, client
 
 
 class Endless(httpx.SyncByteStream):
@@ -24,8 +24,8 @@ class Endless(httpx.SyncByteStream):
 
 def ask(stream: Endless, total_s: float) -> httpx.Response:
     inner = httpx.MockTransport(lambda request: httpx.Response(200, stream=stream))
-    with httpx.Client(transport=inner, event_hooks=bounded(total_s)) as client:
-        return client.get("http://node/v1/status")
+    with client(total_s, transport=inner) as ours:
+        return ours.get("http://node/v1/status")
 
 
 def test_a_reply_that_drips_is_a_time_out() -> None:

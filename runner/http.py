@@ -1,30 +1,31 @@
-"""HTTP for commands and checks: a reply that drips, or never ends, is a time-out too. httpx bounds each read alone."""
+"""HTTP for commands, checks and alerts. The engine has its own, for everything that trades."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Iterator
+from typing import Any, cast
 
 import httpx
 
 MOST_BYTES = 16 * 1024 * 1024
 
 
-def bounded(total_s: float) -> dict[str, list[Callable[[httpx.Response], None]]]:
-    """Event hooks of an httpx client, which raise ReadTimeout for a body that is not whole `total_s` after its headers.
+def client(timeout_s: float, **options: Any) -> httpx.Client:
+    """A client to which a reply that drips, or never ends, is a time-out too: httpx bounds each read alone.
 
-    One of more than `MOST_BYTES` is a ReadError.
+    A body that is not whole `timeout_s` after its headers raises ReadTimeout, one of more than `MOST_BYTES` ReadError.
+    `options` as for `httpx.Client`.
     """
 
     def bind(response: httpx.Response) -> None:
         inner = cast("httpx.SyncByteStream", response.stream)
-        response.stream = _Bounded(inner, time.monotonic() + total_s)
+        response.stream = _Whole(inner, time.monotonic() + timeout_s)
 
-    return {"response": [bind]}
+    return httpx.Client(timeout=timeout_s, event_hooks={"response": [bind]}, **options)
 
 
-class _Bounded(httpx.SyncByteStream):
+class _Whole(httpx.SyncByteStream):
     def __init__(self, inner: httpx.SyncByteStream, deadline_s: float) -> None:
         self._inner = inner
         self._deadline_s = deadline_s
