@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from runner.config.forks import close, keep_from_children
-from runner.journal.schema import damaged, recognize
+from runner.journal.schema import begin, cut_short, damaged, has_log, log_alone, log_of, recognize
 
 log = logging.getLogger("runner.journal")
 type Statement = tuple[str, tuple[Any, ...]]
@@ -131,13 +131,38 @@ class Store:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._take_lock()
-            # Created here, as SQLite would give it the mode that the umask allows.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self.path.chmod(0o600)
         except JournalError:
             raise
         except OSError as error:
-            raise JournalError(f"the journal {self.path} can't be opened: {error.strerror}; see state.dir") from error
+            raise JournalError(self._closed(error)) from error
+        try:
+            reason = self._begin()
+        except OSError as error:
+            reason = self._closed(error)
+        except sqlite3.Error as error:
+            reason = self._reason(error)
+        if reason is None:
+            reason = self._use()
+        if reason is not None:
+            self._release()
+            raise JournalError(reason)
+        return self
+
+    def _closed(self, error: OSError) -> str:
+        return f"the journal {self.path} can't be opened: {error.strerror}; see state.dir"
+
+    def _begin(self) -> str | None:
+        """See to it that there is a file. A text says why it can't be used. Raises OSError, sqlite3.Error."""
+        if self.path.exists():
+            self.path.chmod(0o600)
+            return cut_short(self.path)
+        if has_log(self.path):
+            return log_alone(self.path)
+        begin(self.path)
+        return None
+
+    def _use(self) -> str | None:
+        """Open it. A text says why it can't be used."""
         try:
             connection = self._connection = self._connect()
             connection.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
@@ -153,10 +178,7 @@ class Store:
             reason = self._reason(error)
         except UnicodeDecodeError:  # of SQLite's own message, which quotes what it can't read
             reason = damaged(self.path, "its tables can't be read")
-        if reason is not None:
-            self._release()
-            raise JournalError(reason)
-        return self
+        return reason
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False, autocommit=True)
@@ -299,7 +321,7 @@ class Store:
         try:
             if self._wal_fd is None:
                 # SQLite's locks are on the other two files: closing this descriptor takes none of them away.
-                self._wal_fd = os.open(self.path.with_name(f"{self.path.name}-wal"), os.O_RDONLY | os.O_CLOEXEC)
+                self._wal_fd = os.open(log_of(self.path), os.O_RDONLY | os.O_CLOEXEC)
             os.fdatasync(self._wal_fd)
         except OSError as error:
             self._note(f"the journal {self.path} can't be brought to the disk: {error.strerror}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from runner.journal import JournalError
-from runner.journal.schema import APPLICATION_ID
+from runner.journal.schema import APPLICATION_ID, inspect
 from runner.journal.store import Store
 
 RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?)"
@@ -249,6 +249,65 @@ def test_a_file_that_is_no_journal_of_ours_is_refused_and_left_alone(tmp_path: P
     with pytest.raises(JournalError, match=says):
         Store(path).open()
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("left", [0, 1, 60, 4096, 40_960, -1])
+def test_a_file_that_is_cut_short_is_never_taken_for_a_new_one(tmp_path: Path, left: int) -> None:
+    """What it knew of orders is lost: that must be told, and nothing may be sent as if none had been."""
+    path = tmp_path / "j.sqlite"
+    store = Store(path).open()
+    store.write_now([(RECORD, (f"k{n}", "v" * 300)) for n in range(200)])
+    store.close()
+    assert inspect(path) is None
+    os.truncate(path, left % path.stat().st_size)
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=r"is damaged .*it is (empty|cut short).*put a copy of it in its place, or"):
+        Store(path).open()
+    assert path.read_bytes() == before
+    assert "is damaged" in (inspect(path) or "")
+
+
+def broken(*_: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+def test_a_start_that_ended_while_it_made_the_file_is_followed_by_one_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "j.sqlite"
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", broken)
+        with pytest.raises(JournalError, match="Input/output error"):
+            Store(path).open()
+    assert not path.exists()
+    assert path.with_name("j.sqlite.new").exists()
+    Store(path).open().close()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["j.sqlite", "j.sqlite.lock"]
+
+
+def test_a_log_whose_file_is_gone_is_told(tmp_path: Path) -> None:
+    """SQLite would delete it, or play it into the new file."""
+    path = tmp_path / "j.sqlite"
+    store = Store(path).open()
+    store.write_now([(RECORD, ("k", "v"))])
+    (tmp_path / "kept").write_bytes(path.with_name("j.sqlite-wal").read_bytes())
+    store.close()
+    path.unlink()
+    (tmp_path / "kept").rename(tmp_path / "j.sqlite-wal")
+    with pytest.raises(JournalError, match=r"is gone, but what was written to it last is in j\.sqlite-wal"):
+        Store(path).open()
+    assert not path.exists()
+
+
+def test_looking_at_a_journal_changes_nothing_while_a_node_uses_it_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    store = Store(path).open()
+    store.write_now([(RECORD, ("k", "v"))])
+    assert inspect(path) is None
+    store.close()
+    assert inspect(path) is None
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["j.sqlite", "j.sqlite.lock"]
+    assert records(path) == {"k": "v"}
 
 
 def execute(path: Path, sql: str) -> None:

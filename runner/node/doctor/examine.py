@@ -11,6 +11,7 @@ from runner.config.load import Inspected, inspect
 from runner.config.models import RunnerConfig
 from runner.node.doctor import machine
 from runner.node.doctor.row import Row, fail, ok
+from runner.node.paths import journal_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def _file(asked: Asked) -> Iterator[Row]:
     yield from machine.nodes(config)
     yield from _redis(config)
     yield from _broker(asked, config, whole=not missing)
+    yield from _journal(config)
     yield from _strategies(asked, keyless)
 
 
@@ -100,6 +102,28 @@ def _broker(asked: Asked, config: RunnerConfig, *, whole: bool) -> Iterator[Row]
     broker = Broker(config, timeout_s=config.node.http_timeout.total_seconds())
     yield from broker.rows(symbols=len(symbols_of(config)), streams=asked.streams)
     yield from machine.locks(config, broker.ids)
+
+
+def _journal(config: RunnerConfig) -> Iterator[Row]:
+    """Whether what the node knew of its orders is there. Imports Nautilus, too."""
+    path = journal_path(config)
+    if config.environment == "sim":
+        return
+    from runner.journal.schema import has_log, log_alone
+    from runner.journal.schema import inspect as look
+
+    reason = None
+    if path.exists():
+        reason = look(path)
+    elif has_log(path):
+        reason = log_alone(path)
+    if reason is not None:
+        problem, _, remedy = reason.partition("; ")
+        yield fail("journal", problem, remedy)
+    elif path.exists():
+        yield ok("journal", f"{path} is whole")
+    else:
+        yield ok("journal", f"there is none yet at {path}: the first start makes it")
 
 
 def _redis(config: RunnerConfig) -> Iterator[Row]:

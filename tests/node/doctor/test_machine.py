@@ -17,9 +17,11 @@ import pytest
 from runner.cli.doctor import doctor
 from runner.config.load import load
 from runner.config.models import RunnerConfig
+from runner.journal.store import Store
 from runner.node.doctor import machine
 from runner.node.doctor.row import Row
 from runner.node.lock import AccountLock
+from runner.node.paths import journal_path
 from runner.node.remote.place import Place, listen
 from tests.cli.test_check import runner
 
@@ -153,6 +155,26 @@ def test_the_command_tells_rows_and_ends_with_1_where_one_fails(
     monkeypatch.setenv("D_KEY", "AKLIVE")
     assert doctor(write(tmp_path), offline=True) == 1
     assert "a live key (it begins with AK) under `environment: paper`" in capsys.readouterr().out
+
+
+def test_a_journal_that_lost_what_it_knew_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path)
+    path = journal_path(config(tmp_path))
+
+    def says(code: int) -> str:
+        assert doctor(file, offline=True, json_=True) == code
+        rows = json.loads(capsys.readouterr().out)["rows"]
+        return str([row["message"] for row in rows if row["check"] == "journal"][-1])
+
+    assert "there is none yet" in says(0)
+    assert not path.exists()
+    Store(path).open().close()
+    assert says(0) == f"{path} is whole"
+    path.write_bytes(b"")
+    assert f"the journal {path} is damaged (it is empty" in says(1)
+    path.unlink()
+    path.with_name(f"{path.name}-wal").write_bytes(b"x")
+    assert f"the journal {path} is gone" in says(1)
 
 
 def test_redis_that_does_not_answer_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
