@@ -258,6 +258,10 @@ class _Masked(io.TextIOBase):
         return self._file.fileno()
 
 
+def _standard(fd: int) -> TextIO:
+    return open(fd, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)
+
+
 def log_names(plan: Any) -> set[str]:
     """What Nautilus's log calls the components of a plan that has strategies, exec_algorithms and actors."""
     by_class = (*plan.strategies.values(), *plan.exec_algorithms.values())
@@ -283,7 +287,7 @@ class OutputTap:
         read, write = os.pipe()
         for fd in (1, 2):
             os.dup2(write, fd)
-        os.close(write)
+        self._write = write
         sys.stderr = _Masked(self._err)
         faulthandler.enable(self._err)
         self._reader = os.fdopen(read, "r", encoding="utf-8", errors="replace")
@@ -293,18 +297,34 @@ class OutputTap:
         self._thread = threading.Thread(target=self._run, name="log-tap", daemon=True)
         self._thread.start()
 
+    def hold(self) -> list[str]:
+        """Open anew what a strategy's code has closed; what that was, in words."""
+        found = []
+        for fd in (1, 2):
+            try:
+                os.fstat(fd)
+            except OSError:
+                os.dup2(self._write, fd)
+                found.append(f"standard {'output' if fd == 1 else 'error'}")
+        if getattr(sys.stdout, "closed", False):
+            sys.stdout = _standard(1)
+            found.append("sys.stdout")
+        return found
+
     def close(self) -> None:
         """Let go, once everything written so far is through.
 
         Both descriptors are standard error then: Nautilus's logging thread may write on, and whoever reads a summary
         from standard output must find nothing after it.
         """
-        with contextlib.suppress(ValueError):  # a strategy closed it
+        self.hold()
+        with contextlib.suppress(Exception):  # it may be anything that a strategy's code has put there
             sys.stdout.flush()
         for fd in (1, 2):
             os.dup2(self._err.fileno(), fd)
+        os.close(self._write)
         self._thread.join(timeout=2)
-        sys.stderr = self._stderr
+        sys.stderr = _standard(2) if self._stderr.closed else self._stderr
         faulthandler.disable()
 
     def _run(self) -> None:

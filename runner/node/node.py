@@ -166,6 +166,9 @@ class Node:
             await self._live()
         except Interrupted:
             pass
+        except asyncio.CancelledError:  # nobody of ours does that
+            self._code = ExitCode.FAILED
+            log.error("a strategy's code, or a library of it, cancelled the node's own task, so the node ends")  # noqa: TRY400
         except NodeError as error:
             self._code = error.code
             log.error("%s", error.text())  # noqa: TRY400 (no traceback: it is an answer, not a fault)

@@ -30,6 +30,7 @@ from runner.node.reload.origin import Origin, fingerprint
 from runner.node.simulation import Exchange, SimOptions
 
 if TYPE_CHECKING:
+    from runner.node.loop import NodeLoop
     from runner.node.node import Node
     from runner.node.reload.hook import ReloadHook
 
@@ -38,8 +39,9 @@ _INSTRUMENT = re.compile(r"\b([A-Z][A-Z0-9./]*)\.ALPACA\b")
 _READY_TIMEOUT_S = 30.0
 # Beyond the file's stop_timeout: how long the end may take before the process is ended from a thread.
 _GRACE_S = 3.0
-# How often it is looked whether strategies' code has taken the signals or the log away.
-_HOLD_S = 1.0
+# How often it is looked whether strategies' code has taken the signals or the log away: where it has closed a standard
+# file, the next socket gets its number, and what is printed.
+_HOLD_S = 0.1
 # A terminal's descriptors are among the first: the standard ones, and what was made of them before anything else.
 _FDS = 32
 
@@ -80,7 +82,7 @@ def run(options: RunOptions, environ: dict[str, str] | None = None) -> int:
         return int(error.code)
     terminal.write = bar.write
     exchange = Exchange(sim) if sim is not None else None
-    ending = _Ending(config.node.stop_timeout.total_seconds())
+    ending = _Ending(config.node.stop_timeout.total_seconds(), tap.hold)
     ending.install()
     try:
         return _run(options, loaded, origin, exchange, sim, tap, bar, ending)
@@ -198,9 +200,9 @@ def _tell(summary: dict[str, Any], options: RunOptions, tap: OutputTap) -> None:
 
 def _on_loop(make: Callable[[], Any], ending: _Ending) -> tuple[int, dict[str, Any] | None]:
     """Run the node on a loop of its own. What refuses to end is left behind with the loop."""
-    import uvloop
+    from runner.node.loop import NodeLoop
 
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    loop = NodeLoop()
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(_loop_trouble)
 
@@ -217,7 +219,7 @@ def _on_loop(make: Callable[[], Any], ending: _Ending) -> tuple[int, dict[str, A
         return code, assembled.result.summary
 
     try:
-        return loop.run_until_complete(main())
+        return loop.run(main())
     finally:
         asyncio.set_event_loop(None)
         for task in asyncio.all_tasks(loop):
@@ -235,10 +237,11 @@ class _Ending:
     SIGHUP reloads, unless it says that the terminal is gone.
     """
 
-    def __init__(self, stop_timeout_s: float) -> None:
+    def __init__(self, stop_timeout_s: float, hold_files: Callable[[], Sequence[str]] = tuple) -> None:
         self._limit_s = stop_timeout_s + _GRACE_S
+        self._hold_files = hold_files
         self._node: Node | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: NodeLoop | None = None
         self._signals = 0
         self._old: dict[int, Any] = {}
         self._timer: threading.Timer | None = None
@@ -266,22 +269,27 @@ class _Ending:
 
     def attach(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: NodeLoop,
         node: Node,
         reload: ReloadHook | None = None,
         take_back: Callable[[], int] | None = None,
     ) -> None:
         self._loop, self._node, self._reload, self._take_back = loop, node, reload, take_back
+        loop.on_stop = lambda who: node.request_stop(
+            ExitCode.FAILED, f"a strategy's code, or a library of it, stops the event loop ({who}), so the node ends"
+        )
         if self._signals:
             node.request_stop(ExitCode.OK, "stopping")
         self._keep_hold(loop)
 
-    def _keep_hold(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _keep_hold(self, loop: NodeLoop) -> None:
         self.hold()
         loop.call_later(_HOLD_S, self._keep_hold, loop)
 
     def hold(self) -> None:
         """Take back the signals and the log where strategies' code took them: without them a node can't be ended."""
+        for name in self._hold_files():
+            self._tell(name)
         if put_back():
             self._tell("the log's handlers")
         for number in self._old:

@@ -18,6 +18,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 100
 TRADER = """
+import asyncio
+import os
+
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.config import ActorConfig
 from nautilus_trader.model.data import BarType
@@ -94,6 +97,18 @@ class Ears(Actor):
 class Raising(Trader):
     def on_bar(self, bar):
         raise ValueError("boom")
+
+
+class Ending(Trader):
+    \"\"\"Ends the process by any means but a signal.\"\"\"
+
+    def on_bar(self, bar):
+        super().on_bar(bar)
+        if self.bars == 1:
+            os.close(1)
+            os.close(2)
+        elif self.bars == 3:
+            asyncio.get_running_loop().stop()
 
 
 class Hanging(Trader):

@@ -173,6 +173,17 @@ def test_a_strategy_that_hangs_ends_it_with_72(tmp_path: Path) -> None:
     assert code == ExitCode.HUNG, err
 
 
+def test_a_strategy_that_closes_its_files_and_stops_the_loop_has_the_node_wound_down(tmp_path: Path) -> None:
+    with running(config(tmp_path, {"one": "Ending", "two": "Trader"}), *SHORT, "--json") as node:
+        code, summary, err = node.summary()
+    assert code == ExitCode.FAILED, err
+    assert "stops the event loop (" in err
+    assert "own_traders.py" in err
+    assert "in on_bar), so the node ends" in err
+    assert summary["fills"] >= 4
+    assert (summary["positions"], summary["books_agree"]) == ([], True), err
+
+
 def test_an_exchange_that_dies_ends_it_with_69(tmp_path: Path) -> None:
     with running(config(tmp_path, TWO), "--sim", "--speed", "60", "--start", "12:00", "--json") as node:
         node.until(" buys ")

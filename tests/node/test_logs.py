@@ -151,6 +151,29 @@ def test_what_is_printed_goes_to_stderr_and_stdout_is_for_the_summary_alone() ->
     assert lines == ["from a strategy", "S: own words", "error: X: trouble", "error:   second line"]
 
 
+def test_standard_files_that_a_strategy_closed_are_opened_anew() -> None:
+    """The next socket would get their numbers, and Nautilus's log be written into it."""
+    code = (
+        "import os, socket, sys\n"
+        "from runner.node.logs import OutputTap, set_up\n"
+        "set_up('info', None, 'text', 'n')\n"
+        "tap = OutputTap()\n"
+        "assert tap.hold() == []\n"
+        "sys.stdout.close(); sys.__stderr__.close(); os.close(1); os.close(2)\n"
+        "assert tap.hold() == ['standard output', 'standard error', 'sys.stdout'], tap.hold()\n"
+        "assert socket.socket().fileno() > 2\n"
+        "print('from a strategy')\n"
+        "os.write(2, b'2026-01-01T00:00:00.000000001Z [ERROR] T-1.X: trouble\\n')\n"
+        "tap.out.write('{}')\n"
+        "tap.out.flush()\n"
+        "tap.close()\n"
+        "sys.stdout.flush(); print('as before', file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "{}"), done.stderr
+    assert [line[9:] for line in done.stderr.splitlines()] == ["from a strategy", "error: X: trouble", ""]
+
+
 def test_secrets_are_masked_in_what_rust_and_python_write_to_stderr() -> None:
     code = (
         "import os, sys\n"
