@@ -12,10 +12,11 @@ from typing import Any, Literal
 import msgspec
 from nautilus_trader.model.events import OrderFilled
 
+from runner.journal.intents import Statement
 from runner.journal.records import encode
 from runner.journal.restore import PastOrder, Rows, instruments_of, recall, restore, spent
 from runner.journal.schema import damaged
-from runner.journal.store import JournalError, Statement, Store
+from runner.journal.store import JournalError, Store
 
 log = logging.getLogger("runner.journal")
 #: Orders that have ended are kept so long, for whoever wants to look, and should the venue speak of one again.

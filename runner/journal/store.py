@@ -1,10 +1,11 @@
 """The journal's file: one SQLite connection in write-ahead mode.
 
-An order is committed before its request leaves, by the loop itself, which takes some 50 µs: what is committed outlives
-the process, however it ends. A thread brings it to the disk (fsync) at once, while the request is on its way, and
-commits what happens to the order afterwards, which the venue can tell again. Whenever the loop would have to wait (the
-thread is writing, the disk lags behind, or the file is set to `full`), the order waits for the thread's fsync instead,
-and the loop goes on; orders that wait at the same time share one.
+Before its request leaves, an order is written to a file of its own (`Intents`), by the loop itself, in some
+microseconds: what is written outlives the process, however it ends. A thread brings it to the disk (fsync) at once,
+while the request is on its way, and commits it, and what happens to the order afterwards, which the venue can tell
+again. Whenever the loop would have to wait (the disk lags behind, or the file is set to `full`), or the journal could
+not be written lately, the order waits for the thread's commit and fsync instead, and the loop goes on; orders that wait
+at the same time share one.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from runner.config.forks import close, keep_from_children
+from runner.journal.intents import Intents, Statement, left
 from runner.journal.schema import begin, cut_short, damaged, has_log, log_alone, log_of, recognize
 
 log = logging.getLogger("runner.journal")
-type Statement = tuple[str, tuple[Any, ...]]
 
 #: How long a write waits for another program that has the file locked.
 BUSY_S = 2.0
@@ -57,10 +59,6 @@ class JournalError(OSError):
     """The journal can't be read or written: what, where, and what to do."""
 
 
-class _LockedError(JournalError):
-    """Another program has the file."""
-
-
 @dataclass(slots=True)
 class _Job:
     statements: Sequence[Statement]
@@ -71,6 +69,8 @@ class _Job:
     error: JournalError | None = None
     given_up: bool = False
     """Whoever waited for it waits no more: it must not be written any more."""
+    intent: int = 0
+    """The number under which it is in `Intents` already."""
 
     def finish(self, error: JournalError | None) -> None:
         self.error = error
@@ -91,7 +91,7 @@ class _Job:
 
 @dataclass
 class Store:
-    """An open journal. Reading is for the time before `start`; from then on `_using` guards the connection."""
+    """An open journal. Reading is for the time before `start`; from then on the connection is the thread's."""
 
     path: Path
     synchronous: Literal["normal", "full"] = "normal"
@@ -103,17 +103,18 @@ class Store:
     _lock_fd: int | None = None
     _queue: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue)
     _thread: threading.Thread | None = None
-    _waiting: list[Statement] = field(default_factory=list)
+    _waiting: list[_Job] = field(default_factory=list)
     _problem: str | None = None
-    _using: threading.Lock = field(default_factory=threading.Lock)
+    _intents: Intents | None = None
+    _ahead: deque[_Job] = field(default_factory=deque)
+    """Of orders that are leaving: not in the queue yet, as that would wake the thread."""
     _urgent: threading.Event = field(default_factory=threading.Event)
     """Somebody waits for the thread: it must not wait for more events."""
     _level: str = ""
     _wal_fd: int | None = None
     _side: sqlite3.Connection | None = None
-    _written: int = 0
-    """Direct commits; and how many of them the disk has."""
     _synced: int = 0
+    """The newest intent that is on the disk."""
     _moved: int = 0
     _lag_since: float = 0.0
 
@@ -170,12 +171,18 @@ class Store:
             reason = recognize(connection, self.path)
             if reason is None:
                 connection.execute("PRAGMA journal_mode = WAL")
-                # What has the file locked is waited for on the thread (`_begin`), never on the loop; and the log is
-                # moved to the file there.
+                # The thread waits by itself for what has the file locked, and moves the log to the file.
                 connection.execute("PRAGMA busy_timeout = 0")
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
+                if rest := left(self._intents_path, connection):
+                    self._commit(rest, durable=True, wait_s=BUSY_S)
+                self._intents_path.unlink(missing_ok=True)
         except sqlite3.Error as error:
             reason = self._reason(error)
+        except JournalError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"the journal's file {self._intents_path} can't be read: {error.strerror}; see state.dir"
         except UnicodeDecodeError:  # of SQLite's own message, which quotes what it can't read
             reason = damaged(self.path, "its tables can't be read")
         return reason
@@ -187,8 +194,15 @@ class Store:
         """From now on write on a thread. Raises JournalError."""
         try:
             self._side = self._connect()
+            if self.synchronous == "normal":
+                self._intents = Intents(self._intents_path)
+                self._commit([self._intents.done(0)], durable=True, wait_s=BUSY_S)
         except sqlite3.Error as error:
             raise JournalError(self._reason(error)) from error
+        except JournalError:
+            raise
+        except OSError as error:
+            raise JournalError(f"the journal {self._intents_path} can't be made: {error.strerror}") from error
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -215,7 +229,7 @@ class Store:
 
     def write(self, statements: Sequence[Statement]) -> None:
         """Write soon. Never fails: what can't be written waits until it can."""
-        self._queue.put(_Job(statements))
+        self._enqueue(_Job(statements))
 
     async def write_ahead(self, statements: Sequence[Statement]) -> None:
         """Write what must outlive the process from when this returns. Raises JournalError; it is not written then."""
@@ -223,27 +237,23 @@ class Store:
             await self.write_through(statements)
 
     def _write_directly(self, statements: Sequence[Statement]) -> bool:
-        """False where that would keep the loop waiting. Raises JournalError."""
-        if self.synchronous == "full" or self._thread is None or self._problem is not None:
+        """False where that would keep the loop waiting, or can't be done."""
+        intents = self._intents
+        if intents is None or self._thread is None or self._problem is not None:
             return False
-        lagging = self._written != self._synced
+        lagging = intents.last != self._synced
         if lagging and time.monotonic() - self._lag_since > LAG_S:
             return False
-        if not self._using.acquire(blocking=False):
-            return False
         try:
-            self._commit(statements, durable=False)
-        except _LockedError:
+            number = intents.append(statements)
+        except OSError as error:
+            log.error("orders wait for the journal's thread from now on: %s", error)  # noqa: TRY400
             return False
-        except JournalError as error:
-            self._note(str(error))
-            self._put(_Job(()))  # it tries again from now on
-            raise
-        finally:
-            self._using.release()
+        if number is None:
+            return False
         if not lagging:
             self._lag_since = time.monotonic()
-        self._written += 1
+        self._ahead.append(_Job(statements, intent=number))
         # Not before the request has left: whoever is woken up wants the interpreter.
         asyncio.get_running_loop().call_soon(self._put, _Job(()))
         return True
@@ -267,9 +277,15 @@ class Store:
                 f"the journal {self.path} was not written within {timeout_s:g} s; see whether its disk hangs"
             ) from None
 
+    def _enqueue(self, job: _Job | None) -> None:
+        """Behind the orders that were written ahead of it."""
+        while self._ahead:
+            self._queue.put(self._ahead.popleft())
+        self._queue.put(job)
+
     def _put(self, job: _Job | None) -> None:
         """Without delay."""
-        self._queue.put(job)
+        self._enqueue(job)
         self._urgent.set()
 
     def write_now(self, statements: Sequence[Statement], timeout_s: float = BUSY_S + 1) -> None:
@@ -313,11 +329,74 @@ class Store:
                 return
 
     def _sync(self) -> None:
-        """Bring to the disk what the loop has committed. Nobody is kept from writing meanwhile."""
-        written = self._written
-        if written == self._synced:
+        """Bring to the disk what the loop has written ahead. Nobody is kept from writing meanwhile."""
+        intents = self._intents
+        if intents is None or (written := intents.last) == self._synced:
             return
         began = time.monotonic()
+        try:
+            os.fdatasync(intents.fd)
+        except OSError as error:
+            self._note(f"the journal {self.path} can't be brought to the disk: {error.strerror}")
+            return
+        self._synced = written
+        self._lag_since = began
+
+    def _write_all(self, jobs: list[_Job]) -> None:
+        jobs = [*self._waiting, *jobs]
+        statements = [statement for job in jobs for statement in job.statements]
+        durable = any(job.durable for job in jobs)
+        if not statements and not durable and self._problem is None:
+            return
+        intent = max((job.intent for job in jobs), default=0)
+        if intent and self._intents is not None:
+            statements.append(self._intents.done(intent))
+        try:
+            self._commit(
+                statements or [("INSERT OR REPLACE INTO meta VALUES ('probe', '')", ())],
+                durable=durable or self._problem is not None,
+                wait_s=BUSY_S,
+            )
+        except JournalError as error:
+            self._note(str(error))
+            # An order that is not written is not sent, so it must not get there later either.
+            self._waiting = self._newest([job for job in jobs if not job.durable])
+            for job in jobs:
+                job.finish(error if job.durable else None)
+            return
+        self._waiting = []
+        self._note(None)
+        for job in jobs:
+            job.finish(None)
+        if intent and self._intents is not None:
+            self._intents.committed = intent
+        self._checkpoint()
+
+    def _newest(self, jobs: list[_Job]) -> list[_Job]:
+        """No more than may wait; orders stay."""
+        over = sum(len(job.statements) for job in jobs) - MOST_WAITING
+        kept = []
+        for job in jobs:
+            if over > 0 and not job.intent:
+                over -= len(job.statements)
+                self.dropped += len(job.statements)
+            elif job.statements:
+                kept.append(job)
+        return kept
+
+    def _checkpoint(self) -> None:
+        """Move the log to the file now and then, by a connection of its own: readers go on meanwhile."""
+        self._settle()
+        if self._side is None or self.commits - self._moved < _CHECKPOINT:
+            return
+        self._moved = self.commits
+        with contextlib.suppress(sqlite3.Error):  # it is tried again, and the log keeps everything until then
+            self._side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _settle(self) -> None:
+        """Bring to the disk what is committed, so that the next orders may be written over those that it holds."""
+        if self._intents is None or not self._intents.is_filling:
+            return
         try:
             if self._wal_fd is None:
                 # SQLite's locks are on the other two files: closing this descriptor takes none of them away.
@@ -326,48 +405,10 @@ class Store:
         except OSError as error:
             self._note(f"the journal {self.path} can't be brought to the disk: {error.strerror}")
             return
-        self._synced = written
-        self._lag_since = began
+        self._intents.settle()
 
-    def _write_all(self, jobs: list[_Job]) -> None:
-        statements = [*self._waiting, *(statement for job in jobs for statement in job.statements)]
-        durable = any(job.durable for job in jobs)
-        if not statements and not durable and self._problem is None:
-            return
-        try:
-            with self._using:
-                self._commit(
-                    statements or [("INSERT OR REPLACE INTO meta VALUES ('probe', '')", ())],
-                    durable=durable or self._problem is not None,
-                    wait_s=BUSY_S,
-                )
-        except JournalError as error:
-            self._note(str(error))
-            # An order that is not on the disk is not sent, so it must not get there later either.
-            self._waiting += [statement for job in jobs if not job.durable for statement in job.statements]
-            over = len(self._waiting) - MOST_WAITING
-            if over > 0:
-                del self._waiting[:over]
-                self.dropped += over
-            for job in jobs:
-                job.finish(error if job.durable else None)
-            return
-        self._waiting = []
-        self._note(None)
-        for job in jobs:
-            job.finish(None)
-        self._checkpoint()
-
-    def _checkpoint(self) -> None:
-        """Move the log to the file now and then, by a connection of its own: writers go on meanwhile."""
-        if self._side is None or self.commits - self._moved < _CHECKPOINT:
-            return
-        self._moved = self.commits
-        with contextlib.suppress(sqlite3.Error):  # it is tried again, and the log keeps everything until then
-            self._side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def _commit(self, statements: Sequence[Statement], *, durable: bool, wait_s: float = 0.0) -> None:
-        """Raises JournalError; _LockedError where another program had the file for longer than `wait_s`."""
+    def _commit(self, statements: Sequence[Statement], *, durable: bool, wait_s: float) -> None:
+        """Raises JournalError, also where another program had the file for longer than `wait_s`."""
         connection = self._connection
         if connection is None:
             raise JournalError(f"the journal {self.path} is closed")
@@ -393,9 +434,7 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            kind = _LockedError if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else JournalError
-            raise kind(self._reason(error)) from error
+            raise JournalError(self._reason(error)) from error
 
     def _note(self, problem: str | None) -> None:
         if problem is not None and self._problem is None:
@@ -426,6 +465,10 @@ class Store:
         keep_from_children(fd)
         self._lock_fd = fd
 
+    @property
+    def _intents_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-intents")
+
     def _release(self) -> None:
         for connection in (self._side, self._connection):
             if connection is not None:
@@ -434,6 +477,10 @@ class Store:
         if self._wal_fd is not None:
             os.close(self._wal_fd)
             self._wal_fd = None
+        if self._intents is not None:
+            # After SQLite has brought to the disk what was committed.
+            self._intents.close(keep=self._intents.committed != self._intents.last)
+            self._intents = None
         if self._lock_fd is not None:
             close(self._lock_fd)
             self._lock_fd = None

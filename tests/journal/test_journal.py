@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
@@ -218,13 +219,15 @@ async def test_a_fill_is_booked_with_its_event_or_not_at_all(tmp_path: Path) -> 
     desk.journal.close()
 
 
-async def test_an_order_is_on_the_disk_when_before_submit_returns(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "j.sqlite")
-    await desk.send("buy", 3)
-    with sqlite3.connect(tmp_path / "j.sqlite") as other:
-        assert other.execute("SELECT count(*) FROM sends").fetchone() == (1,)
-    other.close()
+async def test_an_order_is_written_when_before_submit_returns(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "life" / "j.sqlite")
+    order = await desk.send("buy", 3)
+    shutil.copytree(tmp_path / "life", tmp_path / "death")  # as a kill would leave it
     desk.journal.close()
+    later = Desk(tmp_path / "death" / "j.sqlite")
+    (past,) = later.account.restore()
+    assert [(past.order.client_order_id, send.kind) for send in past.sends] == [(order.client_order_id, "submit")]
+    later.journal.close()
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from runner.journal import JournalError
+from runner.journal.intents import Intents
 from runner.journal.schema import APPLICATION_ID, inspect
 from runner.journal.store import Store
 
@@ -53,11 +55,14 @@ async def test_what_was_written_ahead_needs_no_turn_of_the_loop(tmp_path: Path) 
     store.start()
     with pytest.raises(StopIteration):
         store.write_ahead([(RECORD, ("k", "v"))]).send(None)
-    assert records(store.path) == {"k": "v"}
+    assert store._intents is not None
+    assert store._intents.last == 1
+    await store.write_through([(RECORD, ("later", ""))])
+    assert records(store.path) == {"k": "v", "later": ""}
     store.close()
 
 
-@pytest.mark.parametrize("why", ["full", "busy", "lagging"])
+@pytest.mark.parametrize("why", ["full", "crowded", "lagging"])
 async def test_the_loop_goes_on_where_it_would_have_to_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
@@ -68,14 +73,12 @@ async def test_the_loop_goes_on_where_it_would_have_to_wait(
         monkeypatch.setattr("runner.journal.store.LAG_S", -1.0)
         monkeypatch.setattr(os, "fdatasync", lambda _fd: let_go.wait())
         await store.write_ahead([(RECORD, ("first", ""))])
-    elif why == "busy":
-        store._using.acquire()
+    elif why == "crowded":
+        monkeypatch.setattr(Intents, "append", lambda _self, _statements: None)
     writing = asyncio.ensure_future(store.write_ahead([(RECORD, ("k", "v"))]))
     await asyncio.sleep(0)
     assert not writing.done()
     let_go.set()
-    if why == "busy":
-        store._using.release()
     await writing
     assert records(store.path)["k"] == "v"
     store.close()
@@ -95,13 +98,15 @@ def test_what_was_written_ahead_outlives_the_process(tmp_path: Path) -> None:
     )
     path = tmp_path / "j.sqlite"
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -signal.SIGKILL
+    Store(path).open().close()
     assert records(path) == {"k": "v"}
+    assert not path.with_name("j.sqlite-intents").exists()
 
 
 async def test_what_was_written_ahead_is_brought_to_the_disk_and_the_log_to_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.journal.store._CHECKPOINT", 20)
+    monkeypatch.setattr("runner.journal.store._CHECKPOINT", 2)
     synced = threading.Semaphore(0)
     real = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda fd: (real(fd), synced.release()))
@@ -112,7 +117,8 @@ async def test_what_was_written_ahead_is_brought_to_the_disk_and_the_log_to_the_
         await store.write_ahead([(RECORD, (str(n), "x" * 1000))])
     await asyncio.to_thread(synced.acquire, timeout=10)
     await store.write_through([(RECORD, ("last", ""))])
-    assert store._synced == store._written
+    assert store._intents is not None
+    assert store._synced == store._intents.last == store._intents.committed == 50
     store.write_now([(RECORD, ("more", ""))])  # what the thread moves after a commit, it has moved by the next one
     assert store.path.stat().st_size > empty + 40_000
     assert len(records(store.path)) == 52
@@ -123,14 +129,14 @@ async def test_an_order_for_a_disk_that_hangs_is_given_up_and_never_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runner.journal.store.HANG_S", 0.01)
-    store = Store(tmp_path / "j.sqlite", "full").open()
+    monkeypatch.setattr("runner.journal.store.LAG_S", -1.0)
+    store = Store(tmp_path / "j.sqlite").open()
     store.start()
     let_go, hangs = threading.Event(), threading.Event()
-    store.write_now([(RECORD, ("before", ""))])
-    store._written = 1  # something is to be brought to the disk first
     monkeypatch.setattr(os, "fdatasync", lambda _fd: (hangs.set(), let_go.wait()))
-    store.write([(RECORD, ("event", ""))])
+    await store.write_ahead([(RECORD, ("before", ""))])
     await asyncio.to_thread(hangs.wait, 10)
+    store.write([(RECORD, ("event", ""))])
     with pytest.raises(JournalError, match="see whether its disk hangs"):
         await store.write_ahead([(RECORD, ("order", ""))])
     let_go.set()
@@ -143,8 +149,9 @@ async def test_writes_that_wait_together_share_a_commit(tmp_path: Path) -> None:
     jobs = [asyncio.ensure_future(store.write_through([(RECORD, (str(n), ""))])) for n in range(50)]
     await asyncio.sleep(0)  # all of them are in the queue, and nobody takes them yet
     store.start()
+    before = store.commits
     await asyncio.gather(*jobs)
-    assert store.commits == 1
+    assert store.commits == before + 1
     store.close()
 
 
@@ -184,31 +191,62 @@ def test_a_file_whose_tables_are_garbled_is_damaged(tmp_path: Path) -> None:
         Store(path).open()
 
 
-async def test_a_full_disk_refuses_what_is_written_ahead(tmp_path: Path) -> None:
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_full_disk_loses_nothing_that_was_written_ahead_and_refuses_the_next(tmp_path: Path) -> None:
     store, _ = full(tmp_path)
+    await store.write_ahead([(RECORD, ("left", "x" * 9000))])  # it has its room already, and is kept
+    await until(lambda: store.problem is not None)
     with pytest.raises(JournalError, match="the disk is full; free some space"):
-        await store.write_ahead([(RECORD, ("order", "x" * 9000))])
-    await store.write_ahead([(RECORD, ("small", ""))])  # waits for the thread, and finds that it goes again
-    assert store.problem is None
-    assert records(store.path) == {"small": ""}
+        await store.write_ahead([(RECORD, ("refused", ""))])
+    for n in range(3):
+        store.write([(RECORD, (f"event-{n}", ""))])
+    store.close()
+    assert records(store.path) == {}
+    store.open()
+    assert records(store.path) == {"left": "x" * 9000}
     store.close()
 
 
-@pytest.mark.parametrize("way", ["write_through", "write_ahead"])
+async def test_where_no_more_may_wait_it_is_events_that_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.journal.store.MOST_WAITING", 2)
+    store, pages = full(tmp_path)
+    assert store._connection is not None
+    await store.write_ahead([(RECORD, ("left", "x" * 9000))])
+    await until(lambda: store.problem is not None)
+    for n in range(3):
+        store.write([(RECORD, (f"event-{n}", ""))])
+    with pytest.raises(JournalError):
+        await store.write_through([(RECORD, ("refused", ""))])
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 100}")
+    await store.write_through([(RECORD, ("later", ""))])
+    store.close()
+    assert set(records(store.path)) == {"left", "event-2", "later"}
+    assert store.dropped == 2
+
+
 async def test_a_file_that_another_program_locks_refuses_orders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runner.journal.store.BUSY_S", 0.01)
     store = Store(tmp_path / "j.sqlite").open()
     store.start()
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(JournalError, match="locked by another program"):
-        await getattr(store, way)([(RECORD, ("k", "v"))])
+    await store.write_ahead([(RECORD, ("first", ""))])
+    await until(lambda: store.problem is not None)
+    for way in (store.write_through, store.write_ahead):
+        with pytest.raises(JournalError, match="locked by another program"):
+            await way([(RECORD, ("k", "v"))])
     other.execute("ROLLBACK")
     other.close()
     await store.write_through([(RECORD, ("k", "v"))])
     store.close()
+    assert records(store.path) == {"first": "", "k": "v"}
 
 
 def test_a_second_runner_is_refused_and_a_dead_one_is_not(tmp_path: Path) -> None:
