@@ -34,6 +34,7 @@ from runner.alpaca.custom import CUSTOM_TYPES
 from runner.config.classes import ACTOR, EXEC_ALGORITHM
 from runner.config.models import FeedConfig, RunnerConfig
 from runner.node.algorithms import Algorithms, deny, orders_of
+from runner.node.children import calls_others
 from runner.node.guard import Fault, Guard
 from runner.node.logs import nautilus_level
 from runner.node.portfolio import give_portfolio
@@ -302,13 +303,21 @@ def build(plan: NodePlan, adapter: Adapter, on_fault: Callable[[Fault], None]) -
     kernel.trader._has_controller = True
     parts = Parts(kernel, data_clients, exec_clients, {}, {}, Router({}), executor, plan.config)
     for name, strategy_plan in plan.strategies.items():
-        parts.add_strategy(plan, name, strategy_plan.cls(config=strategy_plan.config), on_fault)
+        parts.add_strategy(plan, name, make(strategy_plan), on_fault)
     for name, algorithm_plan in plan.exec_algorithms.items():
-        parts.add_algorithm(name, algorithm_plan.cls(config=algorithm_plan.config), on_fault)
+        parts.add_algorithm(name, make(algorithm_plan), on_fault)
     for name, actor_plan in plan.actors.items():
-        parts.add_actor(name, actor_plan.cls(config=actor_plan.config), on_fault)
+        parts.add_actor(name, make(actor_plan), on_fault)
     refuse_from_down(parts)
     return parts
+
+
+def make(planned: Any) -> Any:
+    """A strategy, an actor or an algorithm of a plan."""
+    return planned.cls(config=planned.config)
+
+
+calls_others(make)
 
 
 def refuse_from_down(parts: Parts) -> None:

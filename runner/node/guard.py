@@ -21,6 +21,7 @@ from nautilus_trader.common.component import Component, LiveClock
 
 from runner.config.classes import ACTOR, STRATEGY, Kind
 from runner.config.secrets import redact
+from runner.node.children import calls_others
 from runner.node.subscriptions import Subscriptions
 
 log = logging.getLogger("runner.node")
@@ -212,6 +213,7 @@ class Guard:
                 return instead
 
         guarded.__name__ = name
+        calls_others(guarded)
         return guarded
 
     def _failed(self, where: str, error: BaseException) -> None:

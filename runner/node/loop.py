@@ -12,6 +12,8 @@ from typing import Any
 
 import uvloop
 
+from runner.node.children import calls_others
+
 # What stands between whoever stops the loop and the loop, and says nothing about it.
 _MACHINERY = (str(Path(asyncio.__file__).parent), str(Path(uvloop.__file__).parent), threading.__file__, __file__)
 
@@ -47,6 +49,9 @@ class NodeLoop(uvloop.Loop):
         else:
             who = f"thread {threading.current_thread().name}, {_caller()}"
             self.call_soon_threadsafe(lambda: self.on_stop(who))
+
+
+calls_others(NodeLoop.run)
 
 
 def _caller() -> str:

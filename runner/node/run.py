@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from runner.config.errors import ConfigErrors
 from runner.config.load import Loaded, load
 from runner.config.models import RunnerConfig
+from runner.node import children
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.logs import OutputTap, log_names, put_back, set_up
 from runner.node.progress import ReplayBar
@@ -154,6 +155,7 @@ def _run(
     from runner.config.strategies import resolve
 
     plans = resolve(loaded, speed_is_one=sim is None or sim.speed == "1")
+    children.end_child()  # of a class's module
     from runner.node.assemble import assemble
 
     ready = exchange.wait_ready(_READY_TIMEOUT_S) if exchange is not None else None
@@ -260,10 +262,12 @@ class _Ending:
                 if signal.getsignal(number) == signal.SIG_IGN:
                     continue
                 self._old[number] = signal.signal(number, self._on_signal)
+            children.guard(self._old)
 
     def uninstall(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        children.release()
         for number, handler in self._old.items():
             signal.signal(number, handler)
 

@@ -105,6 +105,8 @@ class Ending(Trader):
     def on_bar(self, bar):
         super().on_bar(bar)
         if self.bars == 1:
+            os.fork()
+        elif self.bars == 2:
             os.close(1)
             os.close(2)
         elif self.bars == 3:

@@ -173,11 +173,12 @@ def test_a_strategy_that_hangs_ends_it_with_72(tmp_path: Path) -> None:
     assert code == ExitCode.HUNG, err
 
 
-def test_a_strategy_that_closes_its_files_and_stops_the_loop_has_the_node_wound_down(tmp_path: Path) -> None:
+def test_a_strategy_that_forks_closes_its_files_and_stops_the_loop_has_one_node_wound_down(tmp_path: Path) -> None:
     with running(config(tmp_path, {"one": "Ending", "two": "Trader"}), *SHORT, "--json") as node:
         code, summary, err = node.summary()
     assert code == ExitCode.FAILED, err
-    assert "stops the event loop (" in err
+    assert err.count("came back to the node, and is ended") == 1
+    assert err.count("stops the event loop (") == 1
     assert "own_traders.py" in err
     assert "in on_bar), so the node ends" in err
     assert summary["fills"] >= 4

@@ -22,7 +22,7 @@ from runner.config.models import RunnerConfig
 from runner.config.secrets import redact
 from runner.config.strategies import Plans
 from runner.config.strategies import prepare as load_and_resolve
-from runner.node.build import ComponentPlan, NodePlan, Parts
+from runner.node.build import ComponentPlan, NodePlan, Parts, make
 from runner.node.gate import limits_book, quoted
 from runner.node.guard import Guard
 from runner.node.node import Node
@@ -305,13 +305,13 @@ def _tried(
     what = "made"
     try:
         if state:
-            trial, clock = spec.cls(config=spec.config), LiveClock()
+            trial, clock = make(spec), LiveClock()
             register(trial, clock, MessageBus(trader_id=parts.kernel.trader.id, clock=clock))
             what = "given the state that its predecessor saved"
             trial.on_load(dict(state))
             clock.cancel_timers()
             what = "made"
-        return spec.cls(config=spec.config)
+        return make(spec)
     except Exception as error:
         raise CheckFailed(f"{words} can't be {what}: {_words(error)}") from error
 
