@@ -7,7 +7,9 @@ Money, prices and quantities cross as decimal text or as scaled integers, never 
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self, final
+from typing import Any, Final, Literal, Never, Self, final
+
+from typing_extensions import disjoint_base
 
 __all__ = [
     "OPTION_REFUSALS",
@@ -16,9 +18,6 @@ __all__ = [
     "AlpacaWebSocketClient",
     "Builders",
     "EngineError",
-    "ExposureBook",
-    "ExposureBounds",
-    "ExposureBreach",
     "HttpError",
     "LoopWatchdog",
     "MarginAccount",
@@ -30,6 +29,10 @@ __all__ = [
     "RateLimits",
     "RateWindows",
     "Rejected",
+    "RiskBook",
+    "RiskFault",
+    "RiskOrder",
+    "RiskRules",
     "Unavailable",
     "UncoveredError",
     "Unknown",
@@ -362,72 +365,347 @@ def order_unit_value(buys: bool, limit: int | None, ask: int | None) -> int | No
 def nano_product(a: int, b: int) -> int:
     """`a * b / 10**9`, rounded up in size: nano-shares times nano-dollars are nano-dollars."""
 
+@disjoint_base
+class RiskFault:
+    """What orders break: a class for each kind. `order`, `bound`: which one, counted from 0."""
+    @final
+    class Twin(RiskFault):
+        """The same order passed so long ago."""
+
+        __match_args__ = ("order", "age_ns")
+        def __new__(cls, order: int, age_ns: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+        @property
+        def age_ns(self) -> int: ...
+
+    @final
+    class SelfMatch(RiskFault):
+        """It could trade with this order of our own."""
+
+        __match_args__ = ("order", "met")
+        def __new__(cls, order: int, met: str) -> Self: ...
+        @property
+        def order(self) -> int: ...
+        @property
+        def met(self) -> str: ...
+
+    @final
+    class Qty(RiskFault):
+        __match_args__ = ("order",)
+        def __new__(cls, order: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+
+    @final
+    class Notional(RiskFault):
+        __match_args__ = ("order", "value")
+        def __new__(cls, order: int, value: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+        @property
+        def value(self) -> int: ...
+
+    @final
+    class Unpriced(RiskFault):
+        """A limit on one order can't be judged: that on its value, or on its quantity."""
+
+        __match_args__ = ("order", "notional")
+        def __new__(cls, order: int, notional: bool) -> Self: ...
+        @property
+        def order(self) -> int: ...
+        @property
+        def notional(self) -> bool: ...
+
+    @final
+    class QuoteMissing(RiskFault):
+        __match_args__ = ("order",)
+        def __new__(cls, order: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+
+    @final
+    class QuoteCrossed(RiskFault):
+        __match_args__ = ("order",)
+        def __new__(cls, order: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+
+    @final
+    class QuoteStale(RiskFault):
+        __match_args__ = ("order", "age_ns")
+        def __new__(cls, order: int, age_ns: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+        @property
+        def age_ns(self) -> int: ...
+
+    @final
+    class Collar(RiskFault):
+        """Prices are doubled nano-dollars; `worth` is what a percentage is of."""
+
+        __match_args__ = ("order", "price", "reference", "away", "worth", "absolute", "at_trigger")
+        def __new__(
+            cls, order: int, price: int, reference: int, away: int, worth: int, absolute: bool, at_trigger: bool
+        ) -> Self: ...
+        @property
+        def order(self) -> int: ...
+        @property
+        def price(self) -> int: ...
+        @property
+        def reference(self) -> int: ...
+        @property
+        def away(self) -> int: ...
+        @property
+        def worth(self) -> int: ...
+        @property
+        def absolute(self) -> bool: ...
+        @property
+        def at_trigger(self) -> bool: ...
+
+    @final
+    class Position(RiskFault):
+        """`worst` in 10^-18 USD; `held` and what the others of its side could add in nano-units. The account's, or the
+        strategy's."""
+
+        __match_args__ = ("order", "account", "worst", "held", "working")
+        def __new__(cls, order: int, account: bool, worst: int, held: int, working: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+        @property
+        def account(self) -> bool: ...
+        @property
+        def worst(self) -> int: ...
+        @property
+        def held(self) -> int: ...
+        @property
+        def working(self) -> int: ...
+
+    @final
+    class PositionUnpriced(RiskFault):
+        __match_args__ = ("order", "account")
+        def __new__(cls, order: int, account: bool) -> Self: ...
+        @property
+        def order(self) -> int: ...
+        @property
+        def account(self) -> bool: ...
+
+    @final
+    class Gross(RiskFault):
+        """Gross exposure now, and as it could become, in 10^-18 USD."""
+
+        __match_args__ = ("bound", "before", "after")
+        def __new__(cls, bound: int, before: int, after: int) -> Self: ...
+        @property
+        def bound(self) -> int: ...
+        @property
+        def before(self) -> int: ...
+        @property
+        def after(self) -> int: ...
+
+    @final
+    class GrossUnpriced(RiskFault):
+        """This one has no price."""
+
+        __match_args__ = ("bound", "instrument")
+        def __new__(cls, bound: int, instrument: int) -> Self: ...
+        @property
+        def bound(self) -> int: ...
+        @property
+        def instrument(self) -> int: ...
+
+    @final
+    class OpenOrders(RiskFault):
+        __match_args__ = ("bound", "working")
+        def __new__(cls, bound: int, working: int) -> Self: ...
+        @property
+        def bound(self) -> int: ...
+        @property
+        def working(self) -> int: ...
+
+    @final
+    class Rate(RiskFault):
+        """So many passed within the window."""
+
+        __match_args__ = ("bound", "held")
+        def __new__(cls, bound: int, held: int) -> Self: ...
+        @property
+        def bound(self) -> int: ...
+        @property
+        def held(self) -> int: ...
+
+    @final
+    class Short(RiskFault):
+        """A short sale where the broker does not lend."""
+
+        __match_args__ = ("order",)
+        def __new__(cls, order: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+
+    @final
+    class Margin(RiskFault):
+        """What it costs and what headroom keeps, against what is left by our own books and by the broker's."""
+
+        __match_args__ = ("cost", "kept", "own", "broker")
+        def __new__(cls, cost: int, kept: int, own: int, broker: int | None) -> Self: ...
+        @property
+        def cost(self) -> int: ...
+        @property
+        def kept(self) -> int: ...
+        @property
+        def own(self) -> int: ...
+        @property
+        def broker(self) -> int | None: ...
+
+    @final
+    class NoPrice(RiskFault):
+        """What it costs is not known."""
+
+        __match_args__ = ("order",)
+        def __new__(cls, order: int) -> Self: ...
+        @property
+        def order(self) -> int: ...
+
+    @final
+    class NoEquity(RiskFault):
+        __match_args__ = ()
+        def __new__(cls) -> Self: ...
+        def __getitem__(self, index: int, /) -> Never: ...
+        def __len__(self) -> int: ...
+
+    @final
+    class Unreadable(RiskFault):
+        """A figure that the broker told, and that is needed, is no number."""
+
+        __match_args__ = ()
+        def __new__(cls) -> Self: ...
+        def __getitem__(self, index: int, /) -> Never: ...
+        def __len__(self) -> int: ...
+
+    @final
+    class Burden(RiskFault):
+        """What the positions ask for was not told."""
+
+        __match_args__ = ()
+        def __new__(cls) -> Self: ...
+        def __getitem__(self, index: int, /) -> Never: ...
+        def __len__(self) -> int: ...
+
+    @final
+    class Unsized(RiskFault):
+        """What a contract of it is of was not told."""
+
+        __match_args__ = ("instrument",)
+        def __new__(cls, instrument: int) -> Self: ...
+        @property
+        def instrument(self) -> int: ...
+
+    @final
+    class Overflow(RiskFault):
+        """It does not fit 128 bits."""
+
+        __match_args__ = ()
+        def __new__(cls) -> Self: ...
+        def __getitem__(self, index: int, /) -> Never: ...
+        def __len__(self) -> int: ...
+
 @final
-class ExposureBounds:
-    """What binds the orders of one strategy on one account. Values in 10^-18 USD; a level is node, account or strategy."""
+class RiskRules:
+    """What binds the orders of one strategy on one account. Quantities in nano-units, prices in nano-dollars, values in
+    10^-18 USD, fractions in billionths; a level is node, account or strategy.
+
+    A limit on one order comes with its place in the file. `gross` None: it is a fraction of the equity, and is told with
+    each order.
+    """
 
     def __new__(
         cls,
         *,
+        qty: tuple[int, str] | None = None,
+        notional: tuple[int, str] | None = None,
         position_of_account: int | None = None,
         position_of_strategy: int | None = None,
-        gross: Sequence[tuple[str, int]] = ...,
+        gross: Sequence[tuple[str, int]] | None = ...,
         open_orders: Sequence[tuple[str, int]] = ...,
+        collar_percent: int | None = None,
+        collar_absolute: int | None = None,
+        quote_age_ns: int | None = None,
+        twins_ns: int | None = None,
+        self_match: bool = False,
+        rates: Sequence[tuple[str, int, int]] = ...,
+        headroom: int | None = None,
     ) -> Self: ...
 
 @final
-class ExposureBreach:
-    """The first bound that candidates would exceed, with the numbers that led to it."""
+class RiskOrder:
+    """An order as it would be, by the caller's small numbers for instruments and types.
 
-    @property
-    def kind(
-        self,
-    ) -> Literal["position", "position_unpriced", "gross", "gross_unpriced", "open_orders", "overflow"]: ...
-    @property
-    def level(self) -> Literal["account", "strategy"] | None:
-        """Whose position it is."""
-
-    @property
-    def candidate(self) -> int:
-        """Of a position: which of the candidates, counted from 0."""
-
-    @property
-    def bound(self) -> int:
-        """Which of the bounds `gross` or `open_orders`, counted from 0."""
-
-    @property
-    def instrument(self) -> int | None:
-        """The one that has no price."""
-
-    @property
-    def before(self) -> int:
-        """The gross exposure now in 10^-18 USD, or the position in nano-units."""
-
-    @property
-    def after(self) -> int:
-        """What it could become, in 10^-18 USD."""
-
-    @property
-    def working(self) -> int:
-        """Nano-units that other orders of the side could add to a position; or how many orders work."""
-
-@final
-class ExposureBook:
-    """Positions, working orders and marks of all accounts, with every sum kept up change by change. Exact.
-
-    Accounts, strategies and instruments are small numbers of the caller's. Quantities are nano-units, prices
-    nano-dollars a unit. A candidate is (order, instrument, buy, quantity, price, group): the quantity is None where it
-    can't be told in units, the price where nothing says it; of orders of one group only one can be filled. One that
-    works already is counted in its place. What does not fit 128 bits, and an instrument that was never declared, is a
-    ValueError.
+    `held_to`: the price that is held against the market is the far side's (0), its limit (1), or its limit to its
+    trigger (2). `asked`: its quantity as it was given, be it `money`; `units`: in nano-units, None where that can't be
+    told; `left`: what is not filled; `released`: what can be filled now, by default all that is left. A unit costs `cost`
+    at most and `least` at least, counts for `worth` in limits, and is `mark` at the market. `purse`: what it is paid from
+    is judged elsewhere (0), cash (1) or Reg T buying power (2). Of a `group` only one order can be filled; one that is
+    not `plain` does not count by itself; `exempt`: it may stand beside what it could trade with; `exit`: it closes what
+    its own entry opens; `change`: it is what a working order is to become.
     """
 
+    def __new__(
+        cls,
+        id: str,
+        instrument: int,
+        buy: bool,
+        kind: int,
+        held_to: int,
+        asked: int,
+        units: int | None,
+        left: int,
+        cost: int | None,
+        worth: int | None,
+        limit: int | None,
+        mark: int | None,
+        purse: int,
+        /,
+        *,
+        released: int | None = None,
+        filled: int = ...,
+        trigger: int | None = None,
+        least: int = ...,
+        group: str | None = None,
+        plain: bool = True,
+        exempt: bool = False,
+        exit: bool = False,
+        money: bool = False,
+        change: bool = False,
+    ) -> Self: ...
+
+@final
+class RiskBook:
+    """Positions, working orders, prices and buying power of all accounts, with every sum kept up change by change. Exact.
+
+    Accounts, strategies and instruments are small numbers of the caller's. Quantities are nano-units, prices nano-dollars
+    a unit, values 10^-18 USD. What does not fit 128 bits, and an instrument that was never declared, is a ValueError.
+    """
+
+    NEW_ORDER: Final[int]
+    """All checks; those that follow are parts of it."""
+    SELF_MATCH: Final[int]
+    QTY: Final[int]
+    NOTIONAL: Final[int]
+    QUOTES: Final[int]
+    EXPOSURE: Final[int]
+    OPEN_ORDERS: Final[int]
+    RATES: Final[int]
+    MARGIN: Final[int]
     def __new__(cls) -> Self: ...
     def declare(self, instrument: int, multiplier: int | None) -> None:
         """What one contract is of; None where that is not known."""
 
     def mark(self, instrument: int, buy: bool, price: int | None) -> None:
         """What a unit is bought or sold for now; None where nothing says it."""
+
+    def quote(self, instrument: int, bid: int | None, ask: int | None, ts_ns: int, worth: int | None = None) -> None:
+        """The newest quote; `worth`: twice what a percentage is of, by default what an order is held to."""
 
     def hold(self, account: int, strategy: int | None, instrument: int, held: int, opened_at: int | None) -> None:
         """A signed position: the account's whole one, or a strategy's share. `opened_at` stands in for a missing mark."""
@@ -439,17 +717,91 @@ class ExposureBook:
         strategy: int,
         instrument: int,
         buy: bool,
-        qty: int,
+        left: int,
+        released: int,
         price: int | None,
         limit: int | None = None,
         exempt: bool = False,
         group: str | None = None,
     ) -> None:
-        """An order works with so much of it open; again replaces what was said before. `limit` and `exempt` are for
-        `look`."""
+        """An order works with so much of it left, and so much of that free to be filled; again replaces what was said
+        before."""
 
     def drop(self, order: str) -> None:
         """An order is over. Nothing where it is not known."""
+
+    def follow_margin(self) -> None:
+        """What orders cost is kept from now on."""
+
+    def own(self, account: int, equity: int | None, cash: int, burden: int | None, lends: bool) -> None:
+        """What an account has by our own books (equity None: unknown), what of that its positions ask for (None: can't be
+        told), and whether it is a margin account, should the broker not say."""
+
+    def report(
+        self,
+        account: int,
+        buying_power: int | str | None,
+        cash: int | str | None,
+        options: int | str | None,
+        multiplier: int | str | None,
+        now_ns: int,
+    ) -> None:
+        """What the broker told; None where it did not, a text where it is no number."""
+
+    def fill(self, account: int, now_ns: int) -> None:
+        """A fill was told of."""
+
+    def is_current(self, account: int) -> bool:
+        """Whether the last report has every fill in it that was told of."""
+
+    def enter(
+        self,
+        order: str,
+        account: int,
+        closing: int,
+        least: int,
+        lent: bool,
+        whole: tuple[int, int] | None = None,
+        *,
+        seen: bool = False,
+    ) -> None:
+        """An order works that was not taken here: how much of it closes, what a unit costs at least, whether half of it is
+        lent, what it costs as a whole and of how many nano-units that is, whether the broker's figures have it."""
+
+    def expect(self, order: str, least: int, whole: tuple[int, int] | None = None) -> None:
+        """A modification passed: the dearer of before and after counts."""
+
+    def note(
+        self,
+        order: str,
+        instrument: int,
+        left: int,
+        worth: int | None,
+        filled: int,
+        closed: bool,
+        accepted: bool,
+        now_ns: int,
+    ) -> bool:
+        """Something happened to an order: what it costs is worked out anew. False where it was never entered."""
+
+    def closing(self, account: int, instrument: int, buy: bool, left: int, order: str) -> int:
+        """How much of an order closes what is held, less what other orders close already."""
+
+    def cost(self, order: str) -> int:
+        """What a working order holds of the buying power."""
+
+    def reserved(self, account: int) -> int:
+        """What all of them hold."""
+
+    def missing(self, account: int) -> int:
+        """What the broker's last figure can't have had taken off yet."""
+
+    def levered(self, account: int) -> bool:
+        """Whether the broker lends."""
+
+    def power(self, account: int, of: str) -> tuple[int, int | None, int] | None:
+        """What is left of a purse (regt, cash, options): by our own books, by the broker's (None: untold), and the power of
+        the whole equity. None where the equity is unknown."""
 
     def orders(self, account: int | None = None, strategy: int | None = None) -> int:
         """How many work."""
@@ -458,7 +810,7 @@ class ExposureBook:
         """Those that anybody holds or has ordered."""
 
     def total(self, account: int, strategy: int | None = None) -> int:
-        """Gross exposure in 10^-18 USD. Raises LookupError with the number of an instrument that has no price."""
+        """Gross exposure. Raises LookupError with the number of an instrument that has no price."""
 
     def largest(self, account: int, strategy: int | None = None) -> int:
         """The largest instrument's part of it."""
@@ -468,32 +820,45 @@ class ExposureBook:
         account: int,
         instrument: int,
         buy: bool,
-        candidates: Sequence[tuple[str, int, bool, int | None, int | None, str | None]] = ...,
+        orders: Sequence[RiskOrder] = ...,
         strategy: int | None = None,
     ) -> int:
-        """The quantity that could be filled on one side, the candidates' included."""
+        """The quantity that could be filled on one side, that of these orders included."""
+
+    def largest_order(self, place: str) -> int:
+        """The largest that passed a limit on one order, by the limit's place in the file: a quantity or a value."""
+
+    def passed(self, key: str, per_ns: int, now_ns: int) -> int:
+        """How many orders a window of this length holds, by the key of a rate."""
 
     def look(
         self,
         account: int,
         strategy: int,
-        candidates: Sequence[tuple[str, int, bool, int | None, int | None, str | None]],
-        limits: Sequence[int | None],
-        bounds: ExposureBounds,
-    ) -> tuple[bool, list[str | None], ExposureBreach | None]:
-        """All that a decision asks, in one step: whether they only shrink positions of the account, together with what
-        closes them already; of each candidate, with this limit (None: at the market), the
-        first of the account's orders on the other side that it could trade with, neither an exempt one nor itself; and
-        `check`, whose ValueError for what does not fit is a breach of kind `overflow` here."""
+        rules: RiskRules,
+        orders: Sequence[RiskOrder],
+        now_ns: int,
+        checks: int = ...,
+        gross: Sequence[tuple[str, int]] | None = None,
+    ) -> tuple[bool, RiskFault | None, RiskFault | None]:
+        """Hold orders that are one command against what binds them: whether they only shrink positions of the account,
+        together with what closes them already; what no order may do; and, unless they do only that, what none may do that
+        opens. Their marks are the market's from here on."""
 
-    def check(
+    def take(
         self,
         account: int,
         strategy: int,
-        candidates: Sequence[tuple[str, int, bool, int | None, int | None, str | None]],
-        bounds: ExposureBounds,
-    ) -> ExposureBreach | None:
-        """Hold candidates against what binds them: positions, then gross exposure, then the orders that work."""
+        rules: RiskRules,
+        order: RiskOrder,
+        now_ns: int,
+        whole: int | None = None,
+    ) -> None:
+        """An order passed: its room is taken, and it counts as sent. `whole`: what it costs, where its price does not tell
+        that."""
+
+    def count(self, rules: RiskRules, now_ns: int) -> None:
+        """A modification passed: it counts as sent."""
 
 @final
 class RateLimits:

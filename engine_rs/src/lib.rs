@@ -8,6 +8,7 @@ pub mod origin;
 #[cfg(feature = "python")]
 mod python;
 pub mod rate;
+pub mod risk;
 pub mod runtime;
 pub mod secret;
 pub mod stream;

@@ -8,6 +8,7 @@ from decimal import Decimal
 from types import EllipsisType
 from typing import Any
 
+from runner._engine import RiskOrder
 from runner.risk.codes import text
 from runner.risk.exposure import NANO, Leg, decimal, nanos
 from runner.risk.instruments import Facts
@@ -39,14 +40,19 @@ class Candidate:
         What a unit costs at most, in nano-dollars; None where nothing tells.
     worth : int, optional
         What a unit counts for in limits on value; by default its cost.
-    limit : int, optional
-        The limit that it has, or would have.
+    limit, trigger : int, optional
+        The limit, or trigger, that it has or would have.
+    least : int
+        What a unit costs at least, besides its own price (see `Prices.least`).
     facts : Facts, optional
         Of its instrument; None where the cache does not have it.
 
     """
 
-    __slots__ = ("before", "buy", "cost", "facts", "instrument_id", "leg", "limit", "order", "units")
+    __slots__ = (
+        "asked", "before", "buy", "cost", "facts", "filled", "instrument_id", "least", "leg", "limit", "order", "row",
+        "trigger", "units",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -56,6 +62,9 @@ class Candidate:
         *,
         worth: int | EllipsisType | None = ...,
         limit: int | None = None,
+        trigger: int | None = None,
+        least: int = 0,
+        asked: int | None = None,
         before: Candidate | None = None,
         facts: Facts | None = None,
     ) -> None:
@@ -63,12 +72,17 @@ class Candidate:
         self.units = units
         self.cost = cost
         self.limit = limit
+        self.trigger = trigger
+        self.least = least
+        self.asked = asked if asked is not None else units or 0
         self.before = before
         self.facts = facts
-        filled: int = order.filled_qty.raw
+        self.row: RiskOrder | None = None
         left = units or 0
-        if filled:
-            left -= nanos(order.filled_qty)
+        self.filled = 0
+        if order.filled_qty.raw:
+            self.filled = nanos(order.filled_qty)
+            left -= self.filled
         self.leg = leg = Leg(order, left, cost if worth is ... else worth)
         self.buy = leg.buy
         self.instrument_id = leg.instrument_id
@@ -104,17 +118,16 @@ class Finder:
 def working_leg(order: Any, prices: Prices) -> Leg:
     """What may still be filled of an order that the gate has not judged, at today's prices."""
     price = prices.order(order)
-    units = base_units(order, order.leaves_qty, price)
-    worth = prices.worth(order.instrument_id, price)
-    return Leg(order, nanos(order.leaves_qty) if units is None else units, worth)
+    left = nanos(order.leaves_qty)
+    units = base_units(order, left, price)
+    return Leg(order, left if units is None else units, prices.worth(order.instrument_id, price))
 
 
-def base_units(order: Any, quantity: Any, price: int | None) -> int | None:
-    """A quantity in billionths; one that is given in money is divided as the venue does it, to nine places."""
-    units = nanos(quantity)
+def base_units(order: Any, asked: int, price: int | None) -> int | None:
+    """What is asked for, in billionths; money is divided as the venue does it, to nine places."""
     if not order.is_quote_quantity:
-        return units
-    return units * NANO // price if price else None
+        return asked
+    return asked * NANO // price if price else None
 
 
 def other_price(order: Any, command: Any) -> bool:

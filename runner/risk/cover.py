@@ -13,12 +13,12 @@ from typing import Any
 
 from nautilus_trader.model.identifiers import is_generic_spread_id
 
-from runner._engine import MarginAccount, MarginRates
+from runner._engine import MarginAccount, MarginRates, RiskOrder
+from runner.risk.book import Book
 from runner.risk.candidate import Candidate
 from runner.risk.codes import Code, Denial
 from runner.risk.collateral import OCC, legs_of, root_of
 from runner.risk.exposure import NANO, ZERO
-from runner.risk.exposures import Exposures, Row
 from runner.risk.positions import Positions
 from runner.risk.working import Working
 
@@ -30,16 +30,18 @@ _LOT = 100  # shares a contract
 class Cover:
     """Judges sales by what the account would be left with."""
 
-    def __init__(self, exposures: Exposures, positions: Positions, working: Working) -> None:
-        self._exposures = exposures
+    def __init__(self, book: Book, positions: Positions, working: Working) -> None:
+        self._book = book
         self._positions = positions
         self._working = working
 
-    def check(self, candidates: Sequence[Candidate], rows: Sequence[Row], account_id: Any) -> tuple[Denial, Any] | None:
+    def check(
+        self, candidates: Sequence[Candidate], orders: Sequence[RiskOrder], account_id: Any
+    ) -> tuple[Denial, Any] | None:
         """A denial and the order that it is about, or None."""
         for candidate in candidates:
             root = self._root(candidate)
-            if root is not None and not self._covered(root, candidates, rows, account_id):
+            if root is not None and not self._covered(root, candidates, orders, account_id):
                 return (
                     Denial(
                         Code.MARGIN_UNCOVERED,
@@ -65,7 +67,9 @@ class Cover:
             return symbol
         return root_of(symbol) if _is_call(symbol) else None
 
-    def _covered(self, root: str, candidates: Sequence[Candidate], rows: Sequence[Row], account_id: Any) -> bool:
+    def _covered(
+        self, root: str, candidates: Sequence[Candidate], orders: Sequence[RiskOrder], account_id: Any
+    ) -> bool:
         own = {candidate.order.client_order_id for candidate in candidates}
         spreads = [leg for leg in self._working.spreads(account_id) if leg.order.client_order_id not in own]
         held = self._positions.instruments(account_id) | self._working.instruments(account_id)
@@ -76,7 +80,7 @@ class Cover:
             symbol = instrument_id.symbol.value
             if root_of(symbol) != root or is_generic_spread_id(instrument_id):
                 continue
-            sold = self._exposures.side(instrument_id, account_id, buy=False, rows=rows)
+            sold = self._book.side(instrument_id, account_id, buy=False, orders=orders)
             position = self._positions.qty(instrument_id, account_id)
             left = position - sold
             if len(symbol) <= OCC:

@@ -8,9 +8,9 @@ from typing import Any
 from nautilus_trader.model.events import OrderFilled
 
 from runner.risk.answers import Answers
+from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.collateral import Collateral
-from runner.risk.exposures import Exposures
 from runner.risk.ledger import Ledger
 from runner.risk.losses import Losses
 from runner.risk.margin import Margin
@@ -36,7 +36,7 @@ class Follower:
         positions: Positions,
         working: Working,
         ledger: Ledger,
-        exposures: Exposures,
+        book: Book,
         collateral: Collateral,
         margin: Margin,
         losses: Losses,
@@ -51,7 +51,7 @@ class Follower:
         self._positions = positions
         self._working = working
         self._ledger = ledger
-        self._exposures = exposures
+        self._book = book
         self._collateral = collateral
         self._margin = margin
         self._losses = losses
@@ -70,7 +70,7 @@ class Follower:
         try:
             # Orders and positions may have been put back into the cache after a restart, with no event to tell of it.
             self._positions.clear()
-            self._exposures.take_up()
+            self._book.take_up()
             self.take_up()
             self._ledger.begin()
             self._losses.begin()
@@ -87,7 +87,7 @@ class Follower:
             now_ns = self._now_ns()
             self._ledger.mark()
             self._losses.check()
-            self._exposures.mark()
+            self._book.mark()
             self._collateral.mark()
             self._marked_ns = now_ns
         except Exception as error:
@@ -106,12 +106,13 @@ class Follower:
 
     # -- by decision -------------------------------------------------------------------------------------------------
 
-    def reserve(self, candidate: Candidate, subject: Subject) -> None:
+    def take(self, candidate: Candidate, subject: Subject, now_ns: int) -> None:
         """An order passed: take its room."""
         leg = candidate.leg
         self._reservations.reserve(candidate.order, subject.account_id, leg.worth, leg)
         self._working.add(leg, subject.account_id)
-        self._margin.reserve(candidate, subject)
+        whole = self._margin.whole(candidate, subject) if self._margin.enabled else None
+        self._book.take(candidate, subject, now_ns, whole)
 
     # -- by event ----------------------------------------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class Follower:
     def _moved(self, event: Any) -> None:
         """A position changed."""
         self._positions.on_event(event)
-        self._exposures.touch(event.instrument_id)
+        self._book.touch(event.instrument_id)
         self._collateral.touch(event.account_id, event.instrument_id)
 
     def _noted(self, client_order_id: Any) -> None:

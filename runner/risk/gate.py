@@ -20,11 +20,11 @@ from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitO
 
 from runner._engine import RateWindows
 from runner.risk.answers import Answers
+from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject, working_leg
 from runner.risk.codes import Code, Denial
 from runner.risk.collateral import Collateral
 from runner.risk.exposure import nanos
-from runner.risk.exposures import Exposures
 from runner.risk.follow import Follower
 from runner.risk.instruments import Instruments
 from runner.risk.judge import Judge, Schedule
@@ -130,11 +130,12 @@ class RiskGate:
         prices, instruments = Prices(cache), Instruments(cache)
         self.positions = Positions(cache)
         self.ledger = Ledger(cache, prices)
-        self.exposures = Exposures(cache, prices, self.ledger)
-        self.working = Working(self.reservations, cache, self.exposures, lambda order: working_leg(order, prices))
+        self.book = Book(cache, prices, self.ledger)
+        self.working = Working(self.reservations, cache, self.book, lambda order: working_leg(order, prices))
         self.collateral = Collateral(cache, self.ledger, self.positions)
         self.margin = Margin(
             cache=cache,
+            book=self.book,
             instruments=instruments,
             ledger=self.ledger,
             collateral=self.collateral,
@@ -164,7 +165,7 @@ class RiskGate:
             positions=self.positions,
             working=self.working,
             ledger=self.ledger,
-            exposures=self.exposures,
+            book=self.book,
             collateral=self.collateral,
             margin=self.margin,
             losses=self.losses,
@@ -179,7 +180,7 @@ class RiskGate:
             positions=self.positions,
             working=self.working,
             states=self.states,
-            exposures=self.exposures,
+            book=self.book,
             margin=self.margin,
             collateral=self.collateral,
             outage=outage or (lambda _account, _strategy: None),
@@ -291,8 +292,7 @@ class RiskGate:
         if denied is None:
             try:
                 for candidate in candidates:
-                    self._follower.reserve(candidate, subject)
-                self.judge.count(orders, subject, now_ns)
+                    self._follower.take(candidate, subject, now_ns)
             except Exception as error:
                 self._failed("reserving room", error)
                 for order in orders:
@@ -328,7 +328,7 @@ class RiskGate:
             denial = self.judge.modify(candidate, command, subject, now_ns)
             if denial is None:
                 self._expect(candidate, subject)
-                self.judge.count((), subject, now_ns)
+                self.book.count_change(subject, now_ns)
         except Exception as error:
             if failure is None:
                 self._failed("judging a modification", error)
@@ -464,7 +464,7 @@ class RiskGate:
         self.losses.watch(limits)
         margin = any(each.headroom is not None for _, each in limits.scopes())
         if margin and not self.margin.enabled:
-            self.margin.enabled = True
+            self.margin.enable()
             self._follower.take_up()
         for scope, each in limits.scopes() if states else ():
             self.states.set(State(each.state), scope=scope, why=f"{scope.section}.state", by="file")

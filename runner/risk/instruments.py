@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nautilus_trader.model.enums import AssetClass, InstrumentClass
+from nautilus_trader.model.identifiers import is_generic_spread_id
 
 from runner.risk.collateral import marginable
 from runner.risk.prices import whole_multiplier
@@ -23,6 +24,7 @@ class Facts:
     """How many units of the underlying one contract is of."""
     option: bool
     """One contract, or several at once."""
+    spread: bool
     crypto: bool
 
     @property
@@ -63,5 +65,6 @@ def _facts(instrument: Any) -> Facts:
         symbol=instrument.id.symbol.value,
         size=whole_multiplier(instrument),
         option=instrument.instrument_class in _OPTIONS,
+        spread=is_generic_spread_id(instrument.id),
         crypto=instrument.asset_class == AssetClass.CRYPTOCURRENCY,
     )

@@ -8,16 +8,16 @@ the whole node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
-from runner._engine import ExposureBounds, RateLimits
+from runner._engine import RateLimits, RiskRules
 from runner.config.risk import Portion
 from runner.risk.codes import Denial
-from runner.risk.exposure import NANO, atto
+from runner.risk.exposure import NANO, ZERO, atto
 from runner.risk.state import NODE, Scope
 
 Amount = Literal[
@@ -33,7 +33,7 @@ Amount = Literal[
 Counted = Literal["max_orders", "max_cancels", "max_fills"]
 Loss = Literal["max_daily_loss", "max_drawdown"]
 # The largest that the engine takes: a file may say more, and means that there is as good as no limit.
-_I64, _I128 = 2**63 - 1, 2**127 - 1
+I64, I128 = 2**63 - 1, 2**127 - 1
 # A limit whose name here is not the file's.
 _KEYS = {
     "collar_percent": "price_collar",
@@ -54,7 +54,7 @@ class Rate:
     @property
     def window_ns(self) -> int:
         """`per_ns` as the engine takes it."""
-        return min(self.per_ns, _I64)
+        return min(self.per_ns, I64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,45 +168,43 @@ class Rules:
     """None where margin is not checked."""
     universe: tuple[tuple[str, UniverseLimits], ...]
     """Each with where it stands in the file."""
-    order_rates: RateLimits = field(init=False)
-    """`orders` as the engine has them."""
+    engine: RiskRules = field(init=False)
+    """What of this is held against numbers, as the engine has it."""
+    of_equity: bool = field(init=False)
+    """Whether a limit on the gross exposure is a fraction of the equity, so that the engine is told of it each time."""
     open_sessions: frozenset[str] | None = field(init=False)
     """Those that all of `universe` allow; None where nothing is said."""
-    quote_age_ns: int | None = field(init=False)
-    duplicates_ns: int | None = field(init=False)
-    quoted: bool = field(init=False)
-    """Whether an order that opens needs a sound quote."""
     sessions: tuple[tuple[str, tuple[str, ...]], ...] = field(init=False)
     """What `universe` says of sessions."""
     symbols: dict[str, Denial | None] = field(init=False, default_factory=dict)
     """What `universe` says of each symbol that was asked for."""
 
-    bounds: ExposureBounds | None = field(init=False)
-    """What the engine's book holds a new order against; None where some of it is a fraction of the equity."""
-    bounds_of_changes: ExposureBounds | None = field(init=False)
-    """The same for a modification, which is no order more."""
+    @property
+    def quoted(self) -> bool:
+        """Whether an order that opens needs a sound quote."""
+        return not (self.collar_percent is None and self.collar_absolute is None and self.quote_age is None)
 
     def __post_init__(self) -> None:
-        gross = [(scope.kind, atto(limit.amount)) for scope, limit in self.gross if limit.amount is not None]
-        whole = all(limit.fraction is None for _, limit in self.gross)
-        self.bounds = self.bounds_with(gross, new=True) if whole else None
-        self.bounds_of_changes = self.bounds_with(gross, new=False) if whole else None
         self.sessions = tuple((where, each.sessions) for where, each in self.universe if each.sessions is not None)
         sessions = [frozenset(each) for _, each in self.sessions]
         self.open_sessions = frozenset.intersection(*sessions) if sessions else None
-        self.order_rates = rate_limits(self.orders)
-        self.quote_age_ns = None if self.quote_age is None else int(self.quote_age.value)
-        self.duplicates_ns = None if self.duplicates is None else int(self.duplicates.value)
-        self.quoted = not (self.collar_percent is None and self.collar_absolute is None and self.quote_age is None)
-
-    def bounds_with(self, gross: Sequence[tuple[str, int]], *, new: bool) -> ExposureBounds:
-        """With the limits on gross exposure in 10^-18 USD."""
-        account, strategy = self.position_of_account, self.position_of_strategy
-        return ExposureBounds(
-            position_of_account=None if account is None else min(atto(account.value), _I128),
-            position_of_strategy=None if strategy is None else min(atto(strategy.value), _I128),
-            gross=[(kind, min(most, _I128)) for kind, most in gross],
-            open_orders=[(scope.kind, min(most, _I64)) for scope, most in self.open_orders] if new else [],
+        self.of_equity = any(limit.fraction is not None for _, limit in self.gross)
+        self.engine = RiskRules(
+            qty=None if self.order_qty is None else (_nanos(self.order_qty), self.order_qty.where),
+            notional=None if self.order_notional is None else (_atto(self.order_notional), self.order_notional.where),
+            position_of_account=_atto(self.position_of_account),
+            position_of_strategy=_atto(self.position_of_strategy),
+            gross=None
+            if self.of_equity
+            else [(scope.kind, min(atto(limit.amount or ZERO), I128)) for scope, limit in self.gross],
+            open_orders=[(scope.kind, min(most, I64)) for scope, most in self.open_orders],
+            collar_percent=_nanos(self.collar_percent),
+            collar_absolute=_nanos(self.collar_absolute),
+            quote_age_ns=_whole(self.quote_age),
+            twins_ns=_whole(self.duplicates),
+            self_match=self.self_match is not None,
+            rates=[(scope.section, min(rate.count, I64), rate.window_ns) for scope, rate in self.orders],
+            headroom=_nanos(self.headroom),
         )
 
 
@@ -295,7 +293,27 @@ class LimitsBook:
 
 def rate_limits(rates: Iterable[tuple[Scope, Rate]]) -> RateLimits:
     """For the engine's windows, whose keys are the scopes' sections in the file."""
-    return RateLimits([(scope.section, min(rate.count, _I64), rate.window_ns) for scope, rate in rates])
+    return RateLimits([(scope.section, min(rate.count, I64), rate.window_ns) for scope, rate in rates])
+
+
+@overload
+def _nanos(bound: Bound) -> int: ...
+@overload
+def _nanos(bound: Bound | None) -> int | None: ...
+def _nanos(bound: Bound | None) -> int | None:
+    return None if bound is None else min(bound.nanos, I128)
+
+
+@overload
+def _atto(bound: Bound) -> int: ...
+@overload
+def _atto(bound: Bound | None) -> int | None: ...
+def _atto(bound: Bound | None) -> int | None:
+    return None if bound is None else min(atto(bound.value), I128)
+
+
+def _whole(bound: Bound | None) -> int | None:
+    return None if bound is None else min(int(bound.value), I64)
 
 
 def _smallest(name: Amount, levels: Any, *, largest: bool = False) -> Bound | None:

@@ -6,13 +6,14 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from nautilus_trader.model.enums import OrderSide, PriceType
+from nautilus_trader.model.enums import OrderSide, OrderType, PriceType
 from nautilus_trader.model.identifiers import generic_spread_id_to_list, is_generic_spread_id
 
-from runner.risk.exposure import decimal, nano, nanos
+from runner.risk.exposure import NANO, decimal, nano, nanos
 
 ONE = Decimal(1)
-_BUY, _LAST = OrderSide.BUY, PriceType.LAST
+_BUY, _LAST, _STOP = OrderSide.BUY, PriceType.LAST, OrderType.STOP_MARKET
+_FIFTY = 50 * NANO
 Quote = tuple[int | None, int | None, int]
 _NONE: Quote = (None, None, 0)
 
@@ -134,6 +135,19 @@ class Prices:
         if worth is None or market is None:
             return market if worth is None else worth
         return max(worth, market)
+
+    def least(self, order: Any, trigger: int | None) -> int:
+        """What a unit costs at least, besides its own price: a short sale 1.03 × ask, a buy stop what the broker's
+        protective limit allows. `trigger`: where it is, or would be.
+        """
+        if order.side != _BUY:
+            _, ask, _ = self.quote(order.instrument_id)
+            reference = ask if ask is not None else self.market(order.instrument_id, buy=True)
+            return 0 if reference is None else -(-reference * 103 // 100)
+        if order.order_type == _STOP and trigger is not None:
+            # Alpaca turns a buy stop into a stop-limit that far above the stop: below 50 dollars, and from there on.
+            return -(-trigger * (1040 if trigger < _FIFTY else 1025) // 1000)
+        return 0
 
     def _last(self, instrument_id: Any) -> int | None:
         last = self._cache.price(instrument_id, _LAST)

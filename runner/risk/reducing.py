@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runner.risk.book import Book, Look
 from runner.risk.candidate import Candidate, Subject
-from runner.risk.collateral import OCC, SPREAD, Collateral, legs_of, root_of
+from runner.risk.collateral import OCC, Collateral, legs_of, root_of
 from runner.risk.exposure import ZERO
-from runner.risk.exposures import Exposures, Outlook
 from runner.risk.positions import Positions
 from runner.risk.working import Working
 
@@ -15,25 +15,22 @@ from runner.risk.working import Working
 class Reducing:
     """Closing orders, option legs that close, and bought options that hedge."""
 
-    def __init__(self, exposures: Exposures, positions: Positions, working: Working, collateral: Collateral) -> None:
-        self._exposures = exposures
+    def __init__(self, book: Book, positions: Positions, working: Working, collateral: Collateral) -> None:
+        self._book = book
         self._positions = positions
         self._working = working
         self._collateral = collateral
 
-    def all(self, candidates: Sequence[Candidate], outlook: Outlook, subject: Subject) -> bool:
+    def all(self, candidates: Sequence[Candidate], look: Look, subject: Subject) -> bool:
         """True where all of them only shrink positions of the account, together with what already works."""
-        if subject.account_id is None:
-            return False
-        if outlook.reduces:
-            # Money can't be compared with a position for certain.
-            return not any(candidate.units is None or candidate.order.is_quote_quantity for candidate in candidates)
         only = candidates[0]
-        if len(candidates) > 1 or only.facts is None or not only.facts.option:
+        if look.reduces or subject.account_id is None or len(candidates) > 1:
+            return look.reduces and subject.account_id is not None
+        if only.facts is None or not only.facts.option:
             return False
         if only.units is None or only.order.is_quote_quantity:
             return False
-        if only.facts.instrument.instrument_class == SPREAD:
+        if only.facts.spread:
             return self.closes_legs(only, subject)
         return only.buy and self._hedges(only, subject)
 
@@ -45,7 +42,7 @@ class Reducing:
             held = self._positions.qty(instrument_id, subject.account_id)
             if held * closing >= 0:
                 return False
-            others = self._exposures.side(instrument_id, subject.account_id, buy=closing > 0)
+            others = self._book.side(instrument_id, subject.account_id, buy=closing > 0)
             for other in self._working.spreads(subject.account_id):
                 if other.order.client_order_id == candidate.order.client_order_id:
                     continue
@@ -63,5 +60,5 @@ class Reducing:
         working = ZERO
         for instrument_id in self._working.instruments(subject.account_id):
             if len(instrument_id.symbol.value) > OCC and root_of(instrument_id.symbol.value) == root_of(symbol):
-                working += self._exposures.side(instrument_id, subject.account_id, buy=True)
+                working += self._book.side(instrument_id, subject.account_id, buy=True)
         return self._collateral.hedges(subject.account_id, symbol, int(candidate.leg.qty), working=int(working))

@@ -40,16 +40,16 @@ def used(gate: RiskGate, now_ns: int) -> Iterator[Used]:
 
 
 def _counts(gate: RiskGate, scope: Scope, limits: Limits, now_ns: int) -> Iterator[Used]:
-    for name, rates in (
-        ("max_orders", gate.judge.rates),
-        ("max_cancels", gate.rates[Code.MAX_CANCELS]),
-        ("max_fills", gate.rates[Code.MAX_FILLS]),
+    for name, held in (
+        ("max_orders", gate.book.engine.passed),
+        ("max_cancels", gate.rates[Code.MAX_CANCELS].held),
+        ("max_fills", gate.rates[Code.MAX_FILLS].held),
     ):
         rate = getattr(limits, name)
         if rate is not None:
-            yield Used(name, scope, Decimal(rates.held(scope.section, rate.window_ns, now_ns)) / rate.count)
+            yield Used(name, scope, Decimal(held(scope.section, rate.window_ns, now_ns)) / rate.count)
     if limits.max_open_orders is not None:
-        working = sum(gate.exposures.count(*whose) for whose in _whose(gate, scope, node_as_one=True))
+        working = sum(gate.book.count(*whose) for whose in _whose(gate, scope, node_as_one=True))
         yield Used("max_open_orders", scope, Decimal(working) / limits.max_open_orders)
 
 
@@ -57,16 +57,16 @@ def _orders(gate: RiskGate, scope: Scope, limits: Limits) -> Iterator[Used]:
     """The largest order that passed."""
     for name, scaled in (("max_order_qty", decimal), ("max_order_notional", usd)):
         if limit := getattr(limits, name):
-            yield Used(name, scope, scaled(gate.judge.largest.get(f"{scope.section}.{name}", 0)) / limit)
+            yield Used(name, scope, scaled(gate.book.engine.largest_order(f"{scope.section}.{name}")) / limit)
 
 
 def _exposure(gate: RiskGate, scope: Scope, limits: Limits) -> Iterator[Used]:
     if limits.max_position_notional:
-        parts = [gate.exposures.largest(*whose) for whose in _whose(gate, scope)]
+        parts = [gate.book.largest(*whose) for whose in _whose(gate, scope)]
         yield Used("max_position_notional", scope, max(parts, default=ZERO) / limits.max_position_notional)
     if (limit := limits.max_gross_exposure) is not None:
         owners = list(_whose(gate, scope))
-        total = sum((gate.exposures.total(*whose) for whose in owners), ZERO)
+        total = sum((gate.book.total(*whose) for whose in owners), ZERO)
         most = limit.amount
         if limit.fraction is not None:
             equity = gate.ledger.equities(account_id for account_id, _ in owners)

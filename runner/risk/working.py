@@ -1,7 +1,7 @@
 """The orders that may still be filled: kept up by events, so that a decision adds up nothing.
 
 What counts of an order is told by its reservation, or, where the gate has never seen it (an order made elsewhere, or
-before a restart), by the order itself. Their sums are the exposures'.
+before a restart), by the order itself. Their sums are the book's.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ from typing import Any
 
 from nautilus_trader.model.identifiers import is_generic_spread_id
 
+from runner.risk.book import Book
 from runner.risk.exposure import Leg
-from runner.risk.exposures import Exposures
 from runner.risk.reservations import Reservations
 
 
 class Working:
     """All of them. `other` makes a leg of an order without a reservation."""
 
-    def __init__(
-        self, reservations: Reservations, cache: Any, exposures: Exposures, other: Callable[[Any], Leg]
-    ) -> None:
+    def __init__(self, reservations: Reservations, cache: Any, book: Book, other: Callable[[Any], Leg]) -> None:
         self._reservations = reservations
         self._cache = cache
-        self._exposures = exposures
+        self._book = book
         self.other = other
         self._legs: dict[Any, tuple[Leg, Any]] = {}  # with the account
         self._by_part: dict[tuple[Any, Any], dict[Any, Leg]] = {}  # by instrument and account, then the order's id
@@ -43,12 +41,13 @@ class Working:
         if was is not None:
             self._forget(client_order_id, *was)
             if found is None:
-                self._exposures.drop(client_order_id)
+                self._book.drop(client_order_id)
         if found is not None:
             self.add(*found)
+            self._book.put(*found)
 
     def add(self, leg: Leg, account_id: Any) -> None:
-        """An order that is not known yet works."""
+        """An order that is not known yet works: the book is told of it elsewhere."""
         client_order_id = leg.order.client_order_id
         self._legs[client_order_id] = leg, account_id
         part = (leg.instrument_id, account_id)
@@ -57,7 +56,6 @@ class Working:
         legs[client_order_id] = leg
         if leg.order.parent_order_id is not None:
             self._children.setdefault(leg.order.parent_order_id, set()).add(client_order_id)
-        self._exposures.put(leg, account_id)
 
     def _forget(self, client_order_id: Any, leg: Leg, account_id: Any) -> None:
         part = (leg.instrument_id, account_id)

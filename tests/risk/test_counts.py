@@ -248,14 +248,3 @@ def test_a_modification_may_not_come_to_meet_our_own_order(bench):
         limits=DENY,
     )
     assert gate.denied == {"SELF_MATCH": 1}
-
-
-def test_what_is_older_than_the_window_is_forgotten(bench):
-    def many(s: Any) -> None:
-        for n in range(90):  # Nautilus itself lets a hundred a second through
-            s.limit(BUY, n + 1, f"{next(prices)}.00")
-
-    prices = iter(range(1, 10_000))
-    _, gate, _ = bench.run(*[many] * 6, limits=Limits(duplicate_window_ns=SECOND))
-    assert gate.passed == 540
-    assert len(gate.judge.duplicates._passed) < 360

@@ -119,7 +119,7 @@ def test_neither_a_state_nor_a_missing_price_lets_the_cover_go(options, monkeypa
 
     def failing(s: Any) -> None:
         # Where the gate fails, what surely reduces passes, but the cover is asked for all the same.
-        monkeypatch.setattr(gates[0].judge, "_order_size", lambda *_args, **_more: 1 / 0)
+        monkeypatch.setattr(gates[0].judge, "_illegal", lambda *_args, **_more: 1 / 0)
         s.market(SELL, 51)
         s.market(SELL, 50)
 

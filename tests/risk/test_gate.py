@@ -448,14 +448,14 @@ def test_a_fault_in_the_gate_denies_and_never_raises(bench):
 
 def test_a_fault_in_the_gate_still_lets_a_reducing_order_through(bench):
     def prepare(_engine: Any, gate: Any) -> None:
-        whole = gate.judge._order_size
+        whole = gate.judge._illegal
 
-        def breaks(candidate: Any, subject: Any, *, reducing: bool, **more: Any) -> Any:
-            if reducing:
+        def breaks(candidates: Any, params: Any) -> Any:
+            if candidates[0].order.side == SELL:
                 raise RuntimeError("a bug")
-            return whole(candidate, subject, reducing=reducing, **more)
+            return whole(candidates, params)
 
-        gate.judge._order_size = breaks
+        gate.judge._illegal = breaks
 
     ours, gate, engine = bench.run(lambda s: s.market(BUY, 100), lambda s: s.market(SELL, 100), prepare=prepare)
     assert ours.denials() == []

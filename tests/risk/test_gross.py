@@ -107,7 +107,7 @@ def test_without_a_price_nothing_is_opened(two):
 
 def test_the_total_is_that_of_a_fresh_count(two):
     """Whatever happened, what is kept equals what a new gate would work out."""
-    from runner.risk.exposures import Exposures
+    from runner.risk.book import Book
 
     orders: list[Any] = []
     _, gate, engine = two(
@@ -121,10 +121,10 @@ def test_the_total_is_that_of_a_fresh_count(two):
     )
     account = engine.cache.accounts()[0].id
     gate.tick()
-    fresh = Exposures(engine.cache, gate.judge._prices, gate.ledger)
+    fresh = Book(engine.cache, gate.judge._prices, gate.ledger)
     fresh.take_up()
     for instrument_id in (IBM, BAC):
         for leg in gate.working.legs(instrument_id, account):
             fresh.put(leg, account)
     # Sold through zero: 140 short at 110 is more than 107 long; 10 BAC short at the last bid.
-    assert gate.exposures.total(account) == fresh.total(account) == 140 * 110 + 10 * 45
+    assert gate.book.total(account) == fresh.total(account) == 140 * 110 + 10 * 45

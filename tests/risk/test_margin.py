@@ -181,10 +181,10 @@ def test_an_asset_that_is_no_longer_marginable_is_paid_in_cash_though_the_instru
 def test_room_that_can_not_be_reserved_denies_the_order_and_never_raises(bench, monkeypatch):
     def broken(s: Any) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(gates[0].margin, "note", fails)
+            patch.setattr(gates[0].margin, "whole", fails)
             s.market(SELL, 100)
 
-    def fails(_client_order_id: Any) -> None:
+    def fails(*_args: Any) -> None:
         raise RuntimeError("a bug")
 
     gates: list[Any] = []

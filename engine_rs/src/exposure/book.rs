@@ -97,32 +97,11 @@ pub struct Bounds {
 /// The first bound that is exceeded, with the numbers; `candidate`, `bound`: which one, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
-    Position {
-        level: Level,
-        candidate: usize,
-        worst: i128,
-        held: i128,
-        working: i128,
-    },
-    PositionUnpriced {
-        level: Level,
-        candidate: usize,
-    },
-    Gross {
-        bound: usize,
-        before: i128,
-        after: i128,
-    },
-    GrossUnpriced {
-        bound: usize,
-        instrument: u32,
-    },
-    OpenOrders {
-        bound: usize,
-        working: usize,
-    },
-    /// What a bound is held against does not fit 128 bits.
-    Overflow,
+    Position { level: Level, candidate: usize, worst: i128, held: i128, working: i128 },
+    PositionUnpriced { level: Level, candidate: usize },
+    Gross { bound: usize, before: i128, after: i128 },
+    GrossUnpriced { bound: usize, instrument: u32 },
+    OpenOrders { bound: usize, working: usize },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -251,6 +230,23 @@ impl Book {
         parts.and_then(|parts| parts.by_instrument.values().filter_map(Part::gross).max()).unwrap_or(0)
     }
 
+    /// What an account holds of an instrument.
+    pub fn held(&self, account: u32, instrument: u32) -> i128 {
+        self.part(Owner { account, strategy: None }, instrument).map_or(0, |part| part.held)
+    }
+
+    /// What is left of an account's orders of one side, but for this one.
+    pub fn left(&self, account: u32, instrument: u32, buy: bool, without: &str) -> i128 {
+        let own = self.placed.get(without).map(|placed| placed.number);
+        let part = self.part(Owner { account, strategy: None }, instrument);
+        part.map_or(0, |part| part.sides[usize::from(buy)].left(own))
+    }
+
+    /// What one contract is of; None where that is not known.
+    pub fn multiplier(&self, instrument: u32) -> Option<i128> {
+        self.markets.get(&instrument)?.multiplier
+    }
+
     /// One side's sums with the candidates of that side.
     pub fn side(
         &self,
@@ -304,13 +300,16 @@ impl Book {
         None
     }
 
-    /// Hold candidates against what binds them, in the order: positions, gross exposure, orders that work.
+    /// Hold candidates against what binds them, in the order: positions, gross exposure (by `gross`, in the place of the
+    /// bounds' own), and, where they are `new`, the orders that work.
     pub fn check(
         &self,
         account: u32,
         strategy: u32,
         candidates: &[Candidate<'_>],
         bounds: &Bounds,
+        gross: &[(Level, i128)],
+        new: bool,
     ) -> Result<Option<Breach>, Wrong> {
         let whole = Owner { account, strategy: None };
         let share = Owner { account, strategy: Some(strategy) };
@@ -323,7 +322,7 @@ impl Book {
                 return Ok(Some(breach));
             }
         }
-        for (bound, (level, most)) in bounds.gross.iter().enumerate() {
+        for (bound, (level, most)) in gross.iter().enumerate() {
             let owner = if *level == Level::Strategy { share } else { whole };
             let mut others = 0;
             if *level == Level::Node {
@@ -343,7 +342,7 @@ impl Book {
                 Ok(_) => {}
             }
         }
-        for (bound, (level, most)) in bounds.open_orders.iter().enumerate() {
+        for (bound, (level, most)) in bounds.open_orders.iter().enumerate().filter(|_| new) {
             let working = match level {
                 Level::Node => self.orders(None, None),
                 Level::Account => self.orders(Some(account), None),
@@ -438,7 +437,12 @@ impl Book {
         let asked: Vec<Asked> = of_side
             .map(|each| Asked {
                 number: self.placed.get(each.order).map(|placed| placed.number),
-                open: Open { qty: each.qty.unwrap_or(0), price: each.price, group: each.group.map(Into::into) },
+                open: Open {
+                    qty: each.qty.unwrap_or(0),
+                    left: 0,
+                    price: each.price,
+                    group: each.group.map(Into::into),
+                },
             })
             .collect();
         match part {

@@ -8,6 +8,8 @@ use super::{Wrong, plus, times};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     pub qty: i128,
+    /// What is left of it, be it that it can't be filled yet.
+    pub left: i128,
     pub price: Option<i128>,
     /// Of the orders of one group only one can be filled, so the largest counts.
     pub group: Option<Box<str>>,
@@ -78,6 +80,7 @@ pub struct Asked {
 pub struct Side {
     orders: Vec<(u64, Open)>,
     qty: i128,
+    left: i128,
     value: i128,
     unpriced: usize,
     prices: BTreeMap<i128, usize>,
@@ -96,6 +99,7 @@ impl Side {
 
     /// Add an order that is not there yet. An error changes nothing.
     pub fn put(&mut self, number: u64, open: Open) -> Result<(), Wrong> {
+        let left = plus(self.left, open.left)?;
         if open.group.is_some() {
             self.grouped += 1;
         } else if open.qty > 0 {
@@ -108,6 +112,7 @@ impl Side {
             }
             self.qty = qty;
         }
+        self.left = left;
         self.orders.push((number, open));
         Ok(())
     }
@@ -116,6 +121,7 @@ impl Side {
     pub fn remove(&mut self, number: u64) -> bool {
         let Some(index) = self.orders.iter().position(|(each, _)| *each == number) else { return false };
         let (_, open) = self.orders.remove(index);
+        self.left -= open.left;
         if open.group.is_some() {
             self.grouped -= 1;
         } else if open.qty > 0 {
@@ -123,6 +129,12 @@ impl Side {
             self.unprice(&open);
         }
         true
+    }
+
+    /// What is left of all of them but this one, whether or not it can be filled yet.
+    pub fn left(&self, without: Option<u64>) -> i128 {
+        let own = self.orders.iter().find(|(each, _)| Some(*each) == without);
+        self.left - own.map_or(0, |(_, open)| open.left)
     }
 
     fn unprice(&mut self, open: &Open) {

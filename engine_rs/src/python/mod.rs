@@ -2,12 +2,13 @@
 
 mod builders;
 mod errors;
-mod exposure;
+mod fault;
 mod http;
 mod margin;
 mod numbers;
 mod outcome;
 mod rate;
+mod risk;
 mod stream;
 mod watchdog;
 
@@ -31,9 +32,9 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<http::AlpacaHttpClient>()?;
     module.add_class::<stream::AlpacaWebSocketClient>()?;
     module.add_class::<watchdog::LoopWatchdog>()?;
-    exposure::register(module)?;
     margin::register(module)?;
     rate::register(module)?;
+    risk::register(module)?;
     let shutdown = wrap_pyfunction!(_shutdown, module)?;
     module.py().import("atexit")?.call_method1("register", (shutdown,))?;
     Ok(())

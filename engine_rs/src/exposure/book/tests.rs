@@ -11,7 +11,7 @@ const DOLLAR: i128 = 1_000_000_000;
 const USD: i128 = DOLLAR * DOLLAR;
 
 fn open(qty: i128, price: i128) -> Open {
-    Open { qty: qty * DOLLAR, price: Some(price * DOLLAR), group: None }
+    Open { qty: qty * DOLLAR, left: qty * DOLLAR, price: Some(price * DOLLAR), group: None }
 }
 
 fn buy(qty: i128, price: i128) -> Candidate<'static> {
@@ -48,18 +48,18 @@ fn at_the_bound_it_passes_and_a_unit_more_is_a_breach() {
     let mut book = book();
     book.hold(0, None, 0, 10 * DOLLAR, None).unwrap();
     let bounds = Bounds { position_of_account: Some(1_500 * USD), ..Bounds::default() };
-    assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds), Ok(None));
-    let breach = book.check(0, 0, &[buy(6, 100)], &bounds).unwrap();
+    assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds, &bounds.gross, true), Ok(None));
+    let breach = book.check(0, 0, &[buy(6, 100)], &bounds, &bounds.gross, true).unwrap();
     let (level, held) = (Level::Account, 10 * DOLLAR);
     assert_eq!(breach, Some(Breach::Position { level, candidate: 0, worst: 1_600 * USD, held, working: 0 }));
     let bounds = Bounds { gross: vec![(Level::Node, 1_500 * USD)], ..Bounds::default() };
-    assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds), Ok(None));
-    let breach = book.check(0, 0, &[buy(6, 100)], &bounds).unwrap();
+    assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds, &bounds.gross, true), Ok(None));
+    let breach = book.check(0, 0, &[buy(6, 100)], &bounds, &bounds.gross, true).unwrap();
     assert_eq!(breach, Some(Breach::Gross { bound: 0, before: 1_000 * USD, after: 1_600 * USD }));
     let bounds = Bounds { open_orders: vec![(Level::Strategy, 1)], ..Bounds::default() };
-    assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds), Ok(None));
+    assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds, &bounds.gross, true), Ok(None));
     book.put("a", 0, 0, 0, true, open(1, 90), Resting::Market).unwrap();
-    let breach = book.check(0, 0, &[buy(5, 100)], &bounds).unwrap();
+    let breach = book.check(0, 0, &[buy(5, 100)], &bounds, &bounds.gross, true).unwrap();
     assert_eq!(breach, Some(Breach::OpenOrders { bound: 0, working: 1 }));
 }
 
@@ -71,14 +71,17 @@ fn what_has_no_price_or_no_quantity_is_told_of() {
         Bounds { position_of_account: Some(USD), gross: vec![(Level::Account, 1_000_000 * USD)], ..Bounds::default() };
     let gross = Bounds { position_of_account: None, ..bounds.clone() };
     for wanted in [Candidate { price: None, ..buy(1, 1) }, Candidate { qty: None, price: None, ..buy(1, 1) }] {
-        let breach = book.check(0, 0, std::slice::from_ref(&wanted), &bounds).unwrap();
+        let breach = book.check(0, 0, std::slice::from_ref(&wanted), &bounds, &bounds.gross, true).unwrap();
         assert_eq!(breach, Some(Breach::PositionUnpriced { level: Level::Account, candidate: 0 }));
-        let breach = book.check(0, 0, &[wanted], &gross).unwrap();
+        let breach = book.check(0, 0, &[wanted], &gross, &gross.gross, true).unwrap();
         assert_eq!(breach, Some(Breach::GrossUnpriced { bound: 0, instrument: 0 }));
     }
     book.hold(0, None, 1, DOLLAR, None).unwrap();
     assert_eq!(book.total(0, None), Err(1));
-    assert_eq!(book.check(0, 0, &[buy(1, 1)], &gross), Ok(Some(Breach::GrossUnpriced { bound: 0, instrument: 1 })));
+    assert_eq!(
+        book.check(0, 0, &[buy(1, 1)], &gross, &gross.gross, true),
+        Ok(Some(Breach::GrossUnpriced { bound: 0, instrument: 1 }))
+    );
     book.hold(0, None, 1, DOLLAR, Some(7 * DOLLAR)).unwrap();
     assert_eq!(book.total(0, None), Ok(7 * USD));
     book.mark(1, false, Some(9 * DOLLAR)).unwrap();
@@ -95,8 +98,8 @@ fn the_nodes_gross_exposure_is_that_of_all_accounts() {
     let mut book = book();
     book.hold(1, None, 0, 10 * DOLLAR, None).unwrap();
     let bounds = Bounds { gross: vec![(Level::Node, 1_100 * USD)], ..Bounds::default() };
-    assert_eq!(book.check(0, 0, &[buy(1, 100)], &bounds), Ok(None));
-    let breach = book.check(0, 0, &[buy(2, 100)], &bounds).unwrap();
+    assert_eq!(book.check(0, 0, &[buy(1, 100)], &bounds, &bounds.gross, true), Ok(None));
+    let breach = book.check(0, 0, &[buy(2, 100)], &bounds, &bounds.gross, true).unwrap();
     assert_eq!(breach, Some(Breach::Gross { bound: 0, before: 1_000 * USD, after: 1_200 * USD }));
 }
 
@@ -104,13 +107,13 @@ fn the_nodes_gross_exposure_is_that_of_all_accounts() {
 fn what_does_not_fit_is_an_error_and_leaves_the_book_as_it_was() {
     let mut book = book();
     book.put("a", 0, 0, 0, true, open(1, 90), Resting::Market).unwrap();
-    let huge = Open { qty: i128::MAX / 2, price: Some(4), group: None };
+    let huge = Open { qty: i128::MAX / 2, left: 0, price: Some(4), group: None };
     assert_eq!(book.put("b", 0, 0, 0, true, huge, Resting::Market), Err(Wrong::Overflow));
     assert_eq!((book.orders(None, None), book.orders(Some(0), None), book.total(0, None)), (1, 1, Ok(90 * USD)));
     assert_eq!(book.side(0, None, 0, true, &[]).unwrap().qty, DOLLAR);
     let bounds = Bounds { position_of_account: Some(USD), ..Bounds::default() };
     let wanted = Candidate { qty: Some(i128::MAX), ..buy(1, 1) };
-    assert_eq!(book.check(0, 0, &[wanted], &bounds), Err(Wrong::Overflow));
+    assert_eq!(book.check(0, 0, &[wanted], &bounds, &bounds.gross, true), Err(Wrong::Overflow));
     book.hold(0, None, 0, i128::MAX, None).unwrap();
     assert_eq!(book.total(0, None), Err(0), "a value that does not fit is unknown");
 }
@@ -152,8 +155,9 @@ struct Wanted {
 }
 
 fn opens() -> impl Strategy<Value = Open> {
-    (0..9i128, proptest::option::weighted(0.9, 1..5i128), proptest::option::weighted(0.3, 0..2u8))
-        .prop_map(|(qty, price, group)| Open { qty, price, group: group.map(|group| group.to_string().into()) })
+    (0..9i128, proptest::option::weighted(0.9, 1..5i128), proptest::option::weighted(0.3, 0..2u8)).prop_map(
+        |(qty, price, group)| Open { qty, left: qty, price, group: group.map(|group| group.to_string().into()) },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -347,7 +351,7 @@ proptest! {
         }
         for (level, strategy, before) in [(Level::Account, None, before[0]), (Level::Strategy, Some(0), before[1])] {
             let bounds = Bounds { gross: vec![(level, most)], ..Bounds::default() };
-            let found = book.check(0, 0, &candidates, &bounds).unwrap();
+            let found = book.check(0, 0, &candidates, &bounds, &bounds.gross, true).unwrap();
             match (before, plain.total(0, strategy)) {
                 (Some(before), Some(after)) if after > before && after > most => {
                     prop_assert_eq!(found, Some(Breach::Gross { bound: 0, before, after }));
@@ -370,7 +374,7 @@ proptest! {
         }
         if let [only] = candidates.as_slice() {
             let bounds = Bounds { position_of_account: Some(most), ..Bounds::default() };
-            let found = book.check(0, 0, &candidates, &bounds).unwrap();
+            let found = book.check(0, 0, &candidates, &bounds, &bounds.gross, true).unwrap();
             match plain.worst(0, None, only.instrument, only.buy) {
                 None => prop_assert!(matches!(found, Some(Breach::PositionUnpriced { .. })), "{found:?}"),
                 Some(worst) if worst > most => {

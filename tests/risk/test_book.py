@@ -1,4 +1,4 @@
-"""The engine's book of exposures, told by Nautilus's ids: what it keeps is what adding everything up would give."""
+"""The engine's book of book, told by Nautilus's ids: what it keeps is what adding everything up would give."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from nautilus_trader.model.enums import ContingencyType, OrderSide, OrderType
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
-from runner._engine import ExposureBook, ExposureBounds
+from runner._engine import RiskBook, RiskFault, RiskOrder, RiskRules
+from runner.risk.book import Book
 from runner.risk.candidate import Subject
-from runner.risk.codes import Code
 from runner.risk.exposure import ZERO, Leg, atto
-from runner.risk.exposures import Exposures
 from runner.risk.limits import Limits, LimitsBook
 from runner.risk.prices import Prices
 from tests.risk.plain import candidate as candidate_of
@@ -87,6 +86,7 @@ def order(name: str, *, buy: bool = True, instrument: Any = IBM, strategy: str =
         order_list_id=None,
         contingency_type=ContingencyType.NO_CONTINGENCY,
         filled_qty=Quantity.from_int(0),
+        is_quote_quantity=False,
     )
     vars(made).update(more)
     return made
@@ -102,8 +102,8 @@ def cache() -> Cache:
     return Cache()
 
 
-def fresh(cache: Cache) -> Exposures:
-    return Exposures(cache, Prices(cache), SimpleNamespace(equities=lambda _ids: None))  # type: ignore[arg-type]
+def fresh(cache: Cache) -> Book:
+    return Book(cache, Prices(cache), SimpleNamespace(equities=lambda _ids: None))  # type: ignore[arg-type]
 
 
 prices = st.none() | st.integers(1, 5)
@@ -124,20 +124,20 @@ quotes = st.tuples(st.sampled_from([*INSTRUMENTS]), st.integers(1, 5), st.intege
 @given(st.lists(orders | st.sampled_from(NAMES) | moves | quotes.map(list), max_size=25), orders)
 def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wanted: Leg) -> None:
     cache = Cache()
-    exposures, working = fresh(cache), {}
+    book, working = fresh(cache), {}
     for step in steps:
         if isinstance(step, str):
-            exposures.drop(ClientOrderId(step))
+            book.drop(ClientOrderId(step))
             working.pop(step, None)
         elif isinstance(step, Leg):
-            exposures.put(step, "A")
+            book.put(step, "A")
             working[step.order.client_order_id.value] = step
         elif isinstance(step, list):
             cache.quote(*step)
         else:
             cache.positions[step[:2]] = D(step[2])
-            exposures.touch(step[0])
-    exposures.mark()
+            book.touch(step[0])
+    book.mark()
 
     def worst(instrument: Any, strategy: str | None, buy: bool, legs: Any, *, opened: bool = True) -> Decimal | None:
         held = sum((q for (i, s), q in cache.positions.items() if i == instrument and strategy in (None, s)), ZERO)
@@ -162,32 +162,30 @@ def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wante
         total = gross(strategy, working.values())
         if total is None:
             with pytest.raises(LookupError, match="no price of"):
-                exposures.total("A", strategy)
+                book.total("A", strategy)
         else:
-            assert exposures.total("A", strategy) == total
+            assert book.total("A", strategy) == total
         mine = [leg for leg in working.values() if strategy in (None, leg.order.strategy_id)]
-        assert exposures.count("A", strategy) == len(mine)
+        assert book.count("A", strategy) == len(mine)
 
     if (known := working.get(wanted.order.client_order_id.value)) is not None:
         wanted = leg(known.order, wanted.qty, wanted.price)  # as a modification of it
     candidate = candidate_of(wanted.order, wanted.qty, wanted.price)
-    book = LimitsBook(top=Limits(max_position_notional=D(20)))
+    limits = LimitsBook(top=Limits(max_position_notional=D(20)))
     own = leg(wanted.order, max(wanted.qty, known.qty) if known is not None else wanted.qty, wanted.price)
     after = [*(leg for name, leg in working.items() if name != wanted.order.client_order_id.value), own]
-    subject = Subject("A", own.order.strategy_id, "A", "S", book.rules("A", "S"))
-    outlook = exposures.outlook([candidate], subject)
+    subject = Subject("A", own.order.strategy_id, "A", "S", limits.rules("A", "S"))
+    look = book.look([candidate], subject, 0)
+    assert not look.reduces or look.opening is None
     side = parts(leg for leg in after if leg.buy == own.buy and leg.instrument_id == own.instrument_id)
-    assert exposures.side(own.instrument_id, "A", buy=own.buy, rows=outlook.rows) == sum(
-        (part.qty for part in side), ZERO
-    )
-    denied = exposures.check([candidate], outlook, subject)
+    assert book.side(own.instrument_id, "A", buy=own.buy, orders=look.orders) == sum((part.qty for part in side), ZERO)
+    if look.reduces:
+        return
     becomes = worst(own.instrument_id, None, own.buy, after, opened=False)
     if becomes is None:
-        assert denied is not None
-        assert denied[0].code == Code.NO_PRICE
+        assert isinstance(look.opening, RiskFault.PositionUnpriced)
     else:
-        assert (denied is not None) == (becomes > 20)
-        assert denied is None or denied[0].code == Code.MAX_POSITION_NOTIONAL
+        assert isinstance(look.opening, RiskFault.Position) == (becomes > 20)
 
 
 @pytest.mark.parametrize(
@@ -206,29 +204,33 @@ def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wante
     ],
 )
 def test_the_worst_case_in_money(position, side, mark, buy, worth):
-    book = ExposureBook()
+    book = RiskBook()
     book.declare(0, 1)
-    book.mark(0, buy, None if mark is None else int(D(mark) * 10**9))
+    mark = None if mark is None else int(D(mark) * 10**9)
     book.hold(0, None, 0, int(D(position) * 10**9), None)
-    rows = [(str(n), 0, buy, int(D(qty) * 10**9), int(D(price) * 10**9), None) for n, (qty, price) in enumerate(side)]
+    wanted = [
+        RiskOrder(
+            str(n), 0, buy, 2, 1, qty, qty, qty, price, price, price, mark, 2, money=True
+        )  # judged, be it that it closes
+        for n, (qty, price) in enumerate((int(D(qty) * 10**9), int(D(price) * 10**9)) for qty, price in side)
+    ]
     at = atto(D(worth))
-    assert book.check(0, 0, rows, ExposureBounds(position_of_account=at)) is None
-    breach = book.check(0, 0, rows, ExposureBounds(position_of_account=at - 1))
-    assert breach is not None
-    assert (breach.kind, breach.level, breach.after) == ("position", "account", at)
+    for most, expected in ((at, None), (at - 1, (True, at))):
+        _, _, fault = book.look(0, 0, RiskRules(position_of_account=most), wanted, 0)
+        assert (None if fault is None else (fault.account, fault.worst)) == expected
 
 
 def test_of_orders_that_cancel_each_other_the_largest_counts(cache):
-    exposures = fresh(cache)
+    book = fresh(cache)
     for name, other, qty, price in (("a", "b", 10, 110), ("b", "a", 8, 120)):
-        exposures.put(leg(order(name, buy=False, **oco(other)), D(qty), D(price)), "A")
-    exposures.put(leg(order("c", buy=False), D(1), D(100)), "A")
-    assert exposures.side(IBM, "A", buy=False) == 11
-    assert exposures.total("A") == 10 * 120 + 100
+        book.put(leg(order(name, buy=False, **oco(other)), D(qty), D(price)), "A")
+    book.put(leg(order("c", buy=False), D(1), D(100)), "A")
+    assert book.side(IBM, "A", buy=False) == 11
+    assert book.total("A") == 10 * 120 + 100
 
 
 def test_an_order_in_money_without_a_price_is_held_against_no_limit_and_denied(cache):
-    exposures = fresh(cache)
+    book = fresh(cache)
     candidate = candidate_of(order("new"), None, None)
     for limit in (
         {"max_position_notional": D(10)},
@@ -236,54 +238,52 @@ def test_an_order_in_money_without_a_price_is_held_against_no_limit_and_denied(c
     ):
         rules = LimitsBook(top=Limits(**limit)).rules("A", "S")
         subject = Subject("A", "S", "A", "S", rules)
-        denied = exposures.check([candidate], exposures.outlook([candidate], subject), subject)
-        assert denied is not None
-        assert denied[0].code == Code.NO_PRICE
+        fault = book.look([candidate], subject, 0).opening
+        assert isinstance(fault, RiskFault.PositionUnpriced | RiskFault.GrossUnpriced)
 
 
 def test_a_price_that_arrives_later_is_seen_when_it_is_needed(cache):
-    exposures = fresh(cache)
-    exposures.put(leg(order("a"), D(2), None), "A")
+    book = fresh(cache)
+    book.put(leg(order("a"), D(2), None), "A")
     with pytest.raises(LookupError, match=r"no price of IBM\.ALPACA"):
-        exposures.total("A")
-    exposures.put(leg(order("a"), D(2), D(5)), "A")
-    assert exposures.total("A") == 10
+        book.total("A")
+    book.put(leg(order("a"), D(2), D(5)), "A")
+    assert book.total("A") == 10
 
 
 def test_an_instrument_that_is_not_in_the_cache_yet_is_asked_for_again(cache):
     del cache.known[IBM]
-    exposures = fresh(cache)
-    exposures.put(leg(order("a"), D(2), D(5)), "A")
+    book = fresh(cache)
+    book.put(leg(order("a"), D(2), D(5)), "A")
     with pytest.raises(LookupError, match=r"IBM\.ALPACA is not in the cache"):
-        exposures.total("A")
+        book.total("A")
     candidate = candidate_of(order("new"), D(1), D(1))
     rules = LimitsBook(top=Limits(max_position_notional=D(100))).rules("A", "S")
     subject = Subject("A", "S", "A", "S", rules)
-    with pytest.raises(LookupError, match=r"IBM\.ALPACA is not in the cache"):
-        exposures.check([candidate], exposures.outlook([candidate], subject), subject)
+    assert isinstance(book.look([candidate], subject, 0).opening, RiskFault.PositionUnpriced)
     cache.known[IBM] = 1
-    assert exposures.check([candidate], exposures.outlook([candidate], subject), subject) is None
-    assert exposures.total("A") == 10
+    assert book.look([candidate], subject, 0).opening is None
+    assert book.total("A") == 10
 
 
 def test_strategies_that_hold_opposite_positions_are_marked_though_the_account_is_flat(cache):
-    exposures = fresh(cache)
+    book = fresh(cache)
     cache.positions[IBM, "S"], cache.positions[IBM, "T"] = D(4), D(-4)
-    exposures.take_up()
-    exposures.mark()
+    book.take_up()
+    book.mark()
     cache.quote(IBM, 7, 7)
-    exposures.mark()
-    assert (exposures.total("A"), exposures.total("A", "S"), exposures.total("A", "T")) == (0, 28, 28)
+    book.mark()
+    assert (book.total("A"), book.total("A", "S"), book.total("A", "T")) == (0, 28, 28)
 
 
 def test_a_position_that_closes_counts_for_nothing_any_more(cache):
-    exposures = fresh(cache)
+    book = fresh(cache)
     cache.positions[IBM, "S"] = D(4)
-    exposures.take_up()
-    assert (exposures.total("A"), exposures.total("A", "S"), exposures.total("A", "T")) == (12, 12, 0)
+    book.take_up()
+    assert (book.total("A"), book.total("A", "S"), book.total("A", "T")) == (12, 12, 0)
     cache.quote(IBM, 7, 7)
-    exposures.mark()
-    assert exposures.largest("A") == 28
+    book.mark()
+    assert book.largest("A") == 28
     cache.positions.clear()
-    exposures.touch(IBM)
-    assert (exposures.total("A"), exposures.total("A", "S")) == (0, 0)
+    book.touch(IBM)
+    assert (book.total("A"), book.total("A", "S")) == (0, 0)

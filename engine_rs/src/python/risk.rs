@@ -1,0 +1,443 @@
+//! The numbers of a decision: see `crate::risk`. Quantities cross as nano-units, prices as nano-dollars, values in
+//! 10⁻¹⁸ USD.
+
+use std::sync::Mutex;
+
+use pyo3::exceptions::{PyLookupError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+
+use super::fault::{RiskFault, level_of};
+use super::numbers::Int;
+use crate::exposure::{Bounds, Level, Open, Resting};
+use crate::rate::Limit;
+use crate::risk::quote::{Collar, HeldTo, Quote};
+use crate::risk::room::{Entry, Figure, Figures, Own, Purse, Whole};
+use crate::risk::{Checks, Desk, Most, Order, Rules, Wrong};
+use crate::sync::Relock;
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<RiskFault>()?;
+    module.add_class::<RiskRules>()?;
+    module.add_class::<RiskOrder>()?;
+    module.add_class::<RiskBook>()
+}
+
+fn wrong(error: impl Into<Wrong>) -> PyErr {
+    PyValueError::new_err(error.into().to_string())
+}
+
+fn int(value: Option<Int>) -> Option<i128> {
+    value.map(|value| value.0)
+}
+
+fn levels<T: Copy>(named: &[(String, T)]) -> PyResult<Vec<(Level, T)>> {
+    named.iter().map(|(name, most)| Ok((level_of(name)?, *most))).collect()
+}
+
+fn purse(name: &str) -> PyResult<Purse> {
+    match name {
+        "regt" => Ok(Purse::RegT),
+        "cash" => Ok(Purse::Cash),
+        "options" => Ok(Purse::Options),
+        _ => Err(PyValueError::new_err(format!("a purse is regt, cash or options, not {name}"))),
+    }
+}
+
+/// What binds the orders of one strategy on one account.
+#[pyclass(frozen, module = "runner._engine")]
+pub struct RiskRules(Rules);
+
+#[pymethods]
+impl RiskRules {
+    #[new]
+    #[pyo3(signature = (
+        *, qty=None, notional=None, position_of_account=None, position_of_strategy=None, gross=Some(vec![]),
+        open_orders=vec![], collar_percent=None, collar_absolute=None, quote_age_ns=None, twins_ns=None,
+        self_match=false, rates=vec![], headroom=None,
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        qty: Option<(i128, String)>,
+        notional: Option<(i128, String)>,
+        position_of_account: Option<i128>,
+        position_of_strategy: Option<i128>,
+        gross: Option<Vec<(String, i128)>>,
+        open_orders: Vec<(String, usize)>,
+        collar_percent: Option<i128>,
+        collar_absolute: Option<i128>,
+        quote_age_ns: Option<i64>,
+        twins_ns: Option<i64>,
+        self_match: bool,
+        rates: Vec<(String, usize, i64)>,
+        headroom: Option<i128>,
+    ) -> PyResult<Self> {
+        let most = |bound: Option<(i128, String)>| bound.map(|(value, place)| Most { value, place: place.into() });
+        let open_orders = levels(&open_orders)?;
+        let of_equity = gross.is_none();
+        let gross = levels(&gross.unwrap_or_default())?;
+        Ok(Self(Rules {
+            qty: most(qty),
+            notional: most(notional),
+            bounds: Bounds { position_of_account, position_of_strategy, gross, open_orders },
+            of_equity,
+            collar: Collar { percent: collar_percent, absolute: collar_absolute, age: quote_age_ns },
+            twins: twins_ns,
+            self_match,
+            rates: rates.into_iter().map(|(key, count, per)| Limit { key: key.into(), count, per }).collect(),
+            headroom,
+        }))
+    }
+}
+
+/// An order as it would be.
+#[pyclass(frozen, module = "runner._engine")]
+pub struct RiskOrder(Order);
+
+#[pymethods]
+impl RiskOrder {
+    #[new]
+    #[pyo3(signature = (
+        id, instrument, buy, kind, held_to, asked, units, left, cost, worth, limit, mark, purse, /, *, released=None,
+        filled=Int(0), trigger=None, least=Int(0), group=None, plain=true, exempt=false, exit=false, money=false,
+        change=false,
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        id: PyBackedStr,
+        instrument: u32,
+        buy: bool,
+        kind: u8,
+        held_to: u8,
+        asked: Int,
+        units: Option<Int>,
+        left: Int,
+        cost: Option<Int>,
+        worth: Option<Int>,
+        limit: Option<Int>,
+        mark: Option<Int>,
+        purse: u8,
+        released: Option<Int>,
+        filled: Int,
+        trigger: Option<Int>,
+        least: Int,
+        group: Option<PyBackedStr>,
+        plain: bool,
+        exempt: bool,
+        exit: bool,
+        money: bool,
+        change: bool,
+    ) -> PyResult<Self> {
+        Ok(Self(Order {
+            id: (*id).into(),
+            instrument,
+            buy,
+            kind,
+            held_to: match held_to {
+                0 => HeldTo::Market,
+                1 => HeldTo::Limit,
+                2 => HeldTo::Trigger,
+                _ => return Err(PyValueError::new_err("held_to is 0 (market), 1 (limit) or 2 (trigger)")),
+            },
+            asked: asked.0,
+            money,
+            units: int(units),
+            left: left.0,
+            released: released.unwrap_or(left).0,
+            filled: filled.0,
+            cost: int(cost),
+            least: least.0,
+            worth: int(worth),
+            limit: int(limit),
+            trigger: int(trigger),
+            mark: int(mark),
+            group: group.map(|group| (*group).into()),
+            plain,
+            exempt,
+            exit,
+            purse: match purse {
+                0 => None,
+                1 => Some(Purse::Cash),
+                2 => Some(Purse::RegT),
+                _ => return Err(PyValueError::new_err("purse is 0 (judged elsewhere), 1 (cash) or 2 (Reg T)")),
+            },
+            change,
+        }))
+    }
+}
+
+/// Positions, working orders, prices and buying power of all accounts.
+#[pyclass(frozen, module = "runner._engine")]
+pub struct RiskBook(Mutex<Desk>);
+
+#[pymethods]
+impl RiskBook {
+    #[classattr]
+    const NEW_ORDER: u16 = Checks::NEW_ORDER.0;
+    #[classattr]
+    const SELF_MATCH: u16 = Checks::SELF_MATCH.0;
+    #[classattr]
+    const QTY: u16 = Checks::QTY.0;
+    #[classattr]
+    const NOTIONAL: u16 = Checks::NOTIONAL.0;
+    #[classattr]
+    const QUOTES: u16 = Checks::QUOTES.0;
+    #[classattr]
+    const EXPOSURE: u16 = Checks::EXPOSURE.0;
+    #[classattr]
+    const OPEN_ORDERS: u16 = Checks::OPEN_ORDERS.0;
+    #[classattr]
+    const RATES: u16 = Checks::RATES.0;
+    #[classattr]
+    const MARGIN: u16 = Checks::MARGIN.0;
+
+    #[new]
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    // What changed.
+
+    fn declare(&self, instrument: u32, multiplier: Option<i64>) {
+        self.0.relock().book.declare(instrument, multiplier.map(i128::from));
+    }
+
+    fn mark(&self, instrument: u32, buy: bool, price: Option<Int>) -> PyResult<()> {
+        self.0.relock().book.mark(instrument, buy, int(price)).map_err(wrong)
+    }
+
+    #[pyo3(signature = (instrument, bid, ask, ts_ns, worth=None))]
+    fn quote(&self, instrument: u32, bid: Option<Int>, ask: Option<Int>, ts_ns: i64, worth: Option<Int>) {
+        self.0.relock().quote(instrument, Quote { bid: int(bid), ask: int(ask), ts: ts_ns, worth: int(worth) });
+    }
+
+    fn hold(
+        &self,
+        account: u32,
+        strategy: Option<u32>,
+        instrument: u32,
+        held: i128,
+        opened_at: Option<i128>,
+    ) -> PyResult<()> {
+        self.0.relock().book.hold(account, strategy, instrument, held, opened_at).map_err(wrong)
+    }
+
+    #[pyo3(signature = (
+        order, account, strategy, instrument, buy, left, released, price, limit=None, exempt=false, group=None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn put(
+        &self,
+        order: &str,
+        account: u32,
+        strategy: u32,
+        instrument: u32,
+        buy: bool,
+        left: Int,
+        released: Int,
+        price: Option<Int>,
+        limit: Option<Int>,
+        exempt: bool,
+        group: Option<&str>,
+    ) -> PyResult<()> {
+        let open = Open { qty: released.0, left: left.0, price: int(price), group: group.map(Into::into) };
+        let resting = match limit {
+            _ if exempt => Resting::Exempt,
+            Some(limit) => Resting::Limit(limit.0),
+            None => Resting::Market,
+        };
+        self.0.relock().book.put(order, account, strategy, instrument, buy, open, resting).map_err(wrong)
+    }
+
+    fn drop(&self, order: &str) {
+        self.0.relock().book.remove(order);
+    }
+
+    // Buying power.
+
+    fn follow_margin(&self) {
+        self.0.relock().margin = true;
+    }
+
+    fn own(&self, account: u32, equity: Option<i128>, cash: i128, burden: Option<i128>, lends: bool) {
+        let own = equity.map(|equity| Own { equity, cash, burden, lends });
+        self.0.relock().room.own(account, own);
+    }
+
+    /// Each figure: None where it was not told, "" where it is no number.
+    fn report(&self, account: u32, buying_power: Told, cash: Told, options: Told, multiplier: Told, now_ns: i64) {
+        let [buying_power, cash, options, multiplier] = [buying_power, cash, options, multiplier].map(|told| told.0);
+        self.0.relock().room.report(account, Figures { buying_power, cash, options, multiplier }, now_ns);
+    }
+
+    fn fill(&self, account: u32, now_ns: i64) {
+        self.0.relock().room.fill(account, now_ns);
+    }
+
+    fn is_current(&self, account: u32) -> bool {
+        self.0.relock().room.is_current(account)
+    }
+
+    #[pyo3(signature = (order, account, closing, least, lent, whole=None, *, seen=false))]
+    #[allow(clippy::too_many_arguments)]
+    fn enter(
+        &self,
+        order: &str,
+        account: u32,
+        closing: Int,
+        least: Int,
+        lent: bool,
+        whole: Option<(i128, i128)>,
+        seen: bool,
+    ) {
+        let entry = Entry { lent, seen, whole: of_whole(whole), ..Entry::new(account, closing.0, least.0) };
+        self.0.relock().room.enter(order, entry);
+    }
+
+    #[pyo3(signature = (order, least, whole=None))]
+    fn expect(&self, order: &str, least: Int, whole: Option<(i128, i128)>) -> PyResult<()> {
+        self.0.relock().room.expect(order, least.0, of_whole(whole)).map_err(wrong)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn note(
+        &self,
+        order: &str,
+        instrument: u32,
+        left: Int,
+        worth: Option<Int>,
+        filled: Int,
+        closed: bool,
+        accepted: bool,
+        now_ns: i64,
+    ) -> PyResult<bool> {
+        let mut desk = self.0.relock();
+        desk.note(order, instrument, left.0, int(worth), filled.0, closed, accepted, now_ns).map_err(wrong)
+    }
+
+    fn closing(&self, account: u32, instrument: u32, buy: bool, left: Int, order: &str) -> i128 {
+        self.0.relock().closing(account, instrument, buy, left.0, order)
+    }
+
+    fn cost(&self, order: &str) -> i128 {
+        self.0.relock().room.entry(order).map_or(0, |entry| entry.amount)
+    }
+
+    fn reserved(&self, account: u32) -> i128 {
+        self.0.relock().room.reserved(account)
+    }
+
+    fn missing(&self, account: u32) -> i128 {
+        self.0.relock().room.missing(account)
+    }
+
+    fn levered(&self, account: u32) -> PyResult<bool> {
+        self.0.relock().room.levered(account).map_err(wrong)
+    }
+
+    fn power(&self, account: u32, of: &str) -> PyResult<Option<(i128, Option<i128>, i128)>> {
+        let power = self.0.relock().room.power(account, purse(of)?).map_err(wrong)?;
+        Ok(power.map(|power| (power.own, power.broker, power.whole)))
+    }
+
+    // What is.
+
+    #[pyo3(signature = (account=None, strategy=None))]
+    fn orders(&self, account: Option<u32>, strategy: Option<u32>) -> usize {
+        self.0.relock().book.orders(account, strategy)
+    }
+
+    fn instruments(&self) -> Vec<u32> {
+        self.0.relock().book.instruments()
+    }
+
+    #[pyo3(signature = (account, strategy=None))]
+    fn total(&self, account: u32, strategy: Option<u32>) -> PyResult<i128> {
+        self.0.relock().book.total(account, strategy).map_err(PyLookupError::new_err)
+    }
+
+    #[pyo3(signature = (account, strategy=None))]
+    fn largest(&self, account: u32, strategy: Option<u32>) -> i128 {
+        self.0.relock().book.largest(account, strategy)
+    }
+
+    #[pyo3(signature = (account, instrument, buy, orders=vec![], strategy=None))]
+    fn side(
+        &self,
+        account: u32,
+        instrument: u32,
+        buy: bool,
+        orders: Vec<Bound<'_, RiskOrder>>,
+        strategy: Option<u32>,
+    ) -> PyResult<i128> {
+        let asked: Vec<_> = orders.iter().map(|order| order.get().0.candidate()).collect();
+        Ok(self.0.relock().book.side(account, strategy, instrument, buy, &asked).map_err(wrong)?.qty)
+    }
+
+    fn largest_order(&self, place: &str) -> i128 {
+        self.0.relock().largest(place)
+    }
+
+    fn passed(&self, key: &str, per_ns: i64, now_ns: i64) -> usize {
+        self.0.relock().passed(key, per_ns, now_ns)
+    }
+
+    // Decisions.
+
+    #[pyo3(signature = (account, strategy, rules, orders, now_ns, checks=Checks::NEW_ORDER.0, gross=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn look(
+        &self,
+        account: u32,
+        strategy: u32,
+        rules: &RiskRules,
+        orders: Vec<Bound<'_, RiskOrder>>,
+        now_ns: i64,
+        checks: u16,
+        gross: Option<Vec<(String, i128)>>,
+    ) -> PyResult<(bool, Option<RiskFault>, Option<RiskFault>)> {
+        let gross = gross.map(|gross| levels(&gross)).transpose()?;
+        let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
+        let mut desk = self.0.relock();
+        let look =
+            desk.look(account, strategy, &rules.0, &orders, Checks(checks), gross.as_deref(), now_ns).map_err(wrong)?;
+        Ok((look.reduces, look.at_all.map(Into::into), look.opening.map(Into::into)))
+    }
+
+    #[pyo3(signature = (account, strategy, rules, order, now_ns, whole=None))]
+    fn take(
+        &self,
+        account: u32,
+        strategy: u32,
+        rules: &RiskRules,
+        order: &RiskOrder,
+        now_ns: i64,
+        whole: Option<i128>,
+    ) -> PyResult<()> {
+        let whole = whole.map(|amount| Whole { amount, units: order.0.left });
+        self.0.relock().take(account, strategy, &rules.0, &order.0, whole, now_ns).map_err(wrong)
+    }
+
+    fn count(&self, rules: &RiskRules, now_ns: i64) {
+        self.0.relock().count(&rules.0.rates, now_ns);
+    }
+}
+
+fn of_whole(whole: Option<(i128, i128)>) -> Option<Whole> {
+    whole.filter(|(_, units)| *units > 0).map(|(amount, units)| Whole { amount, units })
+}
+
+/// A figure of the broker's: None, a number, or anything else for what is no number.
+struct Told(Figure);
+
+impl<'py> FromPyObject<'_, 'py> for Told {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(if object.is_none() {
+            Figure::Untold
+        } else {
+            object.extract().map_or(Figure::Unreadable, Figure::Is)
+        }))
+    }
+}

@@ -1,0 +1,512 @@
+//! The numbers of a decision: whether an order keeps to the limits, and the room that it takes when it does.
+//!
+//! Everything that is counted is kept up change by change: positions, working orders and prices (`crate::exposure`), the
+//! buying power that working orders hold (`room`), what passed lately (`crate::rate`, `twins`), quotes. A question walks
+//! over nothing that it is not about. Quantities are nano-units, prices nano-dollars, values 10⁻¹⁸ USD; what does not
+//! fit 128 bits is an error, never a wrapped number.
+
+pub mod quote;
+pub mod room;
+pub mod twins;
+
+use rustc_hash::FxHashMap;
+
+use crate::exposure::{self, Bounds, Breach, Candidate, Level, Resting, times};
+use crate::rate::{Limit, Windows};
+use quote::{Collar, HeldTo, Off, Priced, Quote};
+use room::{Entry, Open, Power, Purse, Room, Whole};
+use twins::{Likeness, Twins};
+
+/// One dollar, as values are counted.
+pub const ATTO: i128 = 1_000_000_000_000_000_000;
+
+/// What can't be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    #[error(transparent)]
+    Exposure(#[from] exposure::Wrong),
+    #[error("a figure that the broker told is no number")]
+    Unreadable,
+    #[error("the margin of the positions can't be told")]
+    Burden,
+    #[error("what a contract of instrument {0} is of is not known")]
+    Unsized(u32),
+}
+
+/// A limit on one order, with where it stands in the file.
+#[derive(Clone, Debug)]
+pub struct Most {
+    pub value: i128,
+    pub place: Box<str>,
+}
+
+/// What binds the orders of one strategy on one account.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub qty: Option<Most>,
+    pub notional: Option<Most>,
+    pub bounds: Bounds,
+    /// Whether a bound on the gross exposure is a fraction of the equity: `gross` comes with each order then, and what
+    /// an account is exposed to is not judged without.
+    pub of_equity: bool,
+    pub collar: Collar,
+    /// Within how many nanoseconds the same order is a double.
+    pub twins: Option<i64>,
+    pub self_match: bool,
+    pub rates: Vec<Limit>,
+    /// The fraction of the buying power that is never used, in billionths; None where margin is not checked.
+    pub headroom: Option<i128>,
+}
+
+/// An order as it would be.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub id: Box<str>,
+    pub instrument: u32,
+    pub buy: bool,
+    /// The caller's number for its type.
+    pub kind: u8,
+    pub held_to: HeldTo,
+    /// The quantity as it was asked for, be it money.
+    pub asked: i128,
+    /// Whether that is money.
+    pub money: bool,
+    /// Its whole base quantity; None where it is given in money and no price is known.
+    pub units: Option<i128>,
+    /// What of it is left to be filled.
+    pub left: i128,
+    /// What of it can be filled now: of an exit, as far as its entry is filled.
+    pub released: i128,
+    pub filled: i128,
+    /// What a unit costs at most; None where nothing tells.
+    pub cost: Option<i128>,
+    /// What a unit costs at least, besides its own price.
+    pub least: i128,
+    /// What a unit counts for in limits on value.
+    pub worth: Option<i128>,
+    pub limit: Option<i128>,
+    pub trigger: Option<i128>,
+    /// What the market pays, or asks for, a unit.
+    pub mark: Option<i128>,
+    /// Of the orders of one group only one can be filled.
+    pub group: Option<Box<str>>,
+    /// Whether it counts by itself, whatever else works.
+    pub plain: bool,
+    /// Whether the venue lets it stand beside orders that it could trade with.
+    pub exempt: bool,
+    /// Whether it closes what its own entry opened.
+    pub exit: bool,
+    /// What it is paid from; None where that is judged elsewhere (options).
+    pub purse: Option<Purse>,
+    /// Whether this is what a working order is to become.
+    pub change: bool,
+}
+
+impl Order {
+    pub fn candidate(&self) -> Candidate<'_> {
+        Candidate {
+            order: &self.id,
+            instrument: self.instrument,
+            buy: self.buy,
+            qty: self.units.map(|_| self.released),
+            price: self.worth,
+            group: self.group.as_deref(),
+        }
+    }
+
+    fn likeness(&self, strategy: u32) -> Likeness {
+        let Self { instrument, buy, kind, asked, limit, trigger, .. } = *self;
+        Likeness { strategy, instrument, buy, kind, asked, limit, trigger }
+    }
+}
+
+/// What is looked at: flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checks(pub u16);
+
+impl Checks {
+    pub const TWINS: Self = Self(1);
+    pub const SELF_MATCH: Self = Self(2);
+    pub const QTY: Self = Self(4);
+    pub const NOTIONAL: Self = Self(8);
+    pub const QUOTES: Self = Self(16);
+    pub const EXPOSURE: Self = Self(32);
+    pub const OPEN_ORDERS: Self = Self(64);
+    pub const RATES: Self = Self(128);
+    pub const MARGIN: Self = Self(256);
+    pub const NEW_ORDER: Self = Self(511);
+
+    fn has(self, check: Self) -> bool {
+        self.0 & check.0 != 0
+    }
+}
+
+/// What an order breaks, with the numbers; `order`: which one, counted from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Twin {
+        order: usize,
+        age: i64,
+    },
+    SelfMatch {
+        order: usize,
+        met: Box<str>,
+    },
+    Qty {
+        order: usize,
+    },
+    Notional {
+        order: usize,
+        value: i128,
+    },
+    /// A limit on one order can't be judged: `notional` or its quantity.
+    Unpriced {
+        order: usize,
+        notional: bool,
+    },
+    Quote {
+        order: usize,
+        off: Off,
+    },
+    Exposure(Breach),
+    Rate {
+        bound: usize,
+        held: usize,
+    },
+    /// A short sale where the broker does not lend.
+    Short {
+        order: usize,
+    },
+    Margin {
+        cost: i128,
+        kept: i128,
+        own: i128,
+        broker: Option<i128>,
+    },
+    /// What it costs is not known.
+    NoPrice {
+        order: usize,
+    },
+    NoEquity,
+    Wrong(Wrong),
+}
+
+impl From<Wrong> for Fault {
+    fn from(wrong: Wrong) -> Self {
+        Self::Wrong(wrong)
+    }
+}
+
+impl From<exposure::Wrong> for Fault {
+    fn from(wrong: exposure::Wrong) -> Self {
+        Self::Wrong(wrong.into())
+    }
+}
+
+/// What orders would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Whether they only shrink positions of the account, together with what closes them already. Money can't be
+    /// compared with a position for certain.
+    pub reduces: bool,
+    /// What no order may do, be it that it closes.
+    pub at_all: Option<Fault>,
+    /// What no order may do that opens. Not looked for where they reduce.
+    pub opening: Option<Fault>,
+}
+
+/// All accounts of a node.
+#[derive(Debug, Default)]
+pub struct Desk {
+    pub book: exposure::Book,
+    pub room: Room,
+    /// Whether anything is asked of margin; without, what orders cost is not followed.
+    pub margin: bool,
+    rates: Windows,
+    twins: Twins,
+    quotes: FxHashMap<u32, Quote>,
+    largest: FxHashMap<Box<str>, i128>,
+}
+
+impl Desk {
+    pub fn quote(&mut self, instrument: u32, quote: Quote) {
+        self.quotes.insert(instrument, quote);
+    }
+
+    /// The largest order that a limit on one let through, by the limit's place in the file.
+    pub fn largest(&self, place: &str) -> i128 {
+        self.largest.get(place).copied().unwrap_or(0)
+    }
+
+    /// How many orders that passed a window holds.
+    pub fn passed(&mut self, key: &str, per: i64, now: i64) -> usize {
+        self.rates.held(key, per, now)
+    }
+
+    /// A modification passed: it counts for the order rates.
+    pub fn count(&mut self, rates: &[Limit], now: i64) {
+        self.rates.count(rates, 1, now);
+    }
+
+    /// How much of an order closes what the account holds, less what its other orders close already.
+    pub fn closing(&self, account: u32, instrument: u32, buy: bool, left: i128, order: &str) -> i128 {
+        let held = self.book.held(account, instrument);
+        if held == 0 || (held > 0) == buy {
+            return 0;
+        }
+        left.min((held.abs() - self.book.left(account, instrument, buy, order)).max(0))
+    }
+
+    /// Hold orders that are one command against what binds them. `gross` stands in for that of the rules.
+    #[allow(clippy::too_many_arguments)]
+    pub fn look(
+        &mut self,
+        account: u32,
+        strategy: u32,
+        rules: &Rules,
+        orders: &[&Order],
+        checks: Checks,
+        gross: Option<&[(Level, i128)]>,
+        now: i64,
+    ) -> Result<Look, Wrong> {
+        for order in orders {
+            self.book.mark(order.instrument, order.buy, order.mark)?;
+        }
+        let candidates: Vec<Candidate<'_>> = orders.iter().map(|order| order.candidate()).collect();
+        let mut reduces = orders.iter().all(|order| !order.money && order.units.is_some());
+        for each in &candidates {
+            reduces = reduces && self.book.reduces(account, None, each.instrument, &candidates)?;
+        }
+        let at_all = self.at_all(account, strategy, rules, orders, checks, now).err();
+        let opening = if reduces {
+            None
+        } else {
+            self.opening(account, strategy, rules, (orders, &candidates), checks, gross, now).err()
+        };
+        Ok(Look { reduces, at_all, opening })
+    }
+
+    /// An order passed: its room is taken from now on. `whole`: what it costs, where that is not told by its price.
+    pub fn take(
+        &mut self,
+        account: u32,
+        strategy: u32,
+        rules: &Rules,
+        order: &Order,
+        whole: Option<Whole>,
+        now: i64,
+    ) -> Result<(), Wrong> {
+        let resting = match order.limit {
+            _ if order.exempt || !order.plain => Resting::Exempt,
+            Some(limit) => Resting::Limit(limit),
+            None => Resting::Market,
+        };
+        if self.margin {
+            let closing = self.closing_of(account, order);
+            let lent = order.purse == Some(Purse::RegT);
+            self.room.enter(&order.id, Entry { lent, whole, ..Entry::new(account, closing, order.least) });
+        }
+        let open =
+            exposure::Open { qty: order.released, left: order.left, price: order.worth, group: order.group.clone() };
+        self.book.put(&order.id, account, strategy, order.instrument, order.buy, open, resting)?;
+        if self.margin {
+            let (left, worth, filled) = (order.left, order.worth, order.filled);
+            self.note(&order.id, order.instrument, left, worth, filled, false, false, now)?;
+        }
+        if !rules.rates.is_empty() {
+            self.rates.count(&rules.rates, 1, now);
+        }
+        if let Some(window) = rules.twins {
+            self.twins.passed(order.likeness(strategy), window, now);
+        }
+        for (most, value) in [(&rules.qty, order.units), (&rules.notional, self.value(order).unwrap_or(None))] {
+            if let (Some(most), Some(value)) = (most, value) {
+                match self.largest.get_mut(&most.place) {
+                    Some(largest) => *largest = value.max(*largest),
+                    None => _ = self.largest.insert(most.place.clone(), value),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something happened to an order: what it still costs is worked out anew. False where it was never entered.
+    #[allow(clippy::too_many_arguments)]
+    pub fn note(
+        &mut self,
+        order: &str,
+        instrument: u32,
+        left: i128,
+        worth: Option<i128>,
+        filled: i128,
+        closed: bool,
+        accepted: bool,
+        now: i64,
+    ) -> Result<bool, Wrong> {
+        let size = if closed { 1 } else { self.size(instrument)? };
+        self.room.note(order, &Open { left, worth, filled, size, closed, accepted }, now)
+    }
+
+    fn size(&self, instrument: u32) -> Result<i128, Wrong> {
+        self.book.multiplier(instrument).ok_or(Wrong::Unsized(instrument))
+    }
+
+    fn closing_of(&self, account: u32, order: &Order) -> i128 {
+        if order.exit {
+            return order.left;
+        }
+        self.closing(account, order.instrument, order.buy, order.left, &order.id)
+    }
+
+    /// The whole order's; None where nothing tells.
+    fn value(&self, order: &Order) -> Result<Option<i128>, Wrong> {
+        let Some((units, worth)) = order.units.zip(order.worth) else { return Ok(None) };
+        Ok(Some(times(times(units, worth)?, self.size(order.instrument)?)?))
+    }
+
+    fn at_all(
+        &self,
+        account: u32,
+        strategy: u32,
+        rules: &Rules,
+        orders: &[&Order],
+        checks: Checks,
+        now: i64,
+    ) -> Result<(), Fault> {
+        let mut unpriced = None;
+        for (index, order) in orders.iter().enumerate() {
+            if let Some(window) = rules.twins
+                && checks.has(Checks::TWINS)
+                && let Some(age) = self.twins.age(&order.likeness(strategy), window, now)
+            {
+                return Err(Fault::Twin { order: index, age });
+            }
+            if rules.self_match
+                && !order.exempt
+                && checks.has(Checks::SELF_MATCH)
+                && let Some(met) = self.book.meets(account, order.instrument, order.buy, order.limit, &order.id)
+            {
+                return Err(Fault::SelfMatch { order: index, met: met.into() });
+            }
+            if let Some(most) = &rules.qty
+                && checks.has(Checks::QTY)
+            {
+                match order.units {
+                    Some(units) if units > most.value => return Err(Fault::Qty { order: index }),
+                    Some(_) => {}
+                    None => unpriced = unpriced.or(Some(Fault::Unpriced { order: index, notional: false })),
+                }
+            }
+            if let Some(most) = &rules.notional
+                && checks.has(Checks::NOTIONAL)
+            {
+                match self.value(order)? {
+                    Some(value) if value > most.value => return Err(Fault::Notional { order: index, value }),
+                    Some(_) => {}
+                    None => unpriced = unpriced.or(Some(Fault::Unpriced { order: index, notional: true })),
+                }
+            }
+        }
+        unpriced.map_or(Ok(()), Err)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn opening(
+        &mut self,
+        account: u32,
+        strategy: u32,
+        rules: &Rules,
+        (orders, candidates): (&[&Order], &[Candidate<'_>]),
+        checks: Checks,
+        gross: Option<&[(Level, i128)]>,
+        now: i64,
+    ) -> Result<(), Fault> {
+        if checks.has(Checks::QUOTES) && !rules.collar.is_none() {
+            for (index, order) in orders.iter().enumerate() {
+                let quote = self.quotes.get(&order.instrument).copied().unwrap_or_default();
+                let Order { buy, held_to, limit, trigger, .. } = **order;
+                if let Some(off) = rules.collar.check(quote, Priced { buy, held_to, limit, trigger }, now)? {
+                    return Err(Fault::Quote { order: index, off });
+                }
+            }
+        }
+        let gross = if rules.of_equity { gross } else { Some(&rules.bounds.gross[..]) };
+        if checks.has(Checks::EXPOSURE)
+            && let Some(gross) = gross
+            && let Some(breach) =
+                self.book.check(account, strategy, candidates, &rules.bounds, gross, checks.has(Checks::OPEN_ORDERS))?
+        {
+            return Err(Fault::Exposure(breach));
+        }
+        if checks.has(Checks::RATES)
+            && let Some((bound, held)) = self.rates.exceeded(&rules.rates, orders.len(), now)
+        {
+            return Err(Fault::Rate { bound, held });
+        }
+        match rules.headroom {
+            Some(headroom) if checks.has(Checks::MARGIN) => self.afford(account, orders, headroom),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what these open can be paid for, a list as a whole, a modification by what it adds.
+    fn afford(&self, account: u32, orders: &[&Order], headroom: i128) -> Result<(), Fault> {
+        let mut costs: [(Purse, i128); 2] = [(Purse::RegT, 0), (Purse::Cash, 0)];
+        for (index, order) in orders.iter().enumerate() {
+            let Some(purse) = order.purse else { continue };
+            let cost = self.cost(account, order, index)?;
+            if cost == 0 {
+                continue;
+            }
+            if !order.buy && !self.room.levered(account)? {
+                return Err(Fault::Short { order: index });
+            }
+            let total = &mut costs[usize::from(purse == Purse::Cash)].1;
+            *total = exposure::plus(*total, cost)?;
+        }
+        for (purse, cost) in costs {
+            if cost == 0 {
+                continue;
+            }
+            let power = self.room.power(account, purse)?.ok_or(Fault::NoEquity)?;
+            let kept = power.kept(headroom)?;
+            let Power { own, broker, .. } = power;
+            let asked = exposure::plus(cost, kept)?;
+            if asked > own || broker.is_some_and(|broker| asked > broker) {
+                return Err(Fault::Margin { cost, kept, own, broker });
+            }
+        }
+        Ok(())
+    }
+
+    fn cost(&self, account: u32, order: &Order, index: usize) -> Result<i128, Fault> {
+        let known = self.room.entry(&order.id);
+        let closing = known.map_or_else(|| self.closing_of(account, order), |entry| entry.closing);
+        let closing = if closing > 0 { (closing - order.filled).max(0) } else { 0 };
+        let opens = order.left - closing;
+        if opens <= 0 {
+            return Ok(0);
+        }
+        let (Some(cost), Some(_)) = (order.cost, order.units) else { return Err(Fault::NoPrice { order: index }) };
+        let mut cost = times(times(opens, cost.max(order.least))?, self.size(order.instrument)?)?;
+        if order.change
+            && let Some(entry) = known
+        {
+            cost -= entry.amount;
+        }
+        Ok(cost.max(0))
+    }
+}
+
+/// By the name of a limit's level in the file.
+pub fn level(name: &str) -> Option<Level> {
+    match name {
+        "node" => Some(Level::Node),
+        "account" => Some(Level::Account),
+        "strategy" => Some(Level::Strategy),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,452 @@
+//! What working orders hold of their accounts' buying power, and what is left of it. In 10⁻¹⁸ USD.
+//!
+//! Own computation: excess = equity - burden (the initial margin of all positions). A margin account (equity from 2,000
+//! up) buys marginable stock with twice the excess, options with the excess, and what is not marginable (crypto too)
+//! with the smaller of cash and excess; a cash account buys everything with the latter. Working orders that open take
+//! their cost off it.
+//!
+//! The broker's figure has working orders taken off already, but only those that it knew of when it told us; what it
+//! can't know of yet is counted as missing until a report comes that was asked for later.
+
+use rustc_hash::FxHashMap;
+
+use super::{ATTO, Wrong};
+use crate::exposure::{plus, times};
+use crate::margin::NANO;
+
+/// The least equity that the broker lends on.
+pub const LEAST_EQUITY: i128 = 2000 * ATTO;
+/// A report that was asked for before an order reached the broker can come after the order's answer, but not so much
+/// later: no request is waited for any longer.
+const LATEST_REPORT_NS: i64 = 10_000_000_000;
+
+/// What an asset is bought with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purse {
+    RegT,
+    Cash,
+    Options,
+}
+
+/// One of the broker's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Figure {
+    #[default]
+    Untold,
+    /// It was told, and is no number.
+    Unreadable,
+    Is(i128),
+}
+
+impl Figure {
+    /// An error only where it is needed: one that is no number holds back nothing else.
+    fn read(self) -> Result<Option<i128>, Wrong> {
+        match self {
+            Self::Untold => Ok(None),
+            Self::Unreadable => Err(Wrong::Unreadable),
+            Self::Is(value) => Ok(Some(value)),
+        }
+    }
+}
+
+/// What the broker told of an account.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    pub buying_power: Figure,
+    pub cash: Figure,
+    pub options: Figure,
+    pub multiplier: Figure,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    figures: Figures,
+    at: i64,
+    /// When the report before it had come.
+    before: i64,
+}
+
+/// Of an account, by our own books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    pub equity: i128,
+    pub cash: i128,
+    /// What of the equity is spoken for; None where that can't be told.
+    pub burden: Option<i128>,
+    /// Whether it is a margin account, should the broker not tell.
+    pub lends: bool,
+}
+
+/// What an order costs as a whole, and of how many nano-units that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    pub amount: i128,
+    pub units: i128,
+}
+
+/// One working order.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub account: u32,
+    /// How much of it closes, in nano-units.
+    pub closing: i128,
+    /// The least that a unit costs, in nano-dollars.
+    pub least: i128,
+    /// Whether half of what it costs is lent.
+    pub lent: bool,
+    /// Worked out by the caller: an order of options.
+    pub whole: Option<Whole>,
+    /// Whether the broker's last figure has it taken off.
+    pub seen: bool,
+    pub amount: i128,
+    /// Since when the broker knows it.
+    pub known: Option<i64>,
+}
+
+impl Entry {
+    pub fn new(account: u32, closing: i128, least: i128) -> Self {
+        Self { account, closing, least, lent: false, whole: None, seen: false, amount: 0, known: None }
+    }
+
+    /// What it costs with so much of it open.
+    fn cost(&self, open: &Open) -> Result<i128, Wrong> {
+        if let Some(Whole { amount, units }) = self.whole {
+            // Taken apart, so that the product does not overflow on its way.
+            let (each, rest) = (amount.div_euclid(units), amount.rem_euclid(units));
+            let rest = times(rest, open.left)?;
+            return Ok(plus(times(each, open.left)?, rest.div_euclid(units) + i128::from(rest.rem_euclid(units) > 0))?);
+        }
+        let closing = if self.closing > 0 { (self.closing - open.filled).max(0) } else { 0 };
+        let opens = open.left - closing;
+        if opens <= 0 {
+            return Ok(0);
+        }
+        Ok(times(times(opens, open.worth.map_or(self.least, |worth| worth.max(self.least)))?, open.size)?)
+    }
+}
+
+/// How much of an order is open now, and how it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Open {
+    pub left: i128,
+    /// What one unit is taken to be worth.
+    pub worth: Option<i128>,
+    pub filled: i128,
+    /// Units of the underlying in one contract.
+    pub size: i128,
+    pub closed: bool,
+    /// Whether the broker has given it a number.
+    pub accepted: bool,
+}
+
+/// What can be spent on one kind of asset, before headroom; `broker` is None where the broker has told nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Power {
+    pub own: i128,
+    pub broker: Option<i128>,
+    /// What headroom is a part of: the power of the equity, with nothing held.
+    pub whole: i128,
+}
+
+impl Power {
+    /// What headroom keeps: a fraction in billionths, rounded up.
+    pub fn kept(&self, headroom: i128) -> Result<i128, Wrong> {
+        let (each, rest) = (self.whole.div_euclid(NANO), self.whole.rem_euclid(NANO));
+        let rest = times(rest, headroom)?;
+        Ok(plus(times(each, headroom)?, rest.div_euclid(NANO) + i128::from(rest.rem_euclid(NANO) > 0))?)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    reserved: i128,
+    /// The part of it of which half is lent.
+    halved: i128,
+    /// By order: what the broker's last figure can't have had taken off, and since when the broker knows it.
+    unseen: FxHashMap<Box<str>, (i128, Option<i64>)>,
+    missing: i128,
+    report: Option<Report>,
+    /// When the last fill was told of.
+    filled: Option<i64>,
+    own: Option<Own>,
+}
+
+impl Account {
+    /// Whether the last report was asked for after that time: it was, where the one before it had come since.
+    fn knows(&self, at: i64) -> bool {
+        self.report.is_some_and(|report| at < report.before || report.at.saturating_sub(at) >= LATEST_REPORT_NS)
+    }
+
+    fn miss(&mut self, order: &str, amount: i128, known: Option<i64>) -> Result<(), Wrong> {
+        let before = self.unseen.get(order).map_or(0, |(before, _)| *before);
+        self.missing = plus(self.missing, amount - before)?;
+        match self.unseen.get_mut(order) {
+            Some(entry) => *entry = (amount, known),
+            None => _ = self.unseen.insert(order.into(), (amount, known)),
+        }
+        Ok(())
+    }
+
+    fn saw(&mut self, order: &str) {
+        if let Some((amount, _)) = self.unseen.remove(order) {
+            self.missing -= amount;
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        self.report.map(|report| report.figures).unwrap_or_default()
+    }
+
+    fn levered(&self, own: Own) -> Result<bool, Wrong> {
+        if own.equity < LEAST_EQUITY {
+            return Ok(false);
+        }
+        Ok(self.figures().multiplier.read()?.map_or(own.lends, |multiplier| multiplier > ATTO))
+    }
+}
+
+/// What every working order costs, kept up by events: a decision adds up nothing but the figures of its account.
+#[derive(Debug, Default)]
+pub struct Room {
+    entries: FxHashMap<Box<str>, Entry>,
+    accounts: FxHashMap<u32, Account>,
+}
+
+impl Room {
+    pub fn entry(&self, order: &str) -> Option<&Entry> {
+        self.entries.get(order)
+    }
+
+    /// An order works from now on; `note` says what it costs.
+    pub fn enter(&mut self, order: &str, entry: Entry) {
+        self.entries.insert(order.into(), entry);
+    }
+
+    /// A modification passed: what it asks for counts from now on, a unit for the dearer of before and after (it may
+    /// still be refused).
+    pub fn expect(&mut self, order: &str, least: i128, whole: Option<Whole>) -> Result<(), Wrong> {
+        let Some(entry) = self.entries.get_mut(order) else { return Ok(()) };
+        entry.least = entry.least.max(least);
+        if let (Some(new), Some(old)) = (whole, entry.whole)
+            && new.units > 0
+            && dearer(new, old)?
+        {
+            entry.whole = Some(new);
+        }
+        Ok(())
+    }
+
+    /// Something happened to an order: what it still costs is worked out anew. False where it was never entered.
+    pub fn note(&mut self, order: &str, open: &Open, now: i64) -> Result<bool, Wrong> {
+        let Some(entry) = self.entries.get_mut(order) else { return Ok(false) };
+        let amount = if open.closed { 0 } else { entry.cost(open)? };
+        let account = self.accounts.entry(entry.account).or_default();
+        let more = amount - entry.amount;
+        account.reserved = plus(account.reserved, more)?;
+        if entry.lent {
+            account.halved = plus(account.halved, more)?;
+        }
+        entry.amount = amount;
+        if entry.known.is_none() && open.accepted {
+            entry.known = Some(now);
+        }
+        let (seen, known) = (entry.seen, entry.known);
+        if open.closed {
+            self.entries.remove(order);
+        }
+        if account.report.is_none() {
+            return Ok(true); // nobody tells figures that could lack it
+        }
+        if open.closed && open.filled == 0 {
+            account.saw(order);
+            return Ok(true);
+        }
+        let before = account.unseen.get(order).map(|(before, _)| *before);
+        if seen && more > 0 {
+            // A modification adds to what the broker knows.
+            account.miss(order, plus(before.unwrap_or(0), more)?, Some(now))?;
+        } else if !seen && (amount != 0 || before.is_some()) {
+            // What was filled of it stays missing in the broker's figure until the next report.
+            account.miss(order, before.unwrap_or(0).max(amount), if open.closed { Some(now) } else { known })?;
+        }
+        Ok(true)
+    }
+
+    /// The broker told the account's figures.
+    pub fn report(&mut self, account: u32, figures: Figures, now: i64) {
+        let account = self.accounts.entry(account).or_default();
+        let before = account.report.map_or(0, |report| report.at);
+        account.report = Some(Report { figures, at: now, before });
+        let told: Vec<Box<str>> = account
+            .unseen
+            .iter()
+            .filter(|(_, (_, known))| known.is_some_and(|at| account.knows(at)))
+            .map(|(order, _)| order.clone())
+            .collect();
+        for order in told {
+            account.saw(&order);
+            if let Some(entry) = self.entries.get_mut(&order) {
+                entry.seen = true;
+            }
+        }
+    }
+
+    pub fn fill(&mut self, account: u32, now: i64) {
+        self.accounts.entry(account).or_default().filled = Some(now);
+    }
+
+    /// Whether the broker's last report has every fill in it that was told of.
+    pub fn is_current(&self, account: u32) -> bool {
+        self.accounts.get(&account).is_none_or(|account| account.filled.is_none_or(|at| account.knows(at)))
+    }
+
+    /// What our own books say of an account; None where they can't.
+    pub fn own(&mut self, account: u32, own: Option<Own>) {
+        self.accounts.entry(account).or_default().own = own;
+    }
+
+    pub fn reserved(&self, account: u32) -> i128 {
+        self.accounts.get(&account).map_or(0, |account| account.reserved)
+    }
+
+    /// What the broker's last figure can't have had taken off yet.
+    pub fn missing(&self, account: u32) -> i128 {
+        self.accounts.get(&account).map_or(0, |account| account.missing)
+    }
+
+    /// Whether the broker lends: a margin account, with the least equity that one needs. False where that is unknown.
+    pub fn levered(&self, account: u32) -> Result<bool, Wrong> {
+        match self.accounts.get(&account) {
+            Some(account) => account.own.map_or(Ok(false), |own| account.levered(own)),
+            None => Ok(false),
+        }
+    }
+
+    /// What is left to spend on one kind of asset; None where the account's equity is not known.
+    pub fn power(&self, account: u32, purse: Purse) -> Result<Option<Power>, Wrong> {
+        let Some((account, own)) = self.accounts.get(&account).and_then(|account| Some((account, account.own?))) else {
+            return Ok(None);
+        };
+        let burden = own.burden.ok_or(Wrong::Burden)?;
+        let excess = (own.equity - burden).max(0);
+        let purse = if purse == Purse::RegT && !account.levered(own)? { Purse::Cash } else { purse };
+        let figures = account.figures();
+        let (spent, whole, told) = match purse {
+            Purse::RegT => (
+                plus(times(excess - account.reserved, 2)?, account.halved)?,
+                times(own.equity, 2)?,
+                figures.buying_power,
+            ),
+            Purse::Options => (excess - account.reserved + account.halved.div_euclid(2), own.equity, figures.options),
+            Purse::Cash => (excess.min(own.cash) - account.reserved, own.equity, figures.cash),
+        };
+        let broker = told.read()?.map(|told| told - account.missing);
+        Ok(Some(Power { own: spent, broker, whole }))
+    }
+}
+
+/// Whether a unit of the one costs more than one of the other.
+fn dearer(one: Whole, other: Whole) -> Result<bool, Wrong> {
+    let (whole, least) = (one.amount.div_euclid(one.units), other.amount.div_euclid(other.units));
+    if whole != least {
+        return Ok(whole > least);
+    }
+    let rest = times(one.amount.rem_euclid(one.units), other.units)?;
+    Ok(rest > times(other.amount.rem_euclid(other.units), one.units)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DOLLAR: i128 = NANO;
+
+    fn open(left: i128, worth: i128) -> Open {
+        let (left, worth) = (left * NANO, Some(worth * DOLLAR));
+        Open { left, worth, filled: 0, size: 1, closed: false, accepted: false }
+    }
+
+    fn room(equity: i128) -> Room {
+        let mut room = Room::default();
+        let equity = equity * ATTO;
+        room.own(0, Some(Own { equity, cash: equity, burden: Some(0), lends: true }));
+        room
+    }
+
+    fn told(buying_power: i128) -> Figures {
+        Figures { buying_power: Figure::Is(buying_power * ATTO), ..Figures::default() }
+    }
+
+    #[test]
+    fn half_of_what_is_lent_on_is_not_taken_of_what_options_are_bought_with() {
+        let mut room = room(10_000);
+        room.enter("a", Entry { lent: true, ..Entry::new(0, 0, 0) });
+        room.note("a", &open(10, 100), 1).unwrap();
+        let own = |purse| room.power(0, purse).unwrap().unwrap().own / ATTO;
+        assert_eq!((own(Purse::RegT), own(Purse::Options), own(Purse::Cash)), (19_000, 9_500, 9_000));
+    }
+
+    #[test]
+    fn what_the_broker_can_not_know_yet_is_missing_until_a_later_report() {
+        let mut room = room(10_000);
+        room.report(0, told(20_000), 10);
+        room.enter("a", Entry::new(0, 0, 0));
+        room.note("a", &open(10, 100), 20).unwrap();
+        room.note("a", &Open { accepted: true, ..open(10, 100) }, 30).unwrap();
+        assert_eq!(room.power(0, Purse::RegT).unwrap().unwrap().broker, Some(19_000 * ATTO));
+        room.report(0, told(19_000), 40); // asked for before the order was known, perhaps
+        assert_eq!(room.missing(0), 1_000 * ATTO);
+        room.report(0, told(19_000), 50);
+        assert_eq!(room.missing(0), 0);
+        room.note("a", &Open { accepted: true, ..open(12, 100) }, 60).unwrap();
+        assert_eq!(room.missing(0), 200 * ATTO, "a modification adds to what it knows");
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_holds_back_only_what_needs_it() {
+        let mut room = room(10_000);
+        room.report(0, Figures { options: Figure::Unreadable, ..told(1) }, 1);
+        assert_eq!(room.power(0, Purse::Options), Err(Wrong::Unreadable));
+        assert!(room.power(0, Purse::RegT).is_ok());
+        room.own(0, Some(Own { equity: 1, cash: 1, burden: None, lends: true }));
+        assert_eq!(room.power(0, Purse::RegT), Err(Wrong::Burden));
+        room.own(0, None);
+        assert_eq!(room.power(0, Purse::RegT), Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_reserved_is_what_the_entries_cost(
+            steps in prop::collection::vec((0..4_usize, 0..20_i128, 1..9_i128, any::<bool>()), 1..60),
+        ) {
+            let mut room = room(10_000);
+            room.report(0, told(20_000), 1);
+            let mut costs = [None; 4];
+            for (now, (which, left, worth, closed)) in steps.into_iter().enumerate() {
+                let name = ["a", "b", "c", "d"][which];
+                if costs[which].is_none() {
+                    room.enter(name, Entry { lent: which % 2 == 0, ..Entry::new(0, 3 * NANO, 4 * DOLLAR) });
+                }
+                room.note(name, &Open { closed, ..open(left, worth) }, 2 + now as i64).unwrap();
+                costs[which] = (!closed).then(|| (left - 3).max(0) * worth.max(4));
+                let total: i128 = costs.iter().flatten().sum();
+                let lent: i128 = costs.iter().step_by(2).flatten().sum();
+                prop_assert_eq!(room.reserved(0), total * ATTO);
+                prop_assert_eq!(room.accounts[&0].halved, lent * ATTO);
+                let unseen: i128 = room.accounts[&0].unseen.values().map(|(amount, _)| amount).sum();
+                prop_assert_eq!(room.missing(0), unseen);
+            }
+        }
+
+        #[test]
+        fn a_whole_order_costs_its_share_rounded_up(amount in 0..10_i128.pow(12), units in 1..1000_i128, left in 0..1000_i128) {
+            let entry = Entry { whole: Some(Whole { amount, units }), ..Entry::new(0, 0, 0) };
+            let open = Open { left, ..open(0, 0) };
+            prop_assert_eq!(entry.cost(&open).unwrap(), (amount * left + units - 1) / units);
+            let power = Power { own: 0, broker: None, whole: amount };
+            prop_assert_eq!(power.kept(left).unwrap(), (amount * left + NANO - 1) / NANO);
+        }
+    }
+}

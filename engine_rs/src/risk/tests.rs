@@ -1,0 +1,210 @@
+//! Each bound, at it and a unit past it; what is taken; what is asked of margin.
+
+use super::room::{Figure, Figures, Own};
+use super::*;
+use crate::margin::NANO;
+
+const DOLLAR: i128 = NANO;
+
+fn order(id: &str, units: i128, price: i128) -> Order {
+    let (units, price) = (units * NANO, Some(price * DOLLAR));
+    Order {
+        id: id.into(),
+        instrument: 0,
+        buy: true,
+        kind: 2,
+        held_to: HeldTo::Limit,
+        asked: units,
+        money: false,
+        units: Some(units),
+        left: units,
+        released: units,
+        filled: 0,
+        cost: price,
+        least: 0,
+        worth: price,
+        limit: price,
+        trigger: None,
+        mark: Some(100 * DOLLAR),
+        group: None,
+        plain: true,
+        exempt: false,
+        exit: false,
+        purse: Some(Purse::RegT),
+        change: false,
+    }
+}
+
+fn sale(id: &str, units: i128, price: i128) -> Order {
+    Order { buy: false, ..order(id, units, price) }
+}
+
+/// One instrument at 100, and 10,000 dollars on a margin account.
+fn desk() -> Desk {
+    let mut desk = Desk { margin: true, ..Desk::default() };
+    desk.book.declare(0, Some(1));
+    let (bid, ask) = (Some(99 * DOLLAR), Some(101 * DOLLAR));
+    desk.quote(0, Quote { bid, ask, ts: 0, worth: None });
+    let equity = 10_000 * ATTO;
+    desk.room.own(0, Some(Own { equity, cash: equity, burden: Some(0), lends: true }));
+    desk
+}
+
+fn look(desk: &mut Desk, rules: &Rules, orders: &[&Order], now: i64) -> Look {
+    desk.look(0, 0, rules, orders, Checks::NEW_ORDER, None, now).unwrap()
+}
+
+fn fault(desk: &mut Desk, rules: &Rules, order: &Order) -> Option<Fault> {
+    let look = look(desk, rules, &[order], 0);
+    look.at_all.or(look.opening)
+}
+
+fn most(value: i128) -> Option<Most> {
+    Some(Most { value, place: "risk".into() })
+}
+
+#[test]
+fn one_order_is_held_to_its_size_and_the_largest_that_passed_is_known() {
+    let mut desk = desk();
+    let rules = Rules { qty: most(5 * NANO), notional: most(490 * ATTO), ..Rules::default() };
+    assert_eq!(fault(&mut desk, &rules, &order("a", 6, 1)), Some(Fault::Qty { order: 0 }));
+    assert_eq!(fault(&mut desk, &rules, &order("a", 5, 98)), None);
+    assert_eq!(fault(&mut desk, &rules, &order("a", 5, 99)), Some(Fault::Notional { order: 0, value: 495 * ATTO }));
+    let unpriced = Order { worth: None, cost: None, limit: None, ..order("a", 1, 1) };
+    let hard = order("b", 6, 1);
+    assert_eq!(look(&mut desk, &rules, &[&unpriced], 0).at_all, Some(Fault::Unpriced { order: 0, notional: true }));
+    assert_eq!(look(&mut desk, &rules, &[&unpriced, &hard], 0).at_all, Some(Fault::Qty { order: 1 }));
+    assert_eq!(desk.largest("risk"), 0);
+    let rules = Rules { qty: most(5 * NANO), ..Rules::default() };
+    desk.take(0, 0, &rules, &order("a", 4, 98), None, 0).unwrap();
+    desk.take(0, 0, &rules, &order("b", 3, 98), None, 0).unwrap();
+    assert_eq!(desk.largest("risk"), 4 * NANO);
+}
+
+#[test]
+fn what_passed_is_no_double_once_the_window_is_over_and_counts_for_the_rate() {
+    let mut desk = desk();
+    let rates = vec![Limit { key: "risk".into(), count: 2, per: 100 }];
+    let rules = Rules { twins: Some(10), rates, ..Rules::default() };
+    desk.take(0, 0, &rules, &order("a", 1, 99), None, 0).unwrap();
+    let again = order("b", 1, 99);
+    assert_eq!(look(&mut desk, &rules, &[&again], 9).at_all, Some(Fault::Twin { order: 0, age: 9 }));
+    assert_eq!(look(&mut desk, &rules, &[&again], 10), Look { reduces: false, at_all: None, opening: None });
+    let other = desk.look(0, 1, &rules, &[&again], Checks::NEW_ORDER, None, 9).unwrap();
+    assert_eq!(other.at_all, None, "another strategy's");
+    desk.take(0, 0, &rules, &again, None, 10).unwrap();
+    assert_eq!(look(&mut desk, &rules, &[&again], 30).opening, Some(Fault::Rate { bound: 0, held: 2 }));
+    assert_eq!(look(&mut desk, &rules, &[&again], 100).opening, None);
+}
+
+#[test]
+fn an_order_may_not_meet_one_of_our_own() {
+    let mut desk = desk();
+    let rules = Rules { self_match: true, ..Rules::default() };
+    desk.take(0, 0, &rules, &order("a", 1, 99), None, 0).unwrap();
+    let met = Some(Fault::SelfMatch { order: 0, met: "a".into() });
+    assert_eq!(fault(&mut desk, &rules, &sale("b", 1, 99)), met);
+    assert_eq!(fault(&mut desk, &rules, &sale("b", 1, 100)), None);
+    assert_eq!(fault(&mut desk, &rules, &Order { exempt: true, ..sale("b", 1, 99) }), None);
+}
+
+#[test]
+fn what_closes_is_held_to_nothing_that_is_about_opening() {
+    let mut desk = desk();
+    desk.book.hold(0, None, 0, 5 * NANO, None).unwrap();
+    let rules =
+        Rules { headroom: Some(NANO), collar: Collar { percent: Some(0), ..Collar::default() }, ..Rules::default() };
+    assert_eq!(look(&mut desk, &rules, &[&sale("a", 5, 50)], 0), Look { reduces: true, at_all: None, opening: None });
+    let through = look(&mut desk, &rules, &[&sale("a", 6, 50)], 0);
+    assert!(matches!(through.opening, Some(Fault::Quote { order: 0, off: Off::Away { .. } })), "{through:?}");
+    let money = Order { money: true, ..sale("a", 1, 99) };
+    assert!(!look(&mut desk, &rules, &[&money], 0).reduces, "money can't be compared with a position");
+}
+
+#[test]
+fn a_bound_that_is_a_fraction_of_the_equity_is_told_with_the_order() {
+    let mut desk = desk();
+    let rules = Rules { of_equity: true, ..Rules::default() };
+    let order = order("a", 5, 100);
+    assert_eq!(look(&mut desk, &rules, &[&order], 0).opening, None);
+    let mut with = |most: i128| {
+        let gross = [(Level::Account, most * ATTO)];
+        desk.look(0, 0, &rules, &[&order], Checks::EXPOSURE, Some(&gross), 0).unwrap().opening
+    };
+    assert_eq!(with(500), None);
+    assert!(matches!(with(499), Some(Fault::Exposure(Breach::Gross { bound: 0, .. }))));
+}
+
+#[test]
+fn what_opens_must_be_paid_for_beside_what_works_already() {
+    let mut desk = desk();
+    let rules = Rules { headroom: Some(NANO / 10), ..Rules::default() };
+    assert_eq!(fault(&mut desk, &rules, &order("a", 180, 100)), None, "twice the equity less a tenth of that");
+    let short = Some(Fault::Margin { cost: 18_100 * ATTO, kept: 2_000 * ATTO, own: 20_000 * ATTO, broker: None });
+    assert_eq!(fault(&mut desk, &rules, &order("a", 181, 100)), short);
+    desk.take(0, 0, &rules, &order("a", 100, 100), None, 0).unwrap();
+    assert_eq!(desk.room.reserved(0), 10_000 * ATTO);
+    assert_eq!(fault(&mut desk, &rules, &order("b", 80, 100)), None);
+    assert!(matches!(fault(&mut desk, &rules, &order("b", 81, 100)), Some(Fault::Margin { .. })));
+    // As a modification it is held to what it adds.
+    let more = Order { change: true, ..order("a", 180, 100) };
+    assert_eq!(fault(&mut desk, &rules, &more), None);
+    assert!(matches!(
+        fault(&mut desk, &rules, &Order { change: true, ..order("a", 181, 100) }),
+        Some(Fault::Margin { .. })
+    ));
+    // What is not lent on is paid with cash.
+    let coins = |units| Order { purse: Some(Purse::Cash), ..order("b", units, 10) };
+    desk.note("a", 0, 0, None, 0, true, true, 1).unwrap();
+    assert_eq!(desk.room.reserved(0), 0);
+    assert_eq!(fault(&mut desk, &rules, &coins(900)), None);
+    assert!(matches!(fault(&mut desk, &rules, &coins(901)), Some(Fault::Margin { .. })));
+}
+
+#[test]
+fn what_closes_costs_nothing_and_what_other_orders_close_is_not_closed_twice() {
+    let mut desk = desk();
+    desk.book.hold(0, None, 0, 10 * NANO, None).unwrap();
+    let rules = Rules { headroom: Some(0), ..Rules::default() };
+    desk.take(0, 0, &rules, &sale("a", 6, 100), None, 0).unwrap();
+    assert_eq!(desk.room.reserved(0), 0);
+    desk.take(0, 0, &rules, &sale("b", 6, 100), None, 0).unwrap();
+    assert_eq!(desk.room.reserved(0), 200 * ATTO, "two of them open a short");
+    desk.take(0, 0, &rules, &Order { exit: true, ..sale("c", 9, 100) }, None, 0).unwrap();
+    assert_eq!(desk.room.reserved(0), 200 * ATTO, "an exit closes what its entry opens");
+    assert_eq!(desk.closing(0, 0, false, NANO, "b"), 0);
+    assert_eq!(desk.closing(0, 0, false, 9 * NANO, "d"), 0);
+}
+
+#[test]
+fn a_short_sale_needs_a_broker_that_lends_and_what_is_unknown_is_a_fault() {
+    let mut desk = desk();
+    let rules = Rules { headroom: Some(0), ..Rules::default() };
+    assert_eq!(fault(&mut desk, &rules, &sale("a", 1, 100)), None);
+    let cash_account = Figures { multiplier: Figure::Is(ATTO), ..Figures::default() };
+    desk.room.report(0, cash_account, 1);
+    assert_eq!(fault(&mut desk, &rules, &sale("a", 1, 100)), Some(Fault::Short { order: 0 }));
+    desk.room.report(0, Figures { multiplier: Figure::Unreadable, ..Figures::default() }, 2);
+    assert_eq!(fault(&mut desk, &rules, &order("a", 1, 100)), Some(Fault::Wrong(Wrong::Unreadable)));
+    desk.room.report(0, Figures { buying_power: Figure::Is(50 * ATTO), ..Figures::default() }, 3);
+    let broker = Some(50 * ATTO);
+    let short = Fault::Margin { cost: 100 * ATTO, kept: 0, own: 20_000 * ATTO, broker };
+    assert_eq!(fault(&mut desk, &rules, &order("a", 1, 100)), Some(short));
+    let unpriced = Order { cost: None, worth: None, ..order("a", 1, 1) };
+    assert_eq!(fault(&mut desk, &rules, &unpriced), Some(Fault::NoPrice { order: 0 }));
+    desk.room.own(0, None);
+    assert_eq!(fault(&mut desk, &rules, &order("a", 1, 100)), Some(Fault::NoEquity));
+    desk.book.declare(0, None);
+    assert_eq!(fault(&mut desk, &rules, &order("a", 1, 100)), Some(Fault::Wrong(Wrong::Unsized(0))));
+}
+
+#[test]
+fn what_does_not_fit_is_a_fault_and_no_wrapped_number() {
+    let mut desk = desk();
+    let rules = Rules { notional: most(ATTO), ..Rules::default() };
+    let huge = Order { units: Some(i128::MAX / 2), ..order("a", 1, 4) };
+    assert_eq!(
+        look(&mut desk, &rules, &[&huge], 0).at_all,
+        Some(Fault::Wrong(Wrong::Exposure(exposure::Wrong::Overflow)))
+    );
+}

@@ -1,0 +1,336 @@
+"""The engine's book, by Nautilus's ids: what is held, what works, what it takes of the buying power, and the numbers of
+a decision.
+
+The engine adds up change by change, exactly; here it is told what changed and asked about candidates. Gross exposure is
+Σ over instruments of what each could become, at the orders' own prices, the rest at the market.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from nautilus_trader.model.enums import OrderType
+
+from runner._engine import RiskBook, RiskFault, RiskOrder
+from runner.risk.candidate import Candidate, Finder, Subject
+from runner.risk.codes import Code, Denial
+from runner.risk.exposure import ZERO, Leg, atto, decimal, nano, nanos_below, released, usd
+from runner.risk.ledger import Ledger
+from runner.risk.limits import I128
+from runner.risk.prices import Prices, whole_multiplier
+from runner.risk.quotes import of_spread
+from runner.risk.self_match import exempt
+
+_MARKET, _LIMIT, _TRIGGER = 0, 1, 2  # what an order's price is held to
+_HELD_TO = {
+    OrderType.MARKET: _MARKET,
+    OrderType.MARKET_TO_LIMIT: _MARKET,
+    OrderType.STOP_LIMIT: _TRIGGER,
+    OrderType.TRAILING_STOP_LIMIT: _TRIGGER,
+}
+_LIMIT_ORDER = OrderType.LIMIT
+_ELSEWHERE, _CASH, _REGT = 0, 1, 2  # what an order is paid from
+
+
+class Look(NamedTuple):
+    """What candidates would do: see `RiskBook.look`."""
+
+    orders: list[RiskOrder]
+    reduces: bool
+    at_all: RiskFault | None
+    opening: RiskFault | None
+
+
+class _Numbers(dict[Any, int]):
+    """Ids by small numbers, in the order in which they came."""
+
+    def __missing__(self, id_: Any) -> int:
+        number = self[id_] = len(self)
+        return number
+
+
+class Book:
+    """Of every account and strategy that ever held or ordered anything."""
+
+    def __init__(self, cache: Any, prices: Prices, ledger: Ledger) -> None:
+        self.engine = RiskBook()
+        self._cache = cache
+        self._prices = prices
+        self._ledger = ledger
+        self._accounts = _Numbers()
+        self._strategies = _Numbers()
+        self._instruments: dict[Any, int] = {}
+        self._ids: list[Any] = []  # of the instruments, by number
+        self._unknown: set[int] = set()  # those that the cache did not have when they were asked for
+        self._quotes: dict[int, Any] = {}  # the last that the engine was told of
+        self._holders: dict[Any, set[tuple[Any, Any]]] = {}
+        self._moved: set[Any] = set()
+
+    def account(self, account_id: Any) -> int:
+        """The engine's number for it."""
+        return self._accounts[account_id]
+
+    def instrument(self, instrument_id: Any) -> int:
+        """The engine's number for it."""
+        number = self._instruments.get(instrument_id)
+        return self._declare(instrument_id) if number is None else number
+
+    # -- what changed ------------------------------------------------------------------------------------------------
+
+    def take_up(self) -> None:
+        """Look all positions up anew."""
+        self._moved.update(self._holders, (position.instrument_id for position in self._cache.positions_open()))
+
+    def touch(self, instrument_id: Any) -> None:
+        """A position changed."""
+        self._moved.add(instrument_id)
+
+    def take(self, candidate: Candidate, subject: Subject, now_ns: int, whole: int | None = None) -> None:
+        """An order passed: its room is taken, and it counts as sent. `whole`: what it costs in atto-dollars, where its
+        price does not tell that.
+        """
+        self.engine.take(
+            self._accounts[subject.account_id],
+            self._strategies[subject.strategy_id],
+            subject.rules.engine,
+            candidate.row or self.rows([candidate])[0],
+            now_ns,
+            whole,
+        )
+
+    def put(self, leg: Leg, account_id: Any) -> None:
+        """An order works; again where anything of it changed."""
+        order = leg.order
+        self.engine.put(
+            order.client_order_id.value,
+            self._accounts[account_id],
+            self._strategies[order.strategy_id],
+            self.instrument(leg.instrument_id),
+            leg.buy,
+            leg.units,
+            leg.units if leg.plain else released(leg, self._cache.order),
+            leg.worth,
+            nanos_below(order.price) if order.has_price else None,
+            not leg.plain or exempt(order),
+            leg.group,
+        )
+
+    def drop(self, client_order_id: Any) -> None:
+        self.engine.drop(client_order_id.value)
+
+    def mark(self) -> None:
+        """Look at the prices of everything that is held or ordered."""
+        self.sync()
+        for number in self.engine.instruments():
+            self._look_at(number)
+
+    def sync(self) -> None:
+        """Tell the engine what is held now of everything that moved."""
+        while self._moved:
+            instrument_id = self._moved.pop()
+            try:
+                self._tell(instrument_id)
+            except Exception:
+                self._moved.add(instrument_id)
+                raise
+
+    # -- what is -----------------------------------------------------------------------------------------------------
+
+    def total(self, account_id: Any, strategy_id: Any = None) -> Decimal:
+        """The gross exposure now. Raises LookupError where a price that it needs is unknown."""
+        self.sync()
+        whose = self._accounts[account_id], None if strategy_id is None else self._strategies[strategy_id]
+        tried: set[int] = set()
+        while True:
+            try:
+                return usd(self.engine.total(*whose))
+            except LookupError as error:
+                number = error.args[0]
+                if number in tried:
+                    raise LookupError(self.missing(number)) from None
+                tried.add(number)
+                self._look_at(number)
+
+    def largest(self, account_id: Any, strategy_id: Any = None) -> Decimal:
+        """The largest part of the total: one instrument's."""
+        self.total(account_id, strategy_id)
+        strategy = None if strategy_id is None else self._strategies[strategy_id]
+        return usd(self.engine.largest(self._accounts[account_id], strategy))
+
+    def count(self, account_id: Any = None, strategy_id: Any = None) -> int:
+        """How many orders work: of one account, of one strategy on it, or of all."""
+        account = None if account_id is None else self._accounts[account_id]
+        return self.engine.orders(account, None if strategy_id is None else self._strategies[strategy_id])
+
+    def side(self, instrument_id: Any, account_id: Any, *, buy: bool, orders: Sequence[RiskOrder] = ()) -> Decimal:
+        """The quantity that one side's orders could fill, with those of the candidates."""
+        return decimal(self.engine.side(self._accounts[account_id], self.instrument(instrument_id), buy, orders))
+
+    def missing(self, number: int) -> str:
+        """What is not known of an instrument, in words."""
+        instrument_id = self._ids[number]
+        if number in self._unknown:
+            return f"{instrument_id} is not in the cache"
+        return f"no price of {instrument_id} is known"
+
+    # -- candidates --------------------------------------------------------------------------------------------------
+
+    def rows(self, candidates: Sequence[Candidate]) -> list[RiskOrder]:
+        """Candidates as the engine has them, once what it knows of their instruments is as of now."""
+        if self._moved:
+            self.sync()
+        return [self._row(candidate, candidates) for candidate in candidates]
+
+    def look(
+        self,
+        candidates: Sequence[Candidate],
+        subject: Subject,
+        now_ns: int,
+        checks: int = RiskBook.NEW_ORDER,
+        gross: Sequence[tuple[str, int]] | None = None,
+    ) -> Look:
+        """What they would do to what is; `gross`: the bounds on gross exposure in atto-dollars, where the rules have
+        fractions of the equity. Raises ValueError for what is too large to be added up.
+        """
+        orders = self.rows(candidates)
+        account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]
+        rules = subject.rules.engine
+        look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
+        if type(look.opening) is not RiskFault.GrossUnpriced:
+            return look
+        tried: set[int] = set()
+        while isinstance(fault := look.opening, RiskFault.GrossUnpriced) and fault.instrument not in tried:
+            tried.add(fault.instrument)
+            self._look_at(fault.instrument)  # its price may have arrived in the meantime
+            look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
+        return look
+
+    def count_change(self, subject: Subject, now_ns: int) -> None:
+        """A modification passed: it counts for the order rates, whether or not it was bound by them."""
+        self.engine.count(subject.rules.engine, now_ns)
+
+    def gross(self, subject: Subject) -> list[tuple[str, int]] | Denial:
+        """The bounds on gross exposure in atto-dollars."""
+        bounds: list[tuple[str, int]] = []
+        for scope, limit in subject.rules.gross:
+            most = self.most(limit, scope.kind, subject)
+            if most is None:
+                return Denial(Code.NO_ACCOUNT, f"the equity of {subject.account} is not known yet")
+            bounds.append((scope.kind, min(atto(most), I128)))
+        return bounds
+
+    def most(self, limit: Any, kind: str, subject: Subject) -> Decimal | None:
+        """What a limit comes to at the equity of today; None where that is not known. `kind` of level."""
+        if limit.fraction is None:
+            return limit.amount  # type: ignore[no-any-return]
+        accounts = [subject.account_id]
+        if kind == "node":
+            accounts += (account.id for account in self._cache.accounts() if account.id != subject.account_id)
+        equity = self._ledger.equities(accounts)
+        return None if equity is None else max(equity, ZERO) * limit.fraction
+
+    def _row(self, candidate: Candidate, candidates: Sequence[Candidate]) -> RiskOrder:
+        order, leg, facts, buy = candidate.order, candidate.leg, candidate.facts, candidate.buy
+        instrument_id = leg.instrument_id
+        number = self._instruments.get(instrument_id)
+        if number is None or number in self._unknown:
+            number = self._declare(instrument_id)
+        quote = self._prices.quote(instrument_id)
+        if facts is not None and facts.spread:
+            self.engine.quote(number, *of_spread(instrument_id, self._prices))
+        elif quote is not self._quotes.get(number):
+            self._quotes[number] = quote
+            self.engine.quote(number, *quote)
+        kind = order.order_type
+        more: dict[str, Any] = {}
+        if not leg.plain or exempt(order):
+            more = {
+                "plain": leg.plain,
+                "exempt": exempt(order),
+                "group": leg.group,
+                "exit": self.is_exit(order, leg),
+                "released": leg.units if leg.plain else released(leg, Finder(candidates, self._cache).get),
+            }
+        if candidate.filled:
+            more["filled"] = candidate.filled
+        if candidate.trigger is not None:
+            more["trigger"] = candidate.trigger
+        if candidate.least:
+            more["least"] = candidate.least
+        if order.is_quote_quantity:
+            more["money"] = True
+        if candidate.before is not None:
+            more["change"] = True
+        candidate.row = row = RiskOrder(
+            order.client_order_id.value,
+            number,
+            buy,
+            kind,
+            _LIMIT if kind == _LIMIT_ORDER else _HELD_TO.get(kind, _LIMIT),
+            candidate.asked,
+            candidate.units,
+            leg.units,
+            candidate.cost,
+            leg.worth,
+            candidate.limit,
+            self._market(instrument_id, buy=buy),
+            _ELSEWHERE if facts is None or facts.option else _REGT if facts.lent_on else _CASH,
+            **more,
+        )
+        return row
+
+    def is_exit(self, order: Any, leg: Leg) -> bool:
+        """Whether it closes what its own entry opens."""
+        if order.parent_order_id is None or not leg.units:
+            return False
+        parent = self._cache.order(order.parent_order_id)
+        return parent is None or parent.side != order.side
+
+    # -- telling the engine ------------------------------------------------------------------------------------------
+
+    def _tell(self, instrument_id: Any) -> None:
+        held: dict[tuple[Any, Any], tuple[Decimal, Decimal]] = {}
+        for position in self._cache.positions_open(instrument_id=instrument_id):
+            qty = position.signed_decimal_qty()
+            opened_at = Decimal(str(position.avg_px_open))
+            for strategy_id in (None, position.strategy_id):
+                key = (position.account_id, strategy_id)
+                before = held.get(key)
+                held[key] = (qty, opened_at) if before is None else (before[0] + qty, before[1])
+        number = self.instrument(instrument_id)
+        for key in self._holders.get(instrument_id, set()) | held.keys():
+            account_id, strategy_id = key
+            qty, opened_at = held.get(key, (ZERO, ZERO))
+            strategy = None if strategy_id is None else self._strategies[strategy_id]
+            self.engine.hold(
+                self._accounts[account_id], strategy, number, nano(qty), nano(opened_at) if opened_at else None
+            )
+        self._holders[instrument_id] = set(held)
+
+    def _look_at(self, number: int) -> None:
+        instrument_id = self._ids[number]
+        if number in self._unknown:
+            self._declare(instrument_id)
+        for buy in (True, False):
+            self.engine.mark(number, buy, self._market(instrument_id, buy=buy))
+
+    def _market(self, instrument_id: Any, *, buy: bool) -> int | None:
+        return self._prices.worth(instrument_id, self._prices.market(instrument_id, buy=buy))
+
+    def _declare(self, instrument_id: Any) -> int:
+        number = self._instruments.get(instrument_id)
+        if number is None:
+            number = self._instruments[instrument_id] = len(self._ids)
+            self._ids.append(instrument_id)
+        instrument = self._cache.instrument(instrument_id)
+        if instrument is None:
+            self._unknown.add(number)
+            self.engine.declare(number, None)
+            return number
+        of = whole_multiplier(instrument)
+        self._unknown.discard(number)
+        self.engine.declare(number, of)
+        self._look_at(number)
+        return number
