@@ -31,7 +31,7 @@ class Greedy(Trader):
         working = self.cache.orders_open(strategy_id=self.id)
         if dice < 0.15 and working:
             self.cancel_order(self.random.choice(working))
-        elif dice < 0.25 and not working:
+        elif dice < 0.25:  # where a purchase rests, that could trade with it
             self.close_all_positions(self.config.instrument_id, time_in_force=TimeInForce.DAY)
         elif not self.cache.orders_inflight(strategy_id=self.id):
             worth = float(quote.ask_price) * 1.001
