@@ -24,6 +24,7 @@ from nautilus_trader.model.data import Bar, BarType, QuoteTick, TradeTick
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import CurrencyPair, Equity, OptionContract
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
+from nautilus_trader.persistence.catalog.parquet import _parse_filename_timestamps
 from nautilus_trader.serialization.arrow.serializer import register_arrow
 
 from runner.alpaca.instruments import AlpacaEquity
@@ -128,11 +129,20 @@ class History:
     def _read(self, cls: type, **which: Any) -> list[Any]:
         try:
             found: list[Any] = self.catalog.query(cls, **which)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+            where = Path(self.catalog._make_path(cls)).relative_to(self.folder.resolve())
             raise DataError(
-                f"a file of {self.folder} is damaged: {error}", "remove that file, and `runner fetch` what it had anew"
+                f"a file of {self.folder} is damaged: {where}: {' '.join(str(error).split())}",
+                "remove that file, and `runner fetch` what it had anew",
             ) from error
         return found
+
+    def files(self, kind: str, identifier: str) -> list[tuple[Path, int, int]]:
+        """Of one series: each file, and what its name says that it covers (UNIX ns, both ends included); oldest first.
+
+        Raises DataError for a file whose name says nothing.
+        """
+        return _files(Path(self.catalog._make_path(KINDS[kind], identifier)))
 
     def spans(self) -> list[Span]:
         """Everything that there is, by instrument and kind; the whole span of each, gaps not told."""
@@ -142,21 +152,20 @@ class History:
             root = Path(self.catalog._make_path(cls))
             for folder in sorted(root.iterdir()) if root.is_dir() else ():
                 # A pair's folder lacks its slash.
-                intervals = self.catalog._get_directory_intervals(str(folder))
-                if intervals:
+                if files := _files(folder):
                     name = names.get(folder.name, folder.name)
-                    found.append(Span(kind, name, intervals[0][0], max(end for _, end in intervals)))
+                    found.append(Span(kind, name, files[0][1], max(end_ns for _, _, end_ns in files)))
         return found
 
     def contracts_of(self, underlyings: Collection[str]) -> list[str]:
         """Ids of the option contracts of these symbols."""
-        found = self.catalog.query(OptionContract)
+        found = self._read(OptionContract)
         return sorted({each.id.value for each in found if each.underlying in underlyings})
 
     def _names(self) -> dict[str, str]:
         """Names of folders to identifiers, where they differ."""
         names: dict[str, str] = {}
-        for pair in self.catalog.query(CurrencyPair):
+        for pair in self._read(CurrencyPair):
             names[pair.id.value.replace("/", "")] = pair.id.value
         root = Path(self.catalog._make_path(Bar))
         for folder in root.iterdir() if root.is_dir() else ():
@@ -207,6 +216,22 @@ class History:
         target.mkdir(parents=True, exist_ok=True)
         for file in Path(staging._make_path(cls, identifier)).glob("*.parquet"):
             file.replace(target / file.name)
+
+
+def _files(folder: Path) -> list[tuple[Path, int, int]]:
+    found = []
+    for path in folder.glob("*.parquet"):
+        try:
+            span = _parse_filename_timestamps(path.name)
+        except (ValueError, IndexError):
+            span = None
+        if span is None:
+            raise DataError(
+                f"{path}: the name of a catalog's file says what time it covers, and this one's does not",
+                "give it its name back, or remove it and `runner fetch` what it had anew",
+            )
+        found.append((path, *span))
+    return sorted(found, key=lambda each: each[1:])
 
 
 def _facts(instrument: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from runner.backtest.catalog import History
 from runner.backtest.engine import Backtest, Terms
 from runner.backtest.feed import Feed, Source, sources
 from runner.backtest.summary import print_summary, summarize
+from runner.backtest.verify import verify
 from runner.backtest.window import FOREVER_NS
 from runner.config.load import load
 from runner.config.models import RunnerConfig
@@ -119,11 +120,11 @@ def prepare(
     history = History.open(options.data)
     chains = any(feed.market == "options" for feed in config.feeds.values())
     played = sources(history, own, options.start_ns, options.end_ns, others=plans.others(), chains=chains)
+    instruments = _instruments(history, played)
+    verify(history, played, instruments, options.start_ns, options.end_ns)
     feed = Feed(history, played, options.start_ns, options.end_ns)
     plan = NodePlan(config, own, {}, {}, actors=plans.actors, exec_algorithms=plans.exec_algorithms)
-    backtest = Backtest(
-        plan, account, _instruments(history, played), feed, options.terms, logging_config=logging_config
-    )
+    backtest = Backtest(plan, account, instruments, feed, options.terms, logging_config=logging_config)
     kernel = backtest.engine.kernel
     kernel.data_engine.register_catalog(history.catalog)  # what strategies ask for of before the first day
     recorder = Recorder(kernel.cache, lambda strategy_id: backtest.parts.names.get(strategy_id, strategy_id))
