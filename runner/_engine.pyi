@@ -166,6 +166,8 @@ class AlpacaHttpClient:
     def fd(self) -> int: ...
     def attach(self, loop: AbstractEventLoop) -> None:
         """Resolve futures on `loop` from now on (adds a reader for `fd`). Call from the loop's thread."""
+    def keep_open(self) -> None:
+        """From now on a connection stands open for the next command, so that it need not wait for one."""
     def detach(self) -> None: ...
     def dispatch(self) -> int:
         """Resolve the futures whose replies are here; returns how many."""

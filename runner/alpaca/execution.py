@@ -337,6 +337,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
     async def _connect(self) -> None:
         self._shared.open(self._loop)
         self._opened = True
+        self.http.keep_open()
         self.opened_ns = await self.rest.clock_ns()
         self.venue_clock.set_from_clock(self.opened_ns)
         await self.provider.initialize()

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import select
+import shutil
+import ssl
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -330,3 +336,129 @@ async def test_a_long_history_does_not_hold_up_the_loop(venue: Any, reply: Any, 
     assert [trade[7] for trade in future.result()] == [f"id:{n}" for n in range(1, 10_001)]
     # The first may come between the look and the dispatch.
     assert parts in (2, 3)
+
+
+async def test_commands_at_once_have_a_connection_each_and_it_is_used_again(
+    venue: Any, reply: Any, new_client: Any
+) -> None:
+    hold = asyncio.Event()
+    venue.handler = lambda request: reply(hold=hold)
+    client = new_client(venue.url, pool_size=4)
+    for round_ in (1, 2, 3):
+        hold.clear()
+        orders = [client.post("/v2/orders", b"%d" % n) for n in range(4)]
+        await venue.wait_for(4 * round_)
+        hold.set()
+        assert all(isinstance(outcome, Accepted) for outcome in await asyncio.gather(*orders))
+        assert venue.connections == 4
+        assert sorted(int(request.body) for request in venue.requests[-4:]) == [0, 1, 2, 3]
+
+
+async def test_no_more_connections_are_kept_than_the_pool_holds(venue: Any, reply: Any, new_client: Any) -> None:
+    hold = asyncio.Event()
+    venue.handler = lambda request: reply(hold=hold)
+    client = new_client(venue.url, pool_size=1)
+    orders = [client.post("/v2/orders", b"") for _ in range(3)]
+    await venue.wait_for(3)
+    hold.set()
+    await asyncio.gather(*orders)
+    for _ in range(3):
+        assert isinstance(await client.post("/v2/orders", b""), Accepted)
+    assert venue.connections == 3
+
+
+@pytest.mark.parametrize("how", ["slow", "cut", "unreadable"])
+async def test_a_command_that_leaves_by_an_open_connection_is_unknown_as_any_other(
+    venue: Any, reply: Any, new_client: Any, how: str
+) -> None:
+    hold = asyncio.Event()
+    bad = {"slow": reply(hold=hold), "cut": reply(cut=20), "unreadable": reply(body=b'{"id":')}[how]
+    venue.replies = [reply(), bad, reply()]
+    client = new_client(venue.url, timeout_s=0.2 if how == "slow" else 5.0)
+    assert isinstance(await client.post("/v2/orders", b"1"), Accepted)
+    unknown = await client.post("/v2/orders", b"2")
+    assert isinstance(unknown, Unknown)
+    assert unknown.sent
+    assert (how == "slow") == unknown.reason.startswith("timeout")
+    assert isinstance(await client.post("/v2/orders", b"3"), Accepted)
+    hold.set()
+    assert [request.body for request in venue.requests] == [b"1", b"2", b"3"]
+    # What may still come by the connection of the second is no answer to the third.
+    assert venue.connections == (1 if how == "unreadable" else 2)
+    assert client.stats()["in_flight"] == 0
+
+
+async def test_closing_settles_a_command_that_left_by_an_open_connection(
+    venue: Any, reply: Any, new_client: Any
+) -> None:
+    venue.replies = [reply(), reply(hold=asyncio.Event())]
+    client = new_client(venue.url)
+    await client.post("/v2/orders", b"1")
+    command = client.post("/v2/orders", b"2")
+    await venue.wait_for(2)
+    client.close()
+    outcome = await command
+    assert isinstance(outcome, Unknown)
+    assert outcome.sent
+
+
+async def test_a_url_with_a_path_and_a_query_are_kept(venue: Any, reply: Any, new_client: Any) -> None:
+    venue.handler = lambda request: reply()
+    client = new_client(f"{venue.url}/broker/")
+    await client.post("/v2/orders", b"{}")
+    await client.delete("/v2/positions/BTC%2FUSD", [("percentage", "12.5"), ("note", "a b")])
+    first, second = venue.requests
+    assert (first.path, first.query) == ("/broker/v2/orders", "")
+    assert (second.path, second.query) == ("/broker/v2/positions/BTC%2FUSD", "percentage=12.5&note=a+b")
+    assert first.headers["host"] == venue.url.removeprefix("http://")
+    assert first.headers["content-length"] == "2"
+
+
+CHILD = """
+import asyncio, sys
+from runner._engine import AlpacaHttpClient
+async def main():
+    client = AlpacaHttpClient("k", "s", trading_url=sys.argv[1], data_url=sys.argv[1])
+    client.attach(asyncio.get_running_loop())
+    for _ in range(3):
+        print(type(await client.post("/v2/orders", b"{}")).__name__)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_over_tls_a_certificate_must_be_trusted(venue: Any, reply: Any, tmp_path: Path, trusted: bool) -> None:
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    asked = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=DNS:localhost -addext"
+    made = [openssl, *asked.split(), "basicConstraints=critical,CA:FALSE", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    venue.handler = lambda request: reply()
+    server = await asyncio.start_server(venue.serve, "127.0.0.1", 0, ssl=context)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    env = os.environ | ({"SSL_CERT_FILE": str(cert)} if trusted else {})
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, url, env=env, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await child.communicate()
+    server.close()
+    assert out.decode().split() == (["Accepted"] * 3 if trusted else ["Unknown"] * 3)
+    assert (len(venue.requests), venue.connections) == ((3, 1) if trusted else (0, 0))
+
+
+async def test_a_connection_stands_open_for_the_first_command(venue: Any, reply: Any, new_client: Any) -> None:
+    venue.handler = lambda request: reply()
+    client = new_client(venue.url)
+    client.keep_open()
+    async with asyncio.timeout(10):
+        while not venue.connections:
+            await asyncio.sleep(0.001)
+    async with asyncio.timeout(10):
+        while not isinstance(await client.post("/v2/orders", b""), Accepted) or venue.requests[-1].connection != 1:
+            pass
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.keep_open()

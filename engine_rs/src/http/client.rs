@@ -10,9 +10,11 @@ use tokio::sync::watch;
 
 use super::bucket::Limits;
 use super::history::History;
-use super::outcome::{Outcome, ReadError, error_body, is_json, is_unsettled, judge};
+use super::line::{Done, Ended, Lines, Request};
+use super::outcome::{Failure, Outcome, ReadError, error_body, is_json, is_unsettled, judge};
 use super::quota::{Offer, Quota};
-use super::stats::{InFlight, Stats, add, get};
+use super::stats::{InFlight, Stats, add, get, take};
+use super::target::Target;
 use crate::notify::Notify;
 use crate::secret::Secret;
 use crate::sync::Relock;
@@ -41,6 +43,16 @@ pub enum Method {
     Post,
     Patch,
     Delete,
+}
+
+impl Method {
+    fn verb(self) -> hyper::Method {
+        match self {
+            Self::Post => hyper::Method::POST,
+            Self::Patch => hyper::Method::PATCH,
+            Self::Delete => hyper::Method::DELETE,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -82,9 +94,21 @@ struct Waiting {
     since: Instant,
 }
 
+/// A venue's own limit is longer: a connection is closed before it may be closed there.
+const LONGEST_IDLE: Duration = Duration::from_secs(50);
+
+/// How often it is looked whether a connection stands open.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// Connections that are tried for one command, of which none has taken a byte.
+const SENDS: usize = 3;
+
 pub struct Client {
     config: Config,
+    /// Of reads; commands have connections of their own.
     http: reqwest::Client,
+    target: Target,
+    lines: Arc<Lines>,
     runtime: Handle,
     quotas: [Quota<Waiting>; 2],
     one_by_one: tokio::sync::Mutex<()>,
@@ -110,7 +134,7 @@ impl Client {
             .connect_timeout(config.connect_timeout)
             .timeout(config.timeout)
             .pool_max_idle_per_host(config.pool_size.max(1))
-            .pool_idle_timeout(Duration::from_secs(50))
+            .pool_idle_timeout(LONGEST_IDLE)
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())
@@ -119,12 +143,17 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|error| format!("the HTTP client cannot be built: {error}"))?;
+        let target = Target::new(&config.trading_url, headers(&config)?)
+            .map_err(|error| format!("{:?} is not a URL: {error}", config.trading_url))?;
+        let lines = Arc::new(Lines::new(config.pool_size.max(1), config.timeout, LONGEST_IDLE));
         let quotas =
             [Quota::new(config.trading_per_min, config.reserve), Quota::new(config.data_per_min, config.reserve)];
         let notify = Notify::new().map_err(|error| format!("no descriptor: {error}"))?;
         Ok(Arc::new(Self {
             config,
             http,
+            target,
+            lines,
             runtime,
             quotas,
             one_by_one: tokio::sync::Mutex::new(()),
@@ -141,8 +170,10 @@ impl Client {
         let waiting = Waiting { id, job, since: Instant::now() };
         match self.quotas[usize::from(data)].offer(waiting, command, !self.config.serial) {
             Offer::Go(waiting) => {
-                let client = Arc::clone(self);
-                self.runtime.spawn(async move { client.run(waiting).await });
+                if let Some(waiting) = self.begin(waiting) {
+                    let client = Arc::clone(self);
+                    self.runtime.spawn(async move { client.run(waiting).await });
+                }
             }
             Offer::Pump => {
                 let client = Arc::clone(self);
@@ -150,6 +181,90 @@ impl Client {
             }
             Offer::Queued => {}
         }
+    }
+
+    /// Send a command by an open connection, on this thread; what can't be is given back.
+    fn begin(self: &Arc<Self>, waiting: Waiting) -> Option<Waiting> {
+        let Job::Command { method, path, params, body } = &waiting.job else { return Some(waiting) };
+        let method = *method;
+        let Some(request) = self.target.request(method.verb(), path, params, body.as_ref()) else {
+            return Some(waiting);
+        };
+        let Some(line) = self.lines.take() else { return Some(waiting) };
+        add(&self.stats.requests);
+        add(&self.stats.in_flight);
+        let (client, started) = (Arc::clone(self), Instant::now());
+        let done = Box::new(move |ended| {
+            // Who has the answer must not find it still under way.
+            take(&client.stats.in_flight);
+            if let Some(result) = client.hear(ended, started) {
+                client.finish(waiting.id, Answer::Outcome(client.outcome(method, result)));
+            } else {
+                let runtime = client.runtime.clone();
+                runtime.spawn(async move { client.run(waiting).await });
+            }
+        });
+        self.lines.start(line, request, done);
+        None
+    }
+
+    /// What came of an exchange; None where nothing was sent.
+    fn hear(&self, ended: Ended, started: Instant) -> Option<Result<Reply, Failure>> {
+        let quota = &self.quotas[0];
+        match ended {
+            Ended::Unsent => {
+                quota.answered(Limits::default());
+                None
+            }
+            Ended::Failed(failure) => {
+                quota.answered(Limits::default());
+                Some(Err(failure))
+            }
+            Ended::Reply { status, headers, body } => {
+                self.heed(quota, status, &headers);
+                add(&self.stats.replies);
+                self.note_latency(started);
+                Some(Ok(Reply { status, body, request_id: text(&headers, "x-request-id").map(str::to_owned) }))
+            }
+        }
+    }
+
+    /// What a reply's head says of the quota.
+    fn heed(&self, quota: &Quota<Waiting>, status: u16, headers: &HeaderMap) {
+        quota.answered(limits(headers));
+        if status == 429 {
+            add(&self.stats.throttled);
+            quota.block(pause(headers).unwrap_or(self.config.retry_delay));
+        }
+    }
+
+    fn outcome(&self, method: Method, result: Result<Reply, Failure>) -> Outcome {
+        let outcome = match result {
+            Ok(reply) => judge(reply.status, reply.body, reply.request_id, method != Method::Delete),
+            Err(failure) => Outcome::Unknown { reason: failure.reason, status: failure.status, sent: failure.sent },
+        };
+        if matches!(outcome, Outcome::Unknown { .. }) {
+            add(&self.stats.unknown);
+        }
+        outcome
+    }
+
+    /// From now on a connection stands open for the next command, so that it need not wait for one.
+    pub fn keep_open(self: &Arc<Self>) {
+        let (client, closed) = (Arc::downgrade(self), self.until_closed());
+        self.runtime.spawn(async move {
+            let keeping = async {
+                while let Some(client) = client.upgrade() {
+                    if !client.lines.has_idle() && client.in_flight() == 0 {
+                        // One that can't be opened now is tried again; a command tells of it.
+                        let _ = client.open(None).await;
+                    }
+                    drop(client);
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            tokio::select! { biased; () = closed => {}, () = keeping => {} }
+        });
     }
 
     /// The answers that have come, oldest first.
@@ -210,11 +325,11 @@ impl Client {
                 Job::Read(read) => Answer::Body(self.read_granted(&read, true).await),
                 Job::History(history) => Answer::Ticks(self.history(history).await),
                 Job::Command { method, path, params, body } => {
-                    let outcome = self.command(method, &path, &params, body).await;
-                    if matches!(outcome, Outcome::Unknown { .. }) {
-                        add(&self.stats.unknown);
-                    }
-                    Answer::Outcome(outcome)
+                    let result = match self.target.request(method.verb(), &path, &params, body.as_ref()) {
+                        Some(request) => self.send_command(request).await,
+                        None => Err(Failure::unsent(format!("{path:?} is no path"))),
+                    };
+                    Answer::Outcome(self.outcome(method, result))
                 }
             }
         };
@@ -235,16 +350,49 @@ impl Client {
         self.notify.raise();
     }
 
-    async fn command(&self, method: Method, path: &str, params: &[(String, String)], body: Option<Bytes>) -> Outcome {
-        let verb = match method {
-            Method::Post => reqwest::Method::POST,
-            Method::Patch => reqwest::Method::PATCH,
-            Method::Delete => reqwest::Method::DELETE,
-        };
-        match self.send(verb, path, params, body, false).await {
-            Ok(reply) => judge(reply.status, reply.body, reply.request_id, method != Method::Delete),
-            Err(failure) => Outcome::Unknown { reason: failure.reason, status: failure.status, sent: failure.sent },
+    /// By an idle connection, or a new one. What a connection that was closed did not take is sent by the next.
+    async fn send_command(&self, request: Request) -> Result<Reply, Failure> {
+        let started = Instant::now();
+        let deadline = tokio::time::Instant::from_std(started + self.config.timeout);
+        add(&self.stats.requests);
+        for _ in 0..SENDS {
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let done: Done = Box::new(move |ended| drop(tell.send(ended)));
+            if let Some(line) = self.lines.take() {
+                self.lines.start(line, request.clone(), done);
+            } else {
+                let first = Some((request.clone(), deadline, done));
+                self.open(first).await.map_err(|reason| self.unsent(reason))?;
+            }
+            let Ok(ended) = told.await else {
+                let reason = "the client was closed".to_owned();
+                return Err(Failure { reason, status: None, sent: true });
+            };
+            if let Some(result) = self.hear(ended, started) {
+                return result;
+            }
         }
+        Err(Failure::unsent("no connection: each was closed before the request left".to_owned()))
+    }
+
+    /// Open a connection, with the first request that it carries. `Err` says why there is none.
+    async fn open(&self, first: Option<(Request, tokio::time::Instant, Done)>) -> Result<(), String> {
+        let within = self.config.connect_timeout;
+        match tokio::time::timeout(within, self.target.open()).await {
+            Ok(Ok(io)) => self.lines.add(io, first, self.until_closed()).await,
+            Ok(Err(error)) => Err(format!("no connection: {error}")),
+            Err(_) => Err(format!("connect timeout: no connection within {within:?}")),
+        }
+    }
+
+    fn unsent(&self, reason: String) -> Failure {
+        self.quotas[0].answered(Limits::default());
+        Failure::unsent(reason)
+    }
+
+    fn until_closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closed = self.closed.subscribe();
+        async move { drop(closed.wait_for(|closed| *closed).await) }
     }
 
     pub(super) async fn read(&self, read: &Read) -> Result<Bytes, ReadError> {
@@ -309,15 +457,11 @@ impl Client {
             Ok(response) => response,
             Err(error) => {
                 quota.answered(Limits::default());
-                return Err(Failure::of(&error, None, !error.is_connect() && !error.is_builder()));
+                return Err(failure(&error, None));
             }
         };
         let status = response.status().as_u16();
-        quota.answered(limits(response.headers()));
-        if status == 429 {
-            add(&self.stats.throttled);
-            quota.block(pause(response.headers()).unwrap_or(self.config.retry_delay));
-        }
+        self.heed(quota, status, response.headers());
         let request_id = text(response.headers(), "x-request-id").map(str::to_owned);
         let mut whole = Vec::new();
         loop {
@@ -329,7 +473,7 @@ impl Client {
                 }
                 Ok(Some(chunk)) => whole.extend_from_slice(&chunk),
                 Ok(None) => break,
-                Err(error) => return Err(Failure::of(&error, Some(status), true)),
+                Err(error) => return Err(failure(&error, Some(status))),
             }
         }
         add(&self.stats.replies);
@@ -353,30 +497,18 @@ struct Reply {
     request_id: Option<String>,
 }
 
-struct Failure {
-    reason: String,
-    status: Option<u16>,
-    sent: bool,
-}
-
-impl Failure {
-    fn of(error: &reqwest::Error, status: Option<u16>, sent: bool) -> Self {
-        let kind = if error.is_timeout() {
-            if error.is_connect() { "connect timeout" } else { "timeout" }
-        } else if error.is_connect() {
-            "no connection"
-        } else if error.is_body() || error.is_decode() {
-            "the reply broke off"
-        } else {
-            "the connection broke"
-        };
-        // The innermost cause says it in words; the outer ones repeat the URL.
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        Self { reason: format!("{kind}: {cause}"), status, sent }
-    }
+/// Why a read has no reply.
+fn failure(error: &reqwest::Error, status: Option<u16>) -> Failure {
+    let kind = if error.is_timeout() {
+        if error.is_connect() { "connect timeout" } else { "timeout" }
+    } else if error.is_connect() {
+        "no connection"
+    } else if error.is_body() || error.is_decode() {
+        "the reply broke off"
+    } else {
+        "the connection broke"
+    };
+    Failure::broken(kind, error, status)
 }
 
 fn headers(config: &Config) -> Result<HeaderMap, String> {

@@ -3,9 +3,11 @@
 mod bucket;
 mod client;
 mod history;
+mod line;
 mod outcome;
 mod quota;
 mod stats;
+mod target;
 
 pub use client::{Answer, Client, Config, Job, Method, Read};
 pub use history::History;

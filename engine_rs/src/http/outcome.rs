@@ -1,5 +1,7 @@
 //! What a reply means: accepted, rejected or unknown for a command; a body or an error for a read.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -28,6 +30,33 @@ pub enum ReadError {
 impl ReadError {
     pub fn unavailable(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into() }
+    }
+}
+
+/// Why a request has no reply. `sent`: whether it may have reached the venue.
+#[derive(Debug)]
+pub struct Failure {
+    pub reason: String,
+    pub status: Option<u16>,
+    pub sent: bool,
+}
+
+impl Failure {
+    /// `kind`, and the innermost cause: the outer ones repeat it, or the URL.
+    pub fn broken(kind: &str, error: &(dyn std::error::Error + 'static), status: Option<u16>) -> Self {
+        let mut cause = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Self { reason: format!("{kind}: {cause}"), status, sent: true }
+    }
+
+    pub fn timeout(after: Duration) -> Self {
+        Self { reason: format!("timeout: no reply within {after:?}"), status: None, sent: true }
+    }
+
+    pub fn unsent(reason: String) -> Self {
+        Self { reason, status: None, sent: false }
     }
 }
 

@@ -128,6 +128,13 @@ impl AlpacaHttpClient {
         Ok(())
     }
 
+    /// From now on a connection stands open for the next command.
+    fn keep_open(&self) -> PyResult<()> {
+        self.check_open()?;
+        self.client.keep_open();
+        Ok(())
+    }
+
     fn detach(&self, py: Python<'_>) -> PyResult<()> {
         let attached = self.attached.relock().take();
         if let Some(attached) = attached {
