@@ -53,6 +53,10 @@ class OrderJournal(Protocol):
     def problem(self) -> str | None:
         """Why no order can be kept at the moment."""
 
+    @property
+    def last_ns(self) -> int:
+        """When (UNIX ns) something became of an order last in an earlier life, as far as is known; 0: never."""
+
     def open_account(self, broker_id: str) -> bool:
         """Whether this account was traded before. Raises OSError where it is another one than then."""
         ...

@@ -105,8 +105,15 @@ class GapFill:
 
     def _book(self, fills: Sequence[Activity]) -> None:
         for activity in fills:
-            if activity.id not in self.before:
+            if activity.id in self.before or self._is_in_opening(activity):
+                # Of whomever: an order that is known since may be an old one, and this is no news of it.
+                self._ledger.seed(activity.order_id, activity.cum_qty or ZERO, activity.price)
+            else:
                 self._client.updates.on_activity(activity)
+
+    def _is_in_opening(self, activity: Activity) -> bool:
+        client = self._client
+        return client.opening is not None and activity.ts_ns < client.opened_ns
 
     async def _apply_one(self, order: Order, asked_at: float, fills: Sequence[Activity] = ()) -> None:
         """An order as it was read at `asked_at` (loop time). Its activities come first, so that nothing is guessed."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nautilus_trader.model.enums import OrderSide, OrderStatus
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId
 
+from runner.alpaca.constants import NANOS
 from runner.alpaca.groups import Group, leg_order
 from runner.alpaca.journal import OrderJournal, PastOrder
 from runner.alpaca.tracking import Part, Tracked
@@ -21,6 +22,10 @@ from runner.alpaca.tracking import Part, Tracked
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
 
+#: The journal forgets orders so long after their end.
+KEPT_NS = 30 * 86_400 * NANOS
+#: The clocks of venue and machine need not agree.
+MARGIN_NS = 60 * NANOS
 #: How the legs of an order end that ended so without a fill.
 ENDED = {OrderStatus.REJECTED: "rejected", OrderStatus.CANCELED: "canceled", OrderStatus.EXPIRED: "expired"}
 
@@ -198,6 +203,28 @@ class Resume:
                 reason = "its order had ended before the restart"
                 self._client.updates.end_members(tracked, ENDED[tracked.order.status], 0, reason)
         self._end_pending()
+        await self._late_fills()
+
+    async def _late_fills(self) -> None:
+        """What filled while the node was down of orders that had ended, of the journal's alone: it is their own.
+
+        The opening balance includes it, and nothing would tell of it any more.
+        """
+        if not self.is_restart:
+            return
+        client, journal = self._client, self._client.journal
+        if journal is None or not journal.last_ns:
+            return
+        down_ns = min(max(client.now_ns() - journal.last_ns, 0), KEPT_NS)
+        after_ns = client.opened_ns - down_ns - int(client.config.overlap_s * NANOS) - MARGIN_NS
+        named = dict.fromkeys(row.order_id for row in await client.rest.fills(after_ns=after_ns))
+        for order_id in named:
+            if client.find_id(order_id) is not None or client.fills.knows(order_id):
+                continue
+            order = await client.rest.order(order_id)
+            if order is not None and client.retention.find(order) is not None:
+                await client.provider.ensure({order.symbol} - {""})
+                await client.gaps.apply(order)
 
     @staticmethod
     def _lacks_legs(tracked: Tracked) -> bool:

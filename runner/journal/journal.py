@@ -219,6 +219,7 @@ class AccountJournal:
         self._name = name
         self._rows: Rows | None = None
         self.broker_id: str | None = None
+        self.last_ns = 0
 
     @property
     def problem(self) -> str | None:
@@ -229,6 +230,12 @@ class AccountJournal:
         """Take the account's past off the file, before the thread starts."""
         self._rows = Rows.of(self._journal.store.read, self._name)
         self.broker_id = self._rows.broker_id
+        ((sent_ns, ended_ns),) = self._journal.store.read(
+            "SELECT max(ts_ns), max(closed_ns) FROM orders LEFT JOIN sends ON order_id = orders.client_order_id"
+            " WHERE account = ?",
+            (self._name,),
+        )
+        self.last_ns = max(sent_ns or 0, ended_ns or 0)
 
     def open_account(self, broker_id: str) -> bool:
         """Whether this account was traded before. Raises JournalError where the key opens another one than then."""

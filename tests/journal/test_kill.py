@@ -269,8 +269,9 @@ async def test_an_order_that_a_power_cut_took_from_the_journal_is_found_and_not_
                 await asyncio.sleep(0.02)
         exchange.pause()
         await life.kill()
-        # What a machine may have forgotten that lost its power: the newest rows.
+        # What a machine may have forgotten that lost its power: the newest rows, and what was about to be one.
         order = lone()[-1]
+        (tmp_path / "state" / "kill" / "paper.sqlite-intents").unlink(missing_ok=True)
         with sqlite3.connect(tmp_path / "state" / "kill" / "paper.sqlite") as journal:
             name = order.client_order_id.partition("-r")[0]
             for table, column in (("orders", "client_order_id"), ("events", "client_order_id"), ("sends", "order_id")):
