@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING
+
+from msgspec import structs
+from nautilus_trader.model.identifiers import ClientOrderId
 
 from runner._engine import Rejected
 from runner.alpaca.fills import Fill, trade_id_text
@@ -14,6 +18,10 @@ from runner.alpaca.models import Order, TradeUpdate
 
 if TYPE_CHECKING:
     from runner.alpaca.execution import AlpacaExecutionClient
+
+type Spans = list[tuple[Decimal, Decimal]]
+#: Of so many orders that were let go of it is kept what they had filled, some 300 bytes each.
+MOST_PAST = 10_000
 
 
 class External:
@@ -25,6 +33,12 @@ class External:
         #: Last report of each order: Nautilus need not be told the same twice.
         self._told: dict[str, tuple[str, Decimal, Decimal | None, Decimal | None]] = {}
         self._fill_ns: dict[str, int] = {}
+        #: Orders that have ended, by the venue's id, the oldest first: when (venue time, UNIX ns).
+        self._ended: dict[str, int] = {}
+        #: Of those that were let go of: which parts were booked, and for how many dollars. The newest.
+        self._past: dict[str, tuple[Spans, Decimal]] = {}
+        #: Of those that came back: what had filled before, which Nautilus has forgotten with the order.
+        self._before: dict[str, Decimal] = {}
 
     def on_update(self, update: TradeUpdate) -> None:
         """A trade update of an order that is not ours."""
@@ -39,6 +53,10 @@ class External:
             self.on_fill(fill, cum_qty=order.filled_qty, execution_id=update.execution_id)
             if not self._ledger.is_complete(order.id, order.filled_qty):
                 self._client.repair(order.id, f"another's order {order.id} filled more than was told")
+            elif order.status == "filled":
+                self._note_end(order)
+            elif order.is_terminal:
+                self._report_order(order)
             return
         if not self._ledger.is_complete(order.id, order.filled_qty):
             # Told as it is, Nautilus would make up the fill itself, and then be told of it.
@@ -79,6 +97,49 @@ class External:
                 self._client.touched()
                 self._report_fill(booked, trade_id_text(order.id, order.filled_qty, inferred=True))
         self._report_order(order)
+
+    # -- what is over ------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Orders that have ended and are kept still."""
+        return len(self._ended)
+
+    def release(self, now_ns: int, before_ns: int, until_ns: int, most: int, batch: int) -> list[ClientOrderId]:
+        """Let go of orders that ended before `before_ns`, and of the oldest beyond `most` if before `until_ns`.
+
+        Returns the client order ids that Nautilus has to let go of, too.
+        """
+        released: list[ClientOrderId] = []
+        for order_id, ended_ns in list(islice(self._ended.items(), batch)):
+            if ended_ns >= until_ns or (ended_ns >= before_ns and len(self._ended) <= most):
+                break
+            del self._ended[order_id]
+            client_order_id = self._client.cached_id(order_id)
+            if client_order_id is not None:
+                if self._client.retention.is_in_use(client_order_id):
+                    self._ended[order_id] = now_ns
+                    continue
+                released.append(client_order_id)
+            booked = self._ledger.spans(order_id)
+            self._ledger.forget(order_id)
+            self._client.retention.forget(order_id)
+            for kept in (self._told, self._fill_ns, self._before):
+                kept.pop(order_id, None)
+            if booked[0]:
+                self._past[order_id] = booked
+                if len(self._past) > MOST_PAST:
+                    del self._past[next(iter(self._past))]
+        return released
+
+    def _note_end(self, order: Order) -> None:
+        self._ended.setdefault(order.id, self._client.venue_clock.now_ns())
+
+    def take_back(self, order_id: str) -> None:
+        """The venue speaks of an order: should it be one that was let go of, what it had filled is known again."""
+        if (past := self._past.pop(order_id, None)) is not None:
+            self._ledger.restore(order_id, *past)
+            self._before[order_id] = self._ledger.booked_qty(order_id)
+            self._ended[order_id] = self._client.venue_clock.now_ns()
 
     async def cancel(self, kept: Collection[str], timeout_s: float) -> tuple[int, list[str]]:
         """Cancel what works on the account now, save the orders of the strategies `kept` (their ids).
@@ -131,6 +192,13 @@ class External:
         if self._told.get(order.id) == told:
             return
         self._told[order.id] = told
+        if order.is_terminal and booked == order.filled_qty:
+            self._note_end(order)
+        if (before := self._before.get(order.id)) is not None:
+            if order.filled_qty <= before:
+                return  # Nothing is new of it.
+            qty = None if order.qty is None else order.qty - before
+            order, booked = structs.replace(order, qty=qty, filled_qty=order.filled_qty - before), booked - before
         report = self._client.reports.order_report(order, filled_qty=booked)
         if report is not None:
             self._client._send_order_status_report(report)

@@ -41,7 +41,7 @@ class Retention:
 
     def __len__(self) -> int:
         """Orders that have ended and are kept still."""
-        return len(self._due) + len(self._client.tracker.ended)
+        return len(self._due) + len(self._client.tracker.ended) + len(self._client.external)
 
     def sweep(self, keep_ns: int, most: int) -> list[Any]:
         """Let go of orders that ended `keep_ns` ago, and of the oldest beyond `most` sooner, a batch at a time.
@@ -66,7 +66,9 @@ class Retention:
                 self._due.append((now_ns, tracked))
                 continue
             released += self._release(tracked, ended_ns)
-        return released
+        gone = client.external.release(now_ns, now_ns - keep_ns, self._listed_ns(), most, BATCH)
+        self.let_go += len(gone)
+        return released + gone
 
     def _listed_ns(self) -> int:
         """What ended before will be in no list that is asked for from now on."""
@@ -75,20 +77,21 @@ class Retention:
 
     def _is_needed(self, tracked: Tracked) -> bool:
         """Whether one of those that went out together is not over, or has opened a position that is still there."""
+        return any(
+            not each.closed or each.is_unknown or self.is_in_use(each.client_order_id) for each in _together(tracked)
+        )
+
+    def is_in_use(self, client_order_id: Any) -> bool:
+        """Whether Nautilus's order is not over, or has opened a position that is still there."""
         cache = self._client._cache
-        for each in _together(tracked):
-            if not each.closed or each.is_unknown:
-                return True
-            order = cache.order(each.client_order_id)
-            if order is None:
-                continue
-            spawned = () if order.exec_spawn_id is None else cache.orders_for_exec_spawn(order.exec_spawn_id)
-            if not all(row.is_closed for row in (order, *spawned)):
-                return True
-            position = None if order.position_id is None else cache.position(order.position_id)
-            if position is not None and position.is_open and position.opening_order_id == order.client_order_id:
-                return True
-        return False
+        order = cache.order(client_order_id)
+        if order is None:
+            return False
+        spawned = () if order.exec_spawn_id is None else cache.orders_for_exec_spawn(order.exec_spawn_id)
+        if not all(row.is_closed for row in (order, *spawned)):
+            return True
+        position = None if order.position_id is None else cache.position(order.position_id)
+        return bool(position is not None and position.is_open and position.opening_order_id == order.client_order_id)
 
     def _release(self, tracked: Tracked, ended_ns: int) -> list[Any]:
         client, released = self._client, []
@@ -104,11 +107,17 @@ class Retention:
         self.until_ns = max(self.until_ns, ended_ns)
         return released
 
+    def forget(self, order_id: str) -> None:
+        """An order of somebody else's is over, and let go of."""
+        self._strange.discard(order_id)
+        self.doubtful.discard(order_id)
+
     # -- the other way -------------------------------------------------------------------------------------------------
 
     def find(self, order: Order) -> tuple[Tracked, Part] | None:
         """The order of ours that an order at the venue belongs to, one that was let go of too: it is ours again."""
         client = self._client
+        client.external.take_back(order.id)
         found = client.find(order)
         if found is not None or order.submitted_ns > self.until_ns or order.id in self._strange:
             return found

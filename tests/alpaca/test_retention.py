@@ -177,6 +177,56 @@ def test_a_strangers_order_is_looked_for_once(play: Any, running: Any, tmp_path:
     play(scenario())
 
 
+def by_hand(rig: Any, qty: str, price: str | None = None, side: str = "buy") -> Any:
+    """An order of nobody here, as it is at the venue."""
+    body = {"symbol": "IBM", "side": side, "type": "market", "time_in_force": "day", "qty": qty}
+    more = {} if price is None else {"type": "limit", "limit_price": price}
+    desk = rig.exchange.broker.desk
+    return rig.account.orders[desk.submit(rig.account, body | more)["id"]]
+
+
+def test_an_order_that_was_placed_elsewhere_is_let_go_of_and_what_fills_of_it_later_is_counted_once(
+    play: Any, running: Any, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            let_go_soon(rig, keep(rig, tmp_path / "j.sqlite"))
+            before, cache = kept(rig), rig.node.kernel.cache
+
+            def position() -> int:
+                return int(rig.node.kernel.portfolio.net_position(IBM))
+
+            resting = by_hand(rig, "10", "170")
+            await rig.until(lambda: len(cache.orders_open()) == 1)
+            assert let_go(rig) == [], "it works"
+            rig.exchange.broker.desk.book._life.fill(rig.account, resting, Decimal(4), Decimal(169))
+            await rig.until(lambda: position() == 4)
+            rig.exchange.broker.desk.cancel(rig.account, resting)
+            await rig.until(lambda: not cache.orders_open())
+            assert let_go(rig) == [], "it opened the position"
+            for qty, side, then in (("3", "buy", 7), ("7", "sell", 0), ("1", "buy", 1), ("1", "sell", 0)):
+                by_hand(rig, qty, side=side)
+                await rig.until(lambda then=then: position() == then)
+            await rig.until(lambda: len(let_go(rig)) > 0 or not cache.orders())
+            await rig.until(lambda: not let_go(rig) and not cache.orders())
+            assert kept(rig) == before
+            assert not rig.client.external._told
+            # It is a stranger's, and was before: what it had filled is known, and is not told again.
+            rig.faults.arm({"updates": {"duplicate": 1}})
+            fill_late(rig, resting, 2)
+            await rig.until(lambda: position() == 2)
+            await rig.client.gaps.run()
+            await rig.agree()
+            assert position() == 2
+            assert sum(fill.qty for fill in rig.client.fills if fill.order_id == resting.id) == 6
+            assert all(fill.external and not fill.inferred for fill in rig.client.fills)
+            (again,) = cache.orders()
+            assert (again.status, again.filled_qty.as_decimal()) == (OrderStatus.CANCELED, 2)
+            rig.journal.close()
+
+    play(scenario())
+
+
 @pytest.mark.parametrize("most", [2, 100])
 def test_sums_of_old_fills_say_the_same_as_the_fills(most: int) -> None:
     whole, ledger = FillLedger(), FillLedger()
