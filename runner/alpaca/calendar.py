@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from runner.alpaca.constants import NANOS
 from runner.alpaca.models import CalendarDay, WireError
+from runner.config.schedule import EVENING
 
 NEW_YORK = ZoneInfo("America/New_York")
-_EVENING = time(20)
 
 
 class TradingCalendar:
@@ -74,7 +74,7 @@ class TradingCalendar:
         tomorrow = today + timedelta(days=1)
         if not self._first <= today or not tomorrow <= self._last:
             return None
-        if at >= _EVENING:  # the night belongs to the day that follows
+        if at >= EVENING:  # the night belongs to the day that follows
             return "overnight" if tomorrow in self._days else "closed"
         if (hours := self._days.get(today)) is None:
             return "closed"

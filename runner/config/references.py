@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from runner.config.document import ListNode, MapNode, Mark, Scalar, Step, entry_at
 from runner.config.errors import ConfigError, instead
 from runner.config.hosts import LIVE_HOST, PAPER_HOST
-from runner.config.schedule import CORE_CLOSE, WEEKEND, parse_time
+from runner.config.schedule import CORE_CLOSE, EVENING, WEEKEND, parse_time
 from runner.config.source import NAMED_SECTIONS, Source
 
 _ENDPOINTS = {"BacktestEngine", "Controller", "DataEngine", "ExecEngine", "OrderEmulator", "RiskEngine"}
@@ -94,12 +94,19 @@ def _schedules(source: Source) -> Iterator[ConfigError]:
                 message = f"feed {feed} is of crypto, which never closes: write `stop` and `on_stop: flatten`"
                 yield _error(source, (*here, "flat_before_close"), message)
             continue
+        start, stop = text_at(source, *here, "start"), text_at(source, *here, "stop")
+        begins, ends = (None if text is None else parse_time(text) for text in (start, stop))
+        nightly = begins is not None and ends is not None and ends < begins
         days = entry_at(source.root, (*here, "days"))
         for index, item in enumerate(days.value.items if days is not None and isinstance(days.value, ListNode) else ()):
-            if isinstance(item, Scalar) and item.text in WEEKEND:
+            if not isinstance(item, Scalar):
+                continue
+            if nightly and item.text == "fri" and begins is not None and begins >= EVENING:
+                message = "nothing trades from Friday's 20:00 to Sunday's, remove fri (the night to Monday is sun's)"
+                yield _error(source, (*here, "days", index), message)
+            elif item.text in WEEKEND and not (nightly and item.text == "sun"):
                 message = f"the exchange is closed on weekends, remove {item.text} (only a crypto feed trades then)"
                 yield _error(source, (*here, "days", index), message)
-        stop = text_at(source, *here, "stop")
         if text_at(source, *here, "on_stop") == "flatten" and (
             stop is None or ((at := parse_time(stop)) is not None and at >= CORE_CLOSE)
         ):

@@ -17,6 +17,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WEEKEND = frozenset({"sat", "sun"})
 #: The core session in New York, on a day that does not end early.
 CORE_OPEN, CORE_CLOSE = time(9, 30), time(16)
+#: From then on the night belongs to the next trading day.
+EVENING = time(20)
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _CORE = timedelta(hours=6, minutes=30)
 
@@ -66,14 +68,14 @@ class ScheduleConfig(Section):
     days: list[Day] | None = Field(
         None,
         min_length=1,
-        description="mon to sun; by default every day. Of these, days on which the exchange is closed count for a "
-        "strategy of a crypto feed only.",
+        description="mon to sun, those on which a window begins; by default every day. Of these, days on which the "
+        "exchange is closed count for a strategy of a crypto feed only.",
     )
     start: TimeOfDay | None = Field(None, description="Nothing is opened before; by default from midnight.")
     stop: TimeOfDay | None = Field(
         None,
-        description="Nothing is opened from then on; by default until midnight. Up to 16:00 it moves to the close of "
-        "a day that closes earlier.",
+        description="Nothing is opened from then on; by default until midnight. One that is before `start` is of the "
+        "next day (22:00 to 04:00). Up to 16:00 it moves to the close of a day that closes earlier.",
     )
     flat_before_close: Duration | None = Field(
         None,
@@ -91,9 +93,10 @@ class ScheduleConfig(Section):
         days = self.days or []
         if twice := next((day for day in days if days.count(day) > 1), None):
             raise wrong(f"{twice} stands there twice")
-        if self.start is not None and self.stop is not None and self.stop <= self.start:
+        if self.start is not None and self.start == self.stop:
             raise wrong(
-                f"stop {time_text(self.stop)} is not after start {time_text(self.start)}, and both are of one day"
+                f"start and stop are both {time_text(self.start)}: leave both out for whole days; a stop before start "
+                "is of the next day"
             )
         if self.flat_before_close is not None:
             self._before_close(self.flat_before_close)
@@ -106,14 +109,27 @@ class ScheduleConfig(Section):
         if flat >= _CORE:
             raise wrong("flat_before_close is as long as the core session (6h30m) or longer, nothing could be opened")
         close = timedelta(hours=CORE_CLOSE.hour)
-        if self.start is not None and _since_midnight(self.start) >= close - flat:
+        if self.over_midnight:
+            assert self.start is not None
+            if self.start < CORE_CLOSE:
+                raise wrong(
+                    f"a window over midnight that begins before the exchange closes (16:00; here at "
+                    f"{time_text(self.start)}) holds positions over the close: leave flat_before_close out, or write a "
+                    "start from 16:00 on"
+                )
+        elif self.start is not None and _since_midnight(self.start) >= close - flat:
             raise wrong(
                 f"nothing could be opened: start {time_text(self.start)} is not before the exchange closes (16:00) "
                 "less flat_before_close"
             )
 
+    @property
+    def over_midnight(self) -> bool:
+        """Whether `stop` is of the day after the one on which the window begins."""
+        return self.start is not None and self.stop is not None and self.stop < self.start
+
     def on(self, weekday: int) -> bool:
-        """Whether a day of the week (0 is Monday) is one of its days."""
+        """Whether a day of the week (0 is Monday) is one of its days: a window is of the day on which it begins."""
         return self.days is None or DAYS[weekday] in self.days
 
 

@@ -384,6 +384,24 @@ async def test_a_day_that_the_exchange_shortens_while_the_node_runs_is_short(
         assert sent(run) == [("buy", 10), ("sell", 10)]
 
 
+async def test_a_window_over_midnight_ends_on_the_next_day(start: Start, venue: Venue) -> None:
+    async with start({"a": {"start": "15:45", "stop": "04:00", "on_stop": "flatten"}}, "15:44") as run:
+        assert "nothing be opened until Mon 2013-10-07 15:45" in await denied(run)
+        venue.move("15:45")
+        await bought(run)
+        resting = run.strategy("a").limit("80.00")
+        await worked(run, resting)
+        venue.clock.observe(ns("2013-10-08 03:59:59"))
+        await settled(run)
+        assert resting.is_open
+        venue.clock.observe(ns("2013-10-08 04:00"))
+        await run.until(lambda: not resting.is_open)
+        assert held(run) == 10
+        assert "nothing be opened until Tue 2013-10-08 15:45" in await denied(run)
+        venue.clock.observe(ns("2013-10-08 09:30"))
+        await run.until(lambda: held(run) == 0)
+
+
 async def test_status_and_metrics_say_how_a_schedule_stands(start: Start, venue: Venue, behaviour: Behaviour) -> None:
     telemetry = TelemetryHook(None, None, lambda: (True, ""))
     async with start({"a": FLAT | {"start": "09:45"}, "b": None}, "09:30", hooks=(telemetry,)) as run:
