@@ -41,6 +41,8 @@ class ScheduleHook(BaseHook):
             unknown=self._calendar.ask,
             on_trouble=self._on_trouble,
         )
+        for name, table in parts.schedules.tables.items():
+            log.info("strategy %s opens positions by its schedule: %s", name, table.words())
         self._calendar.on_read(self._follow)
         self._keeper.begin()
 

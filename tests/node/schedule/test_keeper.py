@@ -384,8 +384,12 @@ async def test_a_day_that_the_exchange_shortens_while_the_node_runs_is_short(
         assert sent(run) == [("buy", 10), ("sell", 10)]
 
 
-async def test_a_window_over_midnight_ends_on_the_next_day(start: Start, venue: Venue) -> None:
+async def test_a_window_over_midnight_ends_on_the_next_day(
+    start: Start, venue: Venue, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "runner.node")
     async with start({"a": {"start": "15:45", "stop": "04:00", "on_stop": "flatten"}}, "15:44") as run:
+        assert "strategy a opens positions by its schedule: 15:45 to 04:00 of the next day" in caplog.text
         assert "nothing be opened until Mon 2013-10-07 15:45" in await denied(run)
         venue.move("15:45")
         await bought(run)
