@@ -1,11 +1,10 @@
 """The journal's file: one SQLite connection in write-ahead mode.
 
 Before its request leaves, an order is written to a file of its own (`Intents`), by the loop itself, in some
-microseconds: what is written outlives the process, however it ends. A thread brings it to the disk (fsync) at once,
-while the request is on its way, and commits it, and what happens to the order afterwards, which the venue can tell
-again. Whenever the loop would have to wait (the disk lags behind, or the file is set to `full`), or the journal could
-not be written lately, the order waits for the thread's commit and fsync instead, and the loop goes on; orders that wait
-at the same time share one.
+microseconds: what is written outlives the process, however it ends. A thread brings it to the disk (fsync) within some
+20 ms, and commits it, and what happens to the order afterwards, which the venue can tell again. Whenever the loop would
+have to wait (the disk lags behind, or the file is set to `full`), or the journal could not be written lately, the order
+waits for the thread's commit and fsync instead, and the loop goes on; orders that wait at the same time share one.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ RETRY_S = 0.5
 HANG_S = 5.0
 #: How far the disk may lag behind: with orders that are not on it for longer, the next ones wait for it.
 LAG_S = 0.25
-#: How long events wait for one another, to share a commit.
+#: How long orders that have left and events wait for one another, to share an fsync and a commit.
 _LINGER_S = 0.02
 #: Commits after which what is in the write-ahead log is moved to the file itself.
 _CHECKPOINT = 200
@@ -254,8 +253,9 @@ class Store:
         if not lagging:
             self._lag_since = time.monotonic()
         self._ahead.append(_Job(statements, intent=number))
-        # Not before the request has left: whoever is woken up wants the interpreter.
-        asyncio.get_running_loop().call_soon(self._put, _Job(()))
+        # Not before the request has left, and not at once: whoever is woken up wants the interpreter, which the reply and
+        # the next quote do as well.
+        asyncio.get_running_loop().call_soon(self._enqueue, _Job(()))
         return True
 
     async def write_through(self, statements: Sequence[Statement], timeout_s: float | None = None) -> None:

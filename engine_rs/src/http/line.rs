@@ -124,6 +124,9 @@ pub struct Lines {
     longest_idle: Duration,
 }
 
+/// How often a thread that begins an exchange looks whether it goes on, before it leaves that to the line's task.
+const LOOKS: usize = 3;
+
 impl Lines {
     pub fn new(most: usize, timeout: Duration, longest_idle: Duration) -> Self {
         Self { idle: Mutex::default(), most, timeout, longest_idle }
@@ -149,11 +152,17 @@ impl Lines {
     pub fn start(&self, Idle(line): Idle, request: Request, done: Done) {
         let bell = &line.bell;
         bell.is_held.store(true, SeqCst);
-        bell.has_rung.store(false, SeqCst);
         let mut state = line.state.relock();
         state.expect(request, Instant::now() + self.timeout, done);
         let waker = Waker::from(Arc::clone(bell));
-        let ended = self.look(&line, &mut state, &mut Context::from_waker(&waker));
+        let mut ended = None;
+        for _ in 0..LOOKS {
+            bell.has_rung.store(false, SeqCst);
+            ended = ended.or(self.look(&line, &mut state, &mut Context::from_waker(&waker)));
+            if !bell.has_rung.load(SeqCst) {
+                break;
+            }
+        }
         let is_over = state.connection.is_none();
         drop(state);
         bell.is_held.store(false, SeqCst);
