@@ -114,6 +114,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self._opened = False
         self._stream: LoopStream | None = None
         self._gate_check: Callable[[Any], bool] | None = None
+        self._gate_is_legal = False
         self._schedule_check: Callable[[Any], str | None] | None = None
         self._ready = asyncio.Event()
         self._dirty = False
@@ -226,9 +227,12 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
             return None
         return f"SCHEDULE_CLOSED: never sent, as it waited until {why}"
 
-    def set_gate_check(self, check: Callable[[Any], bool]) -> None:
-        """From now on a submit or modify that `check` does not approve is denied: the lock behind the risk gate."""
-        self._gate_check = check
+    def set_gate_check(self, check: Callable[[Any], bool], *, legal: bool = False) -> None:
+        """From now on a submit or modify that `check` does not approve is denied: the lock behind the risk gate.
+
+        `legal`: of what it approves, it has asked `orders.denial` already.
+        """
+        self._gate_check, self._gate_is_legal = check, legal
 
     def set_journal(self, journal: OrderJournal) -> None:
         """From now on each order is in the journal before it leaves, and those of earlier lives are taken up."""

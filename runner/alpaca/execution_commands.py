@@ -34,6 +34,7 @@ class CommandsMixin:
     _on_task_completed: Callable[..., None]
     _cache: Any
     _gate_check: Callable[[Any], bool] | None
+    _gate_is_legal: bool
     _arrivals: dict[str, asyncio.Event]
 
     def now_ns(self) -> int:
@@ -65,7 +66,7 @@ class CommandsMixin:
         if self.journal is not None and (problem := self.journal.problem) is not None:
             self.emitter.denied(order, f"JOURNAL: {problem}")
             return
-        prepared = self.preparing.one(order, command.params)
+        prepared = self.preparing.one(order, command.params, is_legal=self._gate_is_legal)
         self._arrived(order)
         if isinstance(prepared, str):
             self.emitter.denied(order, prepared)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
-from nautilus_trader.model.enums import OrderSide, OrderType
+from nautilus_trader.model.enums import ContingencyType, OrderSide, OrderType
 from nautilus_trader.model.identifiers import generic_spread_id_to_list
 from nautilus_trader.model.instruments import OptionContract, OptionSpread
 
@@ -32,10 +32,12 @@ class Preparing:
         self._client = client
         self._tracker = client.tracker
 
-    def one(self, order: Any, params: dict[str, Any] | None) -> Tracked | str:
-        """A single order, that of an option spread included."""
+    def one(self, order: Any, params: dict[str, Any] | None, *, is_legal: bool = False) -> Tracked | str:
+        """A single order, that of an option spread included. `is_legal`: the gate has asked `denial`."""
         instrument = self._client.instrument(order.instrument_id)
-        reason = self._refused(order, instrument, params)
+        # One that is linked to others is judged with its list, and here where it comes without it.
+        is_legal = is_legal and order.order_list_id is None and order.contingency_type == ContingencyType.NO_CONTINGENCY
+        reason = self._refused(order, instrument, params, is_legal=is_legal)
         if reason is not None:
             return reason
         if asked_of(params) is not None:
@@ -81,11 +83,14 @@ class Preparing:
         *,
         order_class: str = "",
         is_exit: bool = False,
+        is_legal: bool = False,
     ) -> str | None:
         if instrument is None:
             return f"NO_INSTRUMENT: {order.instrument_id} is not loaded; name it in the provider's load_ids"
-        now_ns = self._client.venue_clock.now_ns()
-        reason = denial(order, instrument, params, order_class=order_class, is_exit=is_exit, now_ns=now_ns)
+        reason = None
+        if not is_legal:
+            now_ns = self._client.venue_clock.now_ns()
+            reason = denial(order, instrument, params, order_class=order_class, is_exit=is_exit, now_ns=now_ns)
         if reason is None and self._tracker.get(order.client_order_id.value) is not None:
             return f"DUPLICATE_ID: {order.client_order_id} was sent before; ids are unique for ever"
         return reason

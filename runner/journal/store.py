@@ -253,8 +253,8 @@ class Store:
         if not lagging:
             self._lag_since = time.monotonic()
         self._ahead.append(_Job(statements, intent=number))
-        # Not before the request has left, and not at once: whoever is woken up wants the interpreter, which the reply and
-        # the next quote do as well.
+        # Not before the request has left, and not at once: whoever is woken up wants the interpreter, as the reply and
+        # the next quote do.
         asyncio.get_running_loop().call_soon(self._enqueue, _Job(()))
         return True
 

@@ -33,6 +33,7 @@ class OrderEvents:
         self._strategies: dict[str, str] = {}
         self._accounts: dict[str, str] = {}
         self._homes: dict[str, str] = {}
+        self._decisions: list[float] = []
         self._steps: OrderedDict[Any, tuple[str, int]] = OrderedDict()
         self._filled: OrderedDict[Any, None] = OrderedDict()
 
@@ -65,6 +66,11 @@ class OrderEvents:
 
     def handle(self, event: Any) -> None:
         kind = type(event).__name__
+        if kind == "OrderInitialized":
+            self._decided(event)
+            return
+        if self._decisions:
+            self._observe_decisions()
         strategy, account = self.names(event)
         if kind == "OrderFilled":
             self._metrics.fill(strategy, account)
@@ -88,20 +94,28 @@ class OrderEvents:
 
     def _time(self, kind: str, event: Any) -> None:
         id_ = event.client_order_id
-        if kind == "OrderInitialized":
-            tick_ns = self._newest_tick_ns(event.instrument_id, event.ts_init)
-            if tick_ns is not None:
-                self._metrics.observe_latency("tick_to_decision", (event.ts_init - tick_ns) / 1e9)
-            # What an execution algorithm carries out is sent when the algorithm likes; its parts are orders, too.
-            if event.exec_spawn_id != id_:
-                _remember(self._steps, id_, ("decision_to_ack", event.ts_init))
-        elif kind == "OrderAccepted":
+        if kind == "OrderAccepted":
             self._observe(id_, "decision_to_ack", event.ts_init)
             _remember(self._steps, id_, ("ack_to_fill", event.ts_init))
         elif kind == "OrderFilled":
             self._observe(id_, "ack_to_fill", event.ts_init)
         elif kind in _OVER:
             self._steps.pop(id_, None)
+
+    def _decided(self, event: Any) -> None:
+        """The order has not left yet: what can be done later is done at the next event."""
+        id_ = event.client_order_id
+        tick_ns = self._newest_tick_ns(event.instrument_id, event.ts_init)
+        if tick_ns is not None:
+            self._decisions.append((event.ts_init - tick_ns) / 1e9)
+        # What an execution algorithm carries out is sent when the algorithm likes; its parts are orders, too.
+        if event.exec_spawn_id != id_:
+            _remember(self._steps, id_, ("decision_to_ack", event.ts_init))
+
+    def _observe_decisions(self) -> None:
+        for seconds in self._decisions:
+            self._metrics.observe_latency("tick_to_decision", seconds)
+        self._decisions.clear()
 
     def _observe(self, id_: Any, step: str, now_ns: int) -> None:
         begun = self._steps.pop(id_, None)

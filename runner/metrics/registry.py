@@ -54,6 +54,7 @@ class Metrics:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._own: dict[str, Any] = {}
+        self._series: dict[tuple[str, ...], Any] = {}
         for declaration in DECLARATIONS:
             if declaration.source is None:
                 self._own[declaration.name] = _make(declaration, self.registry)
@@ -191,10 +192,10 @@ class Metrics:
         self.events.handle(event)
 
     def order(self, state: str, strategy: str, account: str) -> None:
-        self._own["runner_orders_total"].labels(strategy, account, state).inc()
+        self._of("runner_orders_total", strategy, account, state).inc()
 
     def fill(self, strategy: str, account: str) -> None:
-        self._own["runner_fills_total"].labels(strategy, account).inc()
+        self._of("runner_fills_total", strategy, account).inc()
 
     def denied(self, code: str, strategy: str, account: str) -> None:
         """Count a denial. `on_order_event` does so by itself; an unknown code is counted as OTHER."""
@@ -205,7 +206,14 @@ class Metrics:
         self._own["runner_orders_working"].labels(strategy, account).set(orders)
 
     def observe_latency(self, step: str, seconds: float) -> None:
-        self._own["runner_order_latency_seconds"].labels(step).observe(max(seconds, 0.0))
+        self._of("runner_order_latency_seconds", step).observe(max(seconds, 0.0))
+
+    def _of(self, name: str, *labels: str) -> Any:
+        """A series that is never removed. To ask for it by its labels costs more than to count."""
+        key = (name, *labels)
+        if (found := self._series.get(key)) is None:
+            found = self._series[key] = self._own[name].labels(*labels)
+        return found
 
     # -- risk and money --------------------------------------------------------------------------------------------
 

@@ -110,7 +110,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
     kernel.trader.add_actor(parts.quotes)
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
     for name, client in parts.exec_clients.items():
-        client.set_gate_check(gate.approved)
+        client.set_gate_check(gate.approved, legal=True)
         client.set_schedule_check(
             lambda strategy_id: schedules.closed(parts.names.get(strategy_id.value, strategy_id.value))
         )

@@ -56,7 +56,8 @@ class Tally:
             listener(event, strategy)
         kind = _KINDS.get(type(event))
         key = event.client_order_id.value
-        counts = self.strategies.setdefault(strategy, Counter())
+        if (counts := self.strategies.get(strategy)) is None:
+            counts = self.strategies[strategy] = Counter()
         if kind is not None and key not in self.seen[kind]:
             self.seen[kind].add(key)
             counts[kind] += 1

@@ -260,6 +260,30 @@ def test_the_second_lock_denies_what_the_gate_did_not_pass(play: Any, running: A
     play(scenario())
 
 
+@pytest.mark.parametrize("legal", [True, False])
+def test_what_alpaca_takes_is_asked_once(play: Any, running: Any, monkeypatch: pytest.MonkeyPatch, legal: bool) -> None:
+    asked = []
+
+    def denial(order: Any, *_: Any, **__: Any) -> str:
+        asked.append(order)
+        return "ORDER_ILLEGAL: so says the test"
+
+    async def scenario() -> None:
+        async with running() as rig:
+            monkeypatch.setattr("runner.alpaca.preparing.denial", denial)
+            rig.client.set_gate_check(lambda _command: True, legal=legal)
+            order = rig.limit("buy", 10, "170")
+            await rig.status(order, ACCEPTED if legal else DENIED)
+            assert rig.client.preparing.one(order, None) == "ORDER_ILLEGAL: so says the test"
+            assert asked == ([order] if legal else [order, order])
+            rig.client.set_gate_check(lambda _command: False, legal=legal)
+            around = rig.limit("buy", 10, "170")
+            await rig.status(around, DENIED)
+            assert around.last_event.reason.startswith("GATE_BYPASSED")
+
+    play(scenario())
+
+
 def test_commands_of_one_instrument_leave_in_the_order_given(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running(exec_config={"serial": True}) as rig:

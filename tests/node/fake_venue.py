@@ -192,7 +192,7 @@ class FakeExec(LiveExecutionClient):
         closes = {day: "13:00" if day.isoformat() in short else "16:00" for day in days if day.weekday() < 5}
         return [CalendarDay(date=day.isoformat(), open="09:30", close=close) for day, close in closes.items()]
 
-    def set_gate_check(self, check: Any) -> None:
+    def set_gate_check(self, check: Any, *, legal: bool = False) -> None:
         """Every order is taken."""
 
     def set_schedule_check(self, check: Any) -> None:
