@@ -1,7 +1,8 @@
 """Looks through a catalog's files before Nautilus reads them: there what is wrong ends the process, or is played.
 
-The footers of all files of what is played are read, and the rows of those that lie in its time: the schema and the
-identity that Nautilus writes, prices and sizes that a market can have, times in order and within what the name says.
+The footers of all files of the instruments that are played are read, and the rows of those that lie in the time: the
+schema and the identity that Nautilus writes, prices and sizes that a market can have, times in order and within what
+the name says.
 """
 
 from __future__ import annotations
@@ -36,8 +37,25 @@ _ELSEWHERE = "a catalog from elsewhere: it must be written by the Nautilus that 
 def verify(
     history: History, played: Iterable[Source], instruments: Mapping[str, Any], start_ns: int, end_ns: int
 ) -> None:
-    """Raises DataError for the first file that can't be played between two times (UNIX ns): what is wrong, where."""
-    for source in played:
+    """Raises DataError for the first file that can't be played between two times (UNIX ns): what is wrong, where.
+
+    Of the same instruments' other series, which strategies may ask for, the footers are read.
+    """
+    played = list(played)
+    names, ids = {each.instrument for each in played}, {(each.kind, each.identifier) for each in played}
+    others = [
+        Source(each.kind, each.identifier, each.instrument, moves=False)
+        for each in history.spans()
+        if each.instrument in names and (each.kind, each.identifier) not in ids
+    ]
+    _look(history, played, instruments, start_ns, end_ns)
+    _look(history, others, instruments, 1, 0)
+
+
+def _look(
+    history: History, series: Iterable[Source], instruments: Mapping[str, Any], start_ns: int, end_ns: int
+) -> None:
+    for source in series:
         before = -1
         for path, first_ns, last_ns in history.files(source.kind, source.identifier):
             if first_ns <= before:

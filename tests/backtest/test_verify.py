@@ -149,6 +149,9 @@ def test_sound_files_and_rows_that_are_not_played_are_no_matter(folder: Path, tm
     cell("bid_price", raw(0))(file_in(copy, "quotes"))  # a side may be missing
     verify(history, played[:1], known, 0, FOREVER_NS)
     verify(history, played, known, 0, 1)
+    cut(file_in(copy, "bars"))  # which a strategy may ask for
+    with pytest.raises(DataError, match="is damaged"):
+        verify(history, played[:1], known, 0, FOREVER_NS)
 
 
 def test_the_command_ends_with_one_error_and_66(folder: Path, tmp_path: Path) -> None:
