@@ -75,6 +75,8 @@ class Sample:
     rss_mb: float
     exchange_mb: float
     lag_ms: float
+    blocks: float
+    """What the node's Python objects hold."""
     counters: dict[str, float]
     buckets: dict[str, dict[float, float]]
 
@@ -100,7 +102,7 @@ def scrape(url: str, pid: int, exchange_pid: int, began: float) -> Sample:
         text = reply.read().decode()
     counters = dict.fromkeys(SUMS.values(), 0.0) | {"orders": 0.0, "denied": 0.0}
     buckets: dict[str, dict[float, float]] = {step: {} for step in STEPS}
-    lag = 0.0
+    lag = blocks = 0.0
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if name := SUMS.get(sample.name):
@@ -111,7 +113,10 @@ def scrape(url: str, pid: int, exchange_pid: int, began: float) -> Sample:
                 buckets[sample.labels["step"]][float(sample.labels["le"])] = sample.value
             elif sample.name == "runner_loop_lag_seconds":
                 lag = sample.value
-    return Sample(time.monotonic() - began, resident_mb(pid), resident_mb(exchange_pid), lag * 1e3, counters, buckets)
+            elif sample.name == "runner_python_blocks":
+                blocks = sample.value
+    node, exchange = resident_mb(pid), resident_mb(exchange_pid)
+    return Sample(time.monotonic() - began, node, exchange, lag * 1e3, blocks, counters, buckets)
 
 
 def quantile(earlier: dict[float, float], later: dict[float, float], share: float) -> float | None:
@@ -137,6 +142,7 @@ class Window:
     rss_mb: float
     exchange_mb: float
     lag_ms: float
+    blocks: float
     counts: dict[str, float]
     latency_ms: dict[tuple[str, int], float | None] = field(default_factory=dict)
 
@@ -155,6 +161,7 @@ def windows(samples: Sequence[Sample], width_s: float) -> list[Window]:
             statistics.median(each.rss_mb for each in inside),
             end.exchange_mb,
             max(each.lag_ms for each in inside),
+            statistics.median(each.blocks for each in inside),
             {name: value - start.counters[name] for name, value in end.counters.items()},
         )
         for step in STEPS:
@@ -166,8 +173,8 @@ def windows(samples: Sequence[Sample], width_s: float) -> list[Window]:
 
 
 HEAD = (
-    "to minute", "node MB", "exchange MB", "loop lag max ms", "messages", "orders", "denied", "fills", "reconnects",
-    "tick → order p50 ms", "p99", "order → answer p50 ms", "p99",
+    "to minute", "node MB", "objects k", "exchange MB", "loop lag max ms", "messages", "orders", "denied", "fills",
+    "reconnects", "tick → order p50 ms", "p99", "order → answer p50 ms", "p99",
 )  # fmt: skip
 
 
@@ -175,7 +182,7 @@ def rows(made: Sequence[Window]) -> list[list[str]]:
     counted = ("messages", "orders", "denied", "fills", "reconnects")
     return [
         [
-            f"{w.minute:.0f}", f"{w.rss_mb:.1f}", f"{w.exchange_mb:.0f}", f"{w.lag_ms:.1f}",
+            f"{w.minute:.0f}", f"{w.rss_mb:.1f}", f"{w.blocks / 1e3:.0f}", f"{w.exchange_mb:.0f}", f"{w.lag_ms:.1f}",
             *(f"{w.counts[name]:,.0f}" for name in counted),
             *("-" if value is None else f"{value:.2f}" for value in w.latency_ms.values()),
         ]
@@ -195,9 +202,10 @@ def faults_of(made: Sequence[Window], summary: dict[str, Any], code: int) -> lis
             found.append(f"books of {name} agree: {books['agree']} {books['reason'] or books['differences']}")
     third = max(1, len(made) // 3)
     early, late = made[third : 2 * third] or made[:1], made[-third:]
-    before, after = (statistics.median(each.rss_mb for each in part) for part in (early, late))
-    if after > before * MEMORY_GROWTH:
-        found.append(f"memory grew from {before:.1f} to {after:.1f} MB after the first third")
+    for what, of in (("memory", attrgetter("rss_mb")), ("what the objects hold", attrgetter("blocks"))):
+        before, after = (statistics.median(map(of, part)) for part in (early, late))
+        if after > before * MEMORY_GROWTH:
+            found.append(f"{what} grew from {before:.1f} to {after:.1f} after the first third")
     for step in STEPS:
         medians = [
             [value for each in part if (value := each.latency_ms[step, 50]) is not None] for part in (early, late)
@@ -224,8 +232,10 @@ def page(arguments: argparse.Namespace, made: Sequence[Window], summary: dict[st
     )
     how = (
         "Each row is a stretch of the run: memory is the median of its scrapes, latencies are those of its own orders, "
-        "read off the node's histograms as Prometheus would. The exchange keeps all that it has played as history, so "
-        "its memory grows; the node's must not."
+        "read off the node's histograms as Prometheus would. `objects` are thousands of blocks of memory that Python's "
+        "objects hold (`runner_python_blocks`): what the node keeps, which comes and goes with the orders that are not "
+        "let go of yet. Its resident memory has besides what the allocator keeps of its peaks. The exchange keeps all "
+        "that it has played as history, so its memory grows; the node's must not."
     )
     verdict = "Nothing was wrong." if not found else "Not right: " + "; ".join(found) + "."
     lines = ["# Soak", "", "<!-- Written by `make soak`. Don't edit. -->", "", what, "", how, ""]

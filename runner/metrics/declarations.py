@@ -127,6 +127,12 @@ DECLARATIONS: tuple[Declaration, ...] = (
     ),
     Declaration("runner_start_time_seconds", "gauge", "When the node was started, UNIX time.", unit="seconds"),
     Declaration("runner_loop_lag_seconds", "gauge", "How late the event loop woke up last.", unit="seconds"),
+    Declaration(
+        "runner_python_blocks",
+        "gauge",
+        "Blocks of memory that Python's objects hold: what the node keeps, where resident memory also has what its "
+        "allocator keeps.",
+    ),
     Declaration("runner_scrape_errors_total", "counter", "Statistics that could not be read during a scrape."),
     Declaration("runner_sample_errors_total", "counter", "Values of the node that could not be sampled."),
     Declaration(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ class Metrics:
             _version("guarded-runner"), _version("nautilus_trader"), platform.python_version()
         ).set(1)
         self._own["runner_start_time_seconds"].set(time.time())
+        self._own["runner_python_blocks"].set_function(sys.getallocatedblocks)
         for step in STEPS:
             self._own["runner_order_latency_seconds"].labels(step)
         for result in RELOAD_RESULTS:
