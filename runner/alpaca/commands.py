@@ -58,7 +58,7 @@ class Commands:
         """One POST. While the stream is down, what opens waits first, outside of its lane, so that cancels pass."""
         opens = not is_opposed(tracked.side, self._client.crossings.position(tracked.symbol))
         waited = opens and not self._client.ready
-        if opens and not await self._client.wait_ready():
+        if waited and not await self._client.wait_ready():
             if not (tracked.closed or part.done):
                 self._client.updates.refused(
                     tracked, part, "STREAM_DOWN: never sent, as the trade-updates stream did not come back in time"

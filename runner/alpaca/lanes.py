@@ -14,4 +14,7 @@ class Lanes:
 
     def lane(self, symbol: str) -> asyncio.Lock:
         """The lock that a command of this symbol holds from before it leaves until its reply is here."""
-        return self._locks.setdefault("" if self._serial else symbol, asyncio.Lock())
+        key = "" if self._serial else symbol
+        if (lock := self._locks.get(key)) is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock

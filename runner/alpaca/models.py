@@ -7,6 +7,7 @@ Fields that have come and gone over the years are optional. Shapes: Alpaca's tra
 from __future__ import annotations
 
 import calendar
+import functools
 import re
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ class WireError(ValueError):
     """A reply that can't be read. The message says which, and shows its beginning."""
 
 
+@functools.lru_cache(maxsize=256)
 def timestamp_ns(text: str | None) -> int:
     """UNIX nanoseconds of an RFC 3339 stamp, exact to its nine digits; 0 where there is none."""
     if not text:

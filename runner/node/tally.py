@@ -80,7 +80,8 @@ class Tally:
             if not event.instrument_id.symbol.value.startswith("("):
                 self.fills += 1
                 counts["fills"] += 1
-                log.info("%s", fill_line(strategy, event))
+                if log.isEnabledFor(logging.INFO):
+                    log.info("%s", fill_line(strategy, event))
 
     def orders(self) -> dict[str, int]:
         return {state: len(keys) + self.gone[state] for state, keys in self.seen.items()}
