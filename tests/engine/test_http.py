@@ -453,6 +453,7 @@ async def test_a_connection_stands_open_for_the_first_command(venue: Any, reply:
     venue.handler = lambda request: reply()
     client = new_client(venue.url)
     client.keep_open()
+    client.keep_open()
     async with asyncio.timeout(10):
         while not venue.connections:
             await asyncio.sleep(0.001)

@@ -1,5 +1,6 @@
 //! The client: two hosts, one pool of connections, answers handed over through a queue and a descriptor.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -109,6 +110,7 @@ pub struct Client {
     http: reqwest::Client,
     target: Target,
     lines: Arc<Lines>,
+    keeps_open: AtomicBool,
     runtime: Handle,
     quotas: [Quota<Waiting>; 2],
     one_by_one: tokio::sync::Mutex<()>,
@@ -154,6 +156,7 @@ impl Client {
             http,
             target,
             lines,
+            keeps_open: AtomicBool::new(false),
             runtime,
             quotas,
             one_by_one: tokio::sync::Mutex::new(()),
@@ -251,6 +254,9 @@ impl Client {
 
     /// From now on a connection stands open for the next command, so that it need not wait for one.
     pub fn keep_open(self: &Arc<Self>) {
+        if self.keeps_open.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return;
+        }
         let (client, closed) = (Arc::downgrade(self), self.until_closed());
         self.runtime.spawn(async move {
             let keeping = async {
