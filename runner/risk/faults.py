@@ -127,7 +127,7 @@ class Faults:
     def _of_margin(self, fault: RiskFault, candidate: Candidate, subject: Subject) -> Denial:
         match fault:
             case RiskFault.Short():
-                return self._margin.no_short(candidate)
+                return self._margin.no_short(candidate, subject)
             case RiskFault.Margin(cost=cost, kept=kept, own=own, broker=broker):
                 headroom = subject.rules.headroom
                 assert headroom is not None

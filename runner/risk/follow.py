@@ -70,7 +70,6 @@ class Follower:
         try:
             # Orders and positions may have been put back into the cache after a restart, with no event to tell of it.
             self._positions.clear()
-            self._book.take_up()
             self.take_up()
             self._ledger.begin()
             self._losses.begin()
@@ -117,7 +116,8 @@ class Follower:
     # -- by event ----------------------------------------------------------------------------------------------------
 
     def take_up(self) -> None:
-        """Take up the orders that the cache holds already."""
+        """Take up the orders that the cache holds already, and the positions that they may close."""
+        self._book.take_up()
         for order in (*self._cache.orders_open(), *self._cache.orders_inflight()):
             self._noted(order.client_order_id)
 

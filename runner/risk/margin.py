@@ -27,7 +27,7 @@ from runner.risk.collateral import Collateral, Uncovered, is_option
 from runner.risk.exposure import ATTO, NANO, ZERO, atto, nanos, usd
 from runner.risk.instruments import Instruments
 from runner.risk.ledger import Ledger
-from runner.risk.limits import Bound
+from runner.risk.limits import I128, Bound
 from runner.risk.options import NoPrice, OptionOrders, by_root
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
@@ -162,19 +162,22 @@ class Margin:
         return self._book.engine.is_current(self._book.account(account_id))
 
     def tell(self, account_id: Any) -> None:
-        """Tell the engine what the account has by our own books, where that has changed."""
-        own = self._ledger.attos(account_id)
-        try:
-            burden: int | None = self._collateral.burden(account_id)
-        except Exception:  # it is asked again, and heard, where it is needed
-            burden = None
+        """Tell the engine what the account has by our own books, where that has changed. Raises nothing: what can't be
+        told is asked again, and heard, where it is needed, so that it holds back nothing else.
+        """
+        own: tuple[int, int] | None = None
+        burden: int | None = None
+        with contextlib.suppress(Exception):
+            own = self._ledger.attos(account_id)
+        with contextlib.suppress(Exception):
+            burden = self._collateral.burden(account_id)
         told = self._own.get(account_id)
         if told is not None and told[0] is own and told[1] is burden:
             return
         self._own[account_id] = own, burden
         account = self._cache.account(account_id)
         lends = account is not None and bool(account.is_margin_account)
-        equity, cash = (None, 0) if own is None else own
+        equity, cash = (None, 0) if own is None or max(map(abs, own)) >= I128 else own
         self._book.engine.own(self._book.account(account_id), equity, cash, burden, lends)
 
     # -- figures -----------------------------------------------------------------------------------------------------
@@ -189,10 +192,14 @@ class Margin:
 
     def power(self, account_id: Any, purse: Purse) -> Power | None:
         """What is left to spend on one kind of asset; None where the account's equity is not known. Raises Uncovered,
-        LookupError where a price is unknown, ValueError for a figure of the broker's that is no number.
+        LookupError where a price is unknown, ValueError or ArithmeticError for a figure of the broker's that is no
+        number.
         """
         self.tell(account_id)
-        if self._own[account_id][0] is not None and self._own[account_id][1] is None:
+        own, burden = self._own[account_id]
+        if own is None:
+            self._ledger.attos(account_id)
+        elif burden is None:
             self._collateral.burden(account_id)
         power = self._book.engine.power(self._book.account(account_id), purse)
         return None if power is None else Power(*power)
@@ -247,13 +254,17 @@ class Margin:
         told = self._levels.get(subject.account_id)
         return self._options.refused(candidates, subject.account_id, 3 if told is None else int(Decimal(str(told))))
 
-    def no_short(self, candidate: Candidate) -> Denial:
+    def no_short(self, candidate: Candidate, subject: Subject) -> Denial:
+        """Raises as `no_equity`."""
+        self._ledger.attos(subject.account_id)
         return Denial(
             Code.MARGIN_INSUFFICIENT,
             f"{candidate.words} opens a short, which needs a margin account and {text(usd(LEAST_EQUITY))} of equity",
         )
 
     def no_equity(self, subject: Subject) -> Denial:
+        """Raises ValueError or ArithmeticError where the broker told one that is no number."""
+        self._ledger.attos(subject.account_id)
         return Denial(Code.NO_ACCOUNT, f"the equity of {subject.account} is not known yet")
 
     def no_burden(self, candidate: Candidate, subject: Subject) -> Denial:

@@ -6,7 +6,8 @@ margin, which twice the excess gives back as its full price: so 20,000 shares ma
 
 from __future__ import annotations
 
-from decimal import Decimal
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from types import SimpleNamespace
 from typing import Any
 
@@ -249,6 +250,49 @@ def test_a_figure_that_is_no_number_holds_back_what_needs_it_and_nothing_that_cl
     assert engine.portfolio.net_position(IBM) == 0
 
 
+def test_a_figure_that_is_too_large_to_be_counted_with_leaves_the_others_in_force(bench):
+    told: list[Told] = []
+    ours, _, _ = bench.run(
+        lambda s: (told[0].says(500_000), told[0].says(1_000, options_buying_power="1e40"), s.market(BUY, 11)),
+        lambda s: s.market(BUY, 10),
+        limits=ALL,
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+    assert "1,000 by the broker's figures" in ours.denials()[0]
+
+
+@pytest.mark.parametrize("opening", [BUY, SELL])
+def test_an_equity_that_is_no_number_holds_back_what_opens_and_lets_nothing_else_slip(bench, monkeypatch, opening):
+    def unreadable(_account_id: Any) -> Any:
+        raise InvalidOperation("n/a")
+
+    gates: list[Any] = []
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: monkeypatch.setattr(gates[0].ledger, "attos", unreadable),
+        lambda s: s.market(opening, 101),
+        lambda s: s.market(SELL, 10),
+        lambda s: s.market(SELL, 10),  # a double, though it closes
+        limits=replace(ALL, duplicate_window_ns=60 * SECOND),
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == ["GATE_ERROR", "DUPLICATE_ORDER"]
+
+
+@pytest.mark.parametrize("equity", [10**40, -(10**40)])
+def test_an_equity_that_is_too_large_to_be_counted_with_is_not_known(bench, monkeypatch, equity):
+    gates: list[Any] = []
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: monkeypatch.setattr(gates[0].ledger, "attos", lambda _account_id: (equity, 0)),
+        lambda s: (s.market(BUY, 1), s.market(SELL, 100)),
+        limits=ALL,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == ["NO_ACCOUNT"]
+
+
 SECOND = 1_000_000_000
 
 
@@ -411,3 +455,21 @@ def test_after_a_restart_reservations_are_made_of_the_open_orders_and_positions(
     assert usd(again.collateral.burden(account)) == 50_000
     # Which of the two sales comes first is not known any more: the dearest is taken for what opens.
     assert again.margin.reserved(account) >= 100 * 110 + 950
+
+
+def test_after_a_restart_an_exit_that_works_still_holds_nothing(bench):
+    from runner.risk.gate import RiskGate
+
+    _, gate, engine = bench.run(
+        lambda s: s.market(BUY, 1_000),
+        lambda s: s.limit(SELL, 1_000, "110.00"),
+        limits=ALL,
+    )
+    account = engine.cache.accounts()[0].id
+    assert gate.margin.reserved(account) == 0
+    gate.uninstall()
+    kernel = engine.kernel
+    again = RiskGate(msgbus=kernel.msgbus, cache=kernel.cache, clock=kernel.clock, limits=LimitsBook(ALL))
+    again.install(kernel.exec_engine)
+    again.begin()
+    assert (again.errors, again.margin.reserved(account)) == (0, 0)
