@@ -859,8 +859,8 @@ class RiskBook:
         """An order passed: its room is taken, and it counts as sent. `whole`: what it costs, where its price does not tell
         that."""
 
-    def count(self, rules: RiskRules, now_ns: int) -> None:
-        """A modification passed: it counts as sent."""
+    def count(self, rules: RiskRules, order: RiskOrder | None, now_ns: int) -> None:
+        """A modification passed: it counts as sent, and `order`, which it makes of the order, as one that passed."""
 
 @final
 class RateLimits:

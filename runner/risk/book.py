@@ -63,6 +63,7 @@ class Book:
         self._strategies = _Numbers()
         self._instruments: dict[Any, int] = {}
         self._ids: list[Any] = []  # of the instruments, by number
+        self._sizes: dict[int, int] = {}  # what their contracts are of
         self._unknown: set[int] = set()  # those that the cache did not have when they were asked for
         self._quotes: dict[int, Any] = {}  # the last that the engine was told of
         self._holders: dict[Any, set[tuple[Any, Any]]] = {}
@@ -207,9 +208,9 @@ class Book:
             look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
         return look
 
-    def count_change(self, subject: Subject, now_ns: int) -> None:
+    def count_change(self, candidate: Candidate, subject: Subject, now_ns: int) -> None:
         """A modification passed: it counts for the order rates, whether or not it was bound by them."""
-        self.engine.count(subject.rules.engine, now_ns)
+        self.engine.count(subject.rules.engine, candidate.row, now_ns)
 
     def gross(self, subject: Subject) -> list[tuple[str, int]] | Denial:
         """The bounds on gross exposure in atto-dollars."""
@@ -235,7 +236,7 @@ class Book:
         order, leg, facts, buy = candidate.order, candidate.leg, candidate.facts, candidate.buy
         instrument_id = leg.instrument_id
         number = self._instruments.get(instrument_id)
-        if number is None or number in self._unknown:
+        if number is None or number in self._unknown or (facts is not None and facts.size != self._sizes.get(number)):
             number = self._declare(instrument_id)
         quote = self._prices.quote(instrument_id)
         if facts is not None and facts.spread:
@@ -329,7 +330,7 @@ class Book:
             self._unknown.add(number)
             self.engine.declare(number, None)
             return number
-        of = whole_multiplier(instrument)
+        of = self._sizes[number] = whole_multiplier(instrument)
         self._unknown.discard(number)
         self.engine.declare(number, of)
         self._look_at(number)

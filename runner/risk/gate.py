@@ -328,7 +328,7 @@ class RiskGate:
             denial = self.judge.modify(candidate, command, subject, now_ns)
             if denial is None:
                 self._expect(candidate, subject)
-                self.book.count_change(subject, now_ns)
+                self.book.count_change(candidate, subject, now_ns)
         except Exception as error:
             if failure is None:
                 self._failed("judging a modification", error)

@@ -165,12 +165,14 @@ class Margin:
         """Tell the engine what the account has by our own books, where that has changed. Raises nothing: what can't be
         told is asked again, and heard, where it is needed, so that it holds back nothing else.
         """
-        own: tuple[int, int] | None = None
-        burden: int | None = None
-        with contextlib.suppress(Exception):
+        try:
             own = self._ledger.attos(account_id)
-        with contextlib.suppress(Exception):
-            burden = self._collateral.burden(account_id)
+        except Exception:
+            own = None
+        try:
+            burden: int | None = self._collateral.burden(account_id)
+        except Exception:
+            burden = None
         told = self._own.get(account_id)
         if told is not None and told[0] is own and told[1] is burden:
             return

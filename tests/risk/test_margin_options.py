@@ -93,6 +93,19 @@ def test_a_bought_option_costs_its_premium(options):
     assert usd(gate.collateral.burden(engine.cache.accounts()[0].id)) == 1_000_000
 
 
+def test_a_contract_that_is_put_anew_counts_for_what_it_is_of_now(options):
+    adjusted = OptionContract.from_dict({**OptionContract.to_dict(CONTRACTS[0]), "multiplier": "150"})
+    caches: list[Any] = []
+    ours, _, _ = options(
+        lambda s: trade(s, C100, BUY, 1, "7.00"),
+        lambda s: caches[0].add_instrument(adjusted),
+        lambda s: trade(s, C100, BUY, 1, "7.00"),  # 1,050
+        limits=Limits(max_order_notional=Decimal(1_000)),
+        prepare=lambda engine, _gate: caches.append(engine.cache),
+    )
+    assert ours.codes() == ["MAX_ORDER_NOTIONAL"]
+
+
 def test_a_sold_put_is_secured_by_cash_less_its_premium(options):
     # Of a put of 90, sold for 2.00, one needs 8,800: 113 fit.
     ours, gate, _ = options(lambda s: trade(s, P90, SELL, 114, "2.00"), lambda s: trade(s, P90, SELL, 113, "2.00"))

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.objects import Quantity
 
 from runner.config.risk import Portion
 from runner.risk.limits import Limits, LimitsBook, Rate
@@ -64,6 +65,20 @@ def test_the_limits_on_one_order_count_for_the_level_that_bound_it(bench):
     _, gate, _ = bench.run(lambda s: s.market(BUY, 25), limits=book)
     found = {each.scope: each.fraction for each in gate.used()}
     assert found == {NODE: D(0), Scope("strategy", "main"): D("0.5")}
+
+
+def test_an_order_that_was_made_larger_counts_as_one_that_passed(bench):
+    orders: list[Any] = []
+    _, gate, _ = bench.run(
+        lambda s: orders.append(s.limit(BUY, 10, "90.00")),
+        lambda s: s.modify_order(orders[0], Quantity.from_int(40)),
+        lambda s: s.modify_order(orders[0], Quantity.from_int(101)),  # denied
+        limits=Limits(max_order_qty=D(100), max_order_notional=D(10_000)),
+    )
+    assert {each.limit: each.fraction for each in gate.used()} == {
+        "max_order_qty": D("0.4"),
+        "max_order_notional": D("0.36"),
+    }
 
 
 def test_a_fault_leaves_the_node_as_it_was(bench):

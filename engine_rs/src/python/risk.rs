@@ -418,8 +418,9 @@ impl RiskBook {
         self.0.relock().take(account, strategy, &rules.0, &order.0, whole, now_ns).map_err(wrong)
     }
 
-    fn count(&self, rules: &RiskRules, now_ns: i64) {
-        self.0.relock().count(&rules.0.rates, now_ns);
+    #[pyo3(signature = (rules, order, now_ns))]
+    fn count(&self, rules: &RiskRules, order: Option<&RiskOrder>, now_ns: i64) {
+        self.0.relock().count(&rules.0, order.map(|order| &order.0), now_ns);
     }
 }
 

@@ -243,9 +243,12 @@ impl Desk {
         self.rates.held(key, per, now)
     }
 
-    /// A modification passed: it counts for the order rates.
-    pub fn count(&mut self, rates: &[Limit], now: i64) {
-        self.rates.count(rates, 1, now);
+    /// A modification passed: it counts for the order rates, and what it makes of the order as an order that passed.
+    pub fn count(&mut self, rules: &Rules, order: Option<&Order>, now: i64) {
+        self.rates.count(&rules.rates, 1, now);
+        if let Some(order) = order {
+            self.measure(rules, order);
+        }
     }
 
     /// How much of an order closes what the account holds, less what its other orders close already.
@@ -319,15 +322,23 @@ impl Desk {
         if let Some(window) = rules.twins {
             self.twins.passed(order.likeness(strategy), window, now);
         }
+        self.measure(rules, order);
+        Ok(())
+    }
+
+    /// Whether it is the largest that a limit on one order let through. A modification that does not add to an order is
+    /// let through by none.
+    fn measure(&mut self, rules: &Rules, order: &Order) {
         for (most, value) in [(&rules.qty, order.units), (&rules.notional, self.value(order).unwrap_or(None))] {
-            if let (Some(most), Some(value)) = (most, value) {
+            if let (Some(most), Some(value)) = (most, value)
+                && value <= most.value
+            {
                 match self.largest.get_mut(&most.place) {
                     Some(largest) => *largest = value.max(*largest),
                     None => _ = self.largest.insert(most.place.clone(), value),
                 }
             }
         }
-        Ok(())
     }
 
     /// Something happened to an order: what it still costs is worked out anew. False where it was never entered.
