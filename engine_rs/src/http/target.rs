@@ -1,16 +1,22 @@
 //! Where commands go: the trading host, opened by TCP, and TLS where its URL asks for it; and what their heads say.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use reqwest::Url;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::line::{Io, Request};
+
+/// How long an address is waited for while there is another.
+const SLOW: Duration = Duration::from_secs(1);
 
 pub struct Target {
     base: Url,
@@ -65,8 +71,29 @@ impl Target {
         Some(request)
     }
 
-    pub async fn open(&self) -> std::io::Result<Box<dyn Io>> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+    /// By the host's addresses in turn. One that leads nowhere (IPv6 without a way out) must not take all of the time.
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let mut error = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        let mut addresses = lookup_host((self.host.as_str(), self.port)).await?.peekable();
+        while let Some(address) = addresses.next() {
+            let opening = TcpStream::connect(address);
+            let opened = match addresses.peek() {
+                None => opening.await,
+                Some(_) => match timeout(SLOW, opening).await {
+                    Ok(opened) => opened,
+                    Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer"))),
+                },
+            };
+            match opened {
+                Ok(tcp) => return Ok(tcp),
+                Err(why) => error = why,
+            }
+        }
+        Err(error)
+    }
+
+    pub async fn open(&self) -> io::Result<Box<dyn Io>> {
+        let tcp = self.connect().await?;
         tcp.set_nodelay(true)?;
         match &self.server {
             None => Ok(Box::new(tcp)),
