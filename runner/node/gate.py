@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from runner.alpaca.groups import exit_fault, shape_of
 from runner.alpaca.orders import denial
 from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts, direct
+from runner.node.garbage import Collector
 from runner.node.node import BaseHook, Node
 from runner.node.schedule.schedules import Schedules
 from runner.risk.collateral import legs_of
@@ -42,21 +42,18 @@ class GateHook(BaseHook):
     def __init__(self, every_s: float = TICK_S) -> None:
         self._every_s = every_s
         self._task: asyncio.Task[None] | None = None
-        self._frozen = False
+        self._collector = Collector()
 
     async def connected(self, node: Node) -> None:
         if node.gate is None:
             return
         node.gate.begin()
-        # What was made at the start stays; to look through it again and again stops the loop for tens of milliseconds.
-        gc.freeze()
-        self._frozen = True
+        self._collector.calm()
         if node.plan.real_time:
             self._task = asyncio.create_task(self._run(node.gate), name="risk-gate")
 
     async def stopped(self, node: Node) -> None:
-        if self._frozen:
-            gc.unfreeze()
+        self._collector.restore()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
