@@ -107,3 +107,13 @@ def test_a_fault_in_the_venues_table_denies(bench):
     ours, gate, _ = bench.run(lambda s: s.market(BUY, 10), legality=lambda *_args: 1 / 0)
     assert ours.codes() == ["GATE_ERROR"]
     assert gate.errors == 1
+
+
+def test_an_instrument_that_is_not_known_is_not_opened_though_no_limit_asks_for_it(bench):
+    def prepare(_engine: Any, gate: Any) -> None:
+        gate.judge._instruments._instrument = lambda _instrument_id: None
+
+    ours, gate, engine = bench.run(lambda s: s.market(BUY, 1), limits=Limits(), prepare=prepare)
+    assert ours.denials() == ["GATE_ERROR: the gate could not judge it (LookupError: IBM.ALPACA is not in the cache)"]
+    assert gate.errors == 1
+    assert engine.cache.positions() == []
