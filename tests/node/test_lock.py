@@ -55,15 +55,16 @@ def test_a_child_that_outlives_its_runner_holds_no_lock(tmp_path: Path) -> None:
         "store = Store(folder / 'j.sqlite').open()\n"
         "child = os.fork()\n"
         "if child == 0:\n"
-        "    print('forked', flush=True)\n"
+        "    os.write(1, b'forked\\n')\n"  # in one piece: an unbuffered print is two writes, and both print at once
         "    signal.pause()\n"
-        "print(child, flush=True)\n"
+        "os.write(1, b'%d\\n' % child)\n"
         "signal.pause()\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
-        lines = {holder.stdout.readline().strip(), holder.stdout.readline().strip()}
-        (child,) = (int(line) for line in lines if line != "forked")
+        child = 0
         try:
+            lines = {holder.stdout.readline().strip(), holder.stdout.readline().strip()}
+            (child,) = (int(line) for line in lines - {"forked"})
             with pytest.raises(NodeError):
                 AccountLock("main", "KEY", tmp_path, venue=str(tmp_path)).acquire()
             holder.kill()
@@ -71,7 +72,9 @@ def test_a_child_that_outlives_its_runner_holds_no_lock(tmp_path: Path) -> None:
             with AccountLock("main", "KEY", tmp_path, venue=str(tmp_path)):
                 Store(tmp_path / "j.sqlite").open().close()
         finally:
-            os.kill(child, signal.SIGKILL)
+            holder.kill()
+            if child:
+                os.kill(child, signal.SIGKILL)
 
 
 def test_other_accounts_and_later_runs_are_free(tmp_path: Path) -> None:
