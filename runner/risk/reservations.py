@@ -74,7 +74,12 @@ class Reservations:
             reservation = self._by_id[order.client_order_id] = Reservation(order, account_id, judged)
         reservation.pending.append((units, price))
         reservation.known = None
-        self._changed(order.client_order_id)
+        try:
+            self._changed(order.client_order_id)
+        except Exception:
+            reservation.pending.pop()  # it is denied, so nobody will answer it
+            reservation.known = None
+            raise
 
     def release(self, client_order_id: Any) -> None:
         if self._by_id.pop(client_order_id, None) is not None:

@@ -119,3 +119,14 @@ def test_events_of_other_orders_are_none_of_its_business(book):
     book.reservations.release(book.order.client_order_id)
     book.refused()
     assert len(book.reservations) == 0
+
+
+def test_a_modification_that_could_not_be_followed_takes_no_room(book):
+    def broken(_client_order_id: object) -> None:
+        raise RuntimeError("a bug")
+
+    book.reservations.on_change = broken
+    with pytest.raises(RuntimeError):
+        book.ask(80)
+    book.reservations.on_change = None
+    assert book.kept == (50, 100)
