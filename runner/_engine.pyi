@@ -7,7 +7,7 @@ Money, prices and quantities cross as decimal text or as scaled integers, never 
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, Never, Self, final
+from typing import Any, Final, Literal, Self, final
 
 from typing_extensions import disjoint_base
 
@@ -372,14 +372,14 @@ class RiskFault:
     """What orders break: a class for each kind. `order`, `bound`: which one, counted from 0."""
     @final
     class Twin(RiskFault):
-        """The same order passed so long ago."""
+        """The same order passed so long ago; None: it is in the list twice."""
 
         __match_args__ = ("order", "age_ns")
-        def __new__(cls, order: int, age_ns: int) -> Self: ...
+        def __new__(cls, order: int, age_ns: int | None) -> Self: ...
         @property
         def order(self) -> int: ...
         @property
-        def age_ns(self) -> int: ...
+        def age_ns(self) -> int | None: ...
 
     @final
     class SelfMatch(RiskFault):
@@ -573,8 +573,6 @@ class RiskFault:
     class NoEquity(RiskFault):
         __match_args__ = ()
         def __new__(cls) -> Self: ...
-        def __getitem__(self, index: int, /) -> Never: ...
-        def __len__(self) -> int: ...
 
     @final
     class Unreadable(RiskFault):
@@ -582,8 +580,6 @@ class RiskFault:
 
         __match_args__ = ()
         def __new__(cls) -> Self: ...
-        def __getitem__(self, index: int, /) -> Never: ...
-        def __len__(self) -> int: ...
 
     @final
     class Burden(RiskFault):
@@ -591,8 +587,6 @@ class RiskFault:
 
         __match_args__ = ()
         def __new__(cls) -> Self: ...
-        def __getitem__(self, index: int, /) -> Never: ...
-        def __len__(self) -> int: ...
 
     @final
     class Unsized(RiskFault):
@@ -609,8 +603,6 @@ class RiskFault:
 
         __match_args__ = ()
         def __new__(cls) -> Self: ...
-        def __getitem__(self, index: int, /) -> Never: ...
-        def __len__(self) -> int: ...
 
 @final
 class RiskRules:
@@ -689,6 +681,8 @@ class RiskBook:
     a unit, values 10^-18 USD. What does not fit 128 bits, and an instrument that was never declared, is a ValueError.
     """
 
+    LEAST_EQUITY: Final[int]
+    """That the broker lends on."""
     NEW_ORDER: Final[int]
     """All checks; those that follow are parts of it."""
     SELF_MATCH: Final[int]
@@ -719,15 +713,13 @@ class RiskBook:
         strategy: int,
         instrument: int,
         buy: bool,
-        left: int,
         released: int,
         price: int | None,
         limit: int | None = None,
         exempt: bool = False,
         group: str | None = None,
     ) -> None:
-        """An order works with so much of it left, and so much of that free to be filled; again replaces what was said
-        before."""
+        """An order works with so much of it free to be filled; again replaces what was said before."""
 
     def drop(self, order: str) -> None:
         """An order is over. Nothing where it is not known."""
@@ -783,11 +775,11 @@ class RiskBook:
         closed: bool,
         accepted: bool,
         now_ns: int,
-    ) -> bool:
-        """Something happened to an order: what it costs is worked out anew. False where it was never entered."""
+    ) -> None:
+        """Something happened to an order: what it costs is worked out anew. Nothing where it was never entered."""
 
-    def closing(self, account: int, instrument: int, buy: bool, left: int, order: str) -> int:
-        """How much of an order closes what is held, less what other orders close already."""
+    def closable(self, account: int, instrument: int, buy: bool, order: str) -> int:
+        """What of the position is there to be closed by an order of this side, besides what other orders can close."""
 
     def cost(self, order: str) -> int:
         """What a working order holds of the buying power."""
@@ -797,9 +789,6 @@ class RiskBook:
 
     def missing(self, account: int) -> int:
         """What the broker's last figure can't have had taken off yet."""
-
-    def levered(self, account: int) -> bool:
-        """Whether the broker lends."""
 
     def power(self, account: int, of: str) -> tuple[int, int | None, int] | None:
         """What is left of a purse (regt, cash, options): by our own books, by the broker's (None: untold), and the power of
@@ -817,14 +806,7 @@ class RiskBook:
     def largest(self, account: int, strategy: int | None = None) -> int:
         """The largest instrument's part of it."""
 
-    def side(
-        self,
-        account: int,
-        instrument: int,
-        buy: bool,
-        orders: Sequence[RiskOrder] = ...,
-        strategy: int | None = None,
-    ) -> int:
+    def side(self, account: int, instrument: int, buy: bool, orders: Sequence[RiskOrder] = ...) -> int:
         """The quantity that could be filled on one side, that of these orders included."""
 
     def largest_order(self, place: str) -> int:
@@ -847,20 +829,22 @@ class RiskBook:
         together with what closes them already; what no order may do; and, unless they do only that, what none may do that
         opens. Their marks are the market's from here on."""
 
+    def spends(self, account: int, orders: Sequence[RiskOrder]) -> int:
+        """What orders, none of them of options, would take of what options are bought with."""
+
     def take(
         self,
         account: int,
         strategy: int,
-        rules: RiskRules,
         order: RiskOrder,
         now_ns: int,
         whole: int | None = None,
     ) -> None:
-        """An order passed: its room is taken, and it counts as sent. `whole`: what it costs, where its price does not tell
-        that."""
+        """An order passed: its room is taken. `whole`: what it costs, where its price does not tell that."""
 
-    def count(self, rules: RiskRules, order: RiskOrder | None, now_ns: int) -> None:
-        """A modification passed: it counts as sent, and `order`, which it makes of the order, as one that passed."""
+    def count(self, strategy: int, rules: RiskRules, orders: Sequence[RiskOrder], now_ns: int) -> None:
+        """Orders passed as one command: they count for the rates, as doubles of later ones, and for the largest. Without
+        any it was a modification that was not judged, which counts for the rates alone."""
 
 @final
 class RateLimits:

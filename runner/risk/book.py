@@ -64,7 +64,7 @@ class Book:
         self._instruments: dict[Any, int] = {}
         self._ids: list[Any] = []  # of the instruments, by number
         self._sizes: dict[int, int] = {}  # what their contracts are of
-        self._unknown: set[int] = set()  # those that the cache did not have when they were asked for
+        self._unknown: dict[int, str] = {}  # those that can't be counted, and why not: not in the cache when asked for
         self._quotes: dict[int, Any] = {}  # the last that the engine was told of
         self._holders: dict[Any, set[tuple[Any, Any]]] = {}
         self._moved: set[Any] = set()
@@ -76,7 +76,7 @@ class Book:
     def instrument(self, instrument_id: Any) -> int:
         """The engine's number for it."""
         number = self._instruments.get(instrument_id)
-        return self._declare(instrument_id) if number is None else number
+        return self._declare(instrument_id) if number is None or number in self._unknown else number
 
     # -- what changed ------------------------------------------------------------------------------------------------
 
@@ -89,17 +89,19 @@ class Book:
         self._moved.add(instrument_id)
 
     def take(self, candidate: Candidate, subject: Subject, now_ns: int, whole: int | None = None) -> None:
-        """An order passed: its room is taken, and it counts as sent. `whole`: what it costs in atto-dollars, where its
-        price does not tell that.
-        """
+        """An order passed: its room is taken. `whole`: its cost in atto-dollars, where its price does not tell."""
         self.engine.take(
             self._accounts[subject.account_id],
             self._strategies[subject.strategy_id],
-            subject.rules.engine,
             candidate.row or self.rows([candidate])[0],
             now_ns,
             whole,
         )
+
+    def passed(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int) -> None:
+        """Orders passed as one command, or a modification: they count for the rates, and as doubles of later ones."""
+        rows = [candidate.row for candidate in candidates if candidate.row is not None]
+        self.engine.count(self._strategies[subject.strategy_id], subject.rules.engine, rows, now_ns)
 
     def put(self, leg: Leg, account_id: Any) -> None:
         """An order works; again where anything of it changed."""
@@ -110,7 +112,6 @@ class Book:
             self._strategies[order.strategy_id],
             self.instrument(leg.instrument_id),
             leg.buy,
-            leg.units,
             leg.units if leg.plain else released(leg, self._cache.order),
             leg.worth,
             nanos_below(order.price) if order.has_price else None,
@@ -125,7 +126,7 @@ class Book:
         """Look at the prices of everything that is held or ordered."""
         self.sync()
         for number in self.engine.instruments():
-            self._look_at(number)
+            self._mark(number)
 
     def sync(self) -> None:
         """Tell the engine what is held now of everything that moved."""
@@ -152,7 +153,7 @@ class Book:
                 if number in tried:
                     raise LookupError(self.missing(number)) from None
                 tried.add(number)
-                self._look_at(number)
+                self._mark(number)
 
     def largest(self, account_id: Any, strategy_id: Any = None) -> Decimal:
         """The largest part of the total: one instrument's."""
@@ -171,10 +172,7 @@ class Book:
 
     def missing(self, number: int) -> str:
         """What is not known of an instrument, in words."""
-        instrument_id = self._ids[number]
-        if number in self._unknown:
-            return f"{instrument_id} is not in the cache"
-        return f"no price of {instrument_id} is known"
+        return self._unknown.get(number) or f"no price of {self._ids[number]} is known"
 
     # -- candidates --------------------------------------------------------------------------------------------------
 
@@ -190,27 +188,31 @@ class Book:
         subject: Subject,
         now_ns: int,
         checks: int = RiskBook.NEW_ORDER,
+    ) -> Look:
+        """What they would do to what is. Raises ValueError for what is too large to be added up."""
+        return self.look_at(self.rows(candidates), subject, now_ns, checks)
+
+    def look_at(
+        self,
+        orders: list[RiskOrder],
+        subject: Subject,
+        now_ns: int,
+        checks: int,
         gross: Sequence[tuple[str, int]] | None = None,
     ) -> Look:
-        """What they would do to what is; `gross`: the bounds on gross exposure in atto-dollars, where the rules have
-        fractions of the equity. Raises ValueError for what is too large to be added up.
+        """The same of rows that were made already. `gross`: the bounds on gross exposure in atto-dollars, where the
+        rules have fractions of the equity.
         """
-        orders = self.rows(candidates)
         account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]
         rules = subject.rules.engine
-        look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
-        if type(look.opening) is not RiskFault.GrossUnpriced:
-            return look
         tried: set[int] = set()
-        while isinstance(fault := look.opening, RiskFault.GrossUnpriced) and fault.instrument not in tried:
-            tried.add(fault.instrument)
-            self._look_at(fault.instrument)  # its price may have arrived in the meantime
+        while True:
             look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
-        return look
-
-    def count_change(self, candidate: Candidate, subject: Subject, now_ns: int) -> None:
-        """A modification passed: it counts for the order rates, whether or not it was bound by them."""
-        self.engine.count(subject.rules.engine, candidate.row, now_ns)
+            fault = look.opening
+            if not isinstance(fault, RiskFault.GrossUnpriced) or fault.instrument in tried:
+                return look
+            tried.add(fault.instrument)
+            self._mark(fault.instrument)  # its price may have arrived in the meantime
 
     def gross(self, subject: Subject) -> list[tuple[str, int]] | Denial:
         """The bounds on gross exposure in atto-dollars."""
@@ -235,8 +237,8 @@ class Book:
     def _row(self, candidate: Candidate, candidates: Sequence[Candidate]) -> RiskOrder:
         order, leg, facts, buy = candidate.order, candidate.leg, candidate.facts, candidate.buy
         instrument_id = leg.instrument_id
-        number = self._instruments.get(instrument_id)
-        if number is None or number in self._unknown or (facts is not None and facts.size != self._sizes.get(number)):
+        number = self.instrument(instrument_id)
+        if facts is not None and facts.size != self._sizes.get(number):
             number = self._declare(instrument_id)
         quote = self._prices.quote(instrument_id)
         if facts is not None and facts.spread:
@@ -286,8 +288,8 @@ class Book:
         """Whether it closes what its own entry opens."""
         if order.parent_order_id is None or not leg.units:
             return False
-        parent = self._cache.order(order.parent_order_id)
-        return parent is None or parent.side != order.side
+        entry = self._cache.order(order.parent_order_id)
+        return entry is not None and entry.side != order.side and entry.instrument_id == order.instrument_id
 
     # -- telling the engine ------------------------------------------------------------------------------------------
 
@@ -310,7 +312,7 @@ class Book:
             )
         self._holders[instrument_id] = set(held)
 
-    def _look_at(self, number: int) -> None:
+    def _mark(self, number: int) -> None:
         instrument_id = self._ids[number]
         if number in self._unknown:
             self._declare(instrument_id)
@@ -326,12 +328,17 @@ class Book:
             number = self._instruments[instrument_id] = len(self._ids)
             self._ids.append(instrument_id)
         instrument = self._cache.instrument(instrument_id)
-        if instrument is None:
-            self._unknown.add(number)
-            self.engine.declare(number, None)
-            return number
-        of = self._sizes[number] = whole_multiplier(instrument)
-        self._unknown.discard(number)
+        of, why = None, f"{instrument_id} is not in the cache"
+        if instrument is not None:
+            try:
+                of = whole_multiplier(instrument)
+            except ValueError as error:
+                why = str(error)
         self.engine.declare(number, of)
-        self._look_at(number)
+        if of is None:
+            self._unknown[number] = why
+            return number
+        self._sizes[number] = of
+        self._unknown.pop(number, None)
+        self._mark(number)
         return number

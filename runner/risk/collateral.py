@@ -25,6 +25,7 @@ from runner.risk.positions import Positions
 Legs = list[tuple[str, int]]
 """OCC symbol and signed contracts."""
 _HALF = Decimal("0.5")
+_OWNED = MarginRates(marginable=False, long_percent=100)
 OCC = 15  # characters of an OCC symbol after its root
 OPTION, SPREAD = InstrumentClass.OPTION, InstrumentClass.OPTION_SPREAD
 
@@ -150,7 +151,12 @@ class Collateral:
             return
         symbol = instrument_id.symbol.value
         worth = self._ledger.mark_of(instrument_id) if qty else ZERO
-        if instrument.instrument_class == OPTION:
+        if instrument.instrument_class == OPTION and not is_option(instrument_id):
+            # Its terms can't be read off its symbol: held, nothing is lent on it; sold short, nobody can tell.
+            if qty < 0:
+                raise Uncovered(f"the margin of a short {symbol} can't be told: it is no OCC symbol")
+            account.set_position(symbol, nano(qty), nano(worth), _OWNED)
+        elif instrument.instrument_class == OPTION:
             price = worth / instrument.multiplier.as_decimal() if qty else ZERO
             account.set_option(symbol, int(qty), nano(price))
         else:
@@ -160,7 +166,7 @@ class Collateral:
 def rates(instrument: Any) -> MarginRates:
     """Reg T's, all of what is not marginable, and more where the asset's own margin says so."""
     if not marginable(instrument):
-        return MarginRates(marginable=False, long_percent=100)
+        return _OWNED
     own = max(instrument.margin_init, instrument.margin_maint)
     if own <= _HALF:
         return MarginRates()

@@ -18,7 +18,6 @@ from runner.risk.margin import Margin, insufficient
 from runner.risk.options import NoPrice
 from runner.risk.prices import Prices
 
-OF_THE_MARKET = (RiskFault.QuoteMissing, RiskFault.QuoteCrossed, RiskFault.QuoteStale, RiskFault.Collar)
 Denied = tuple[Denial, Any]
 """A denial, and the order that it is about."""
 
@@ -39,7 +38,7 @@ class Faults:
         denial = self._of_itself(fault, order, subject) or self._of_exposure(fault, order, subject)
         if denial is None:
             denial = self._of_numbers(fault, orders, subject)
-        if denial is None and isinstance(fault, OF_THE_MARKET):
+        if denial is None and isinstance(fault, quotes.Fault):
             denial = quotes.words(fault, order, rules, self._prices, now_ns)
         if denial is None:
             denial = self._of_margin(fault, order, subject)
@@ -51,9 +50,10 @@ class Faults:
         match fault:
             case RiskFault.Twin(age_ns=age):
                 assert rules.duplicates is not None
+                when = "is in the list twice" if age is None else f"passed {seconds(max(age, 0))} ago"
                 return Denial(
                     Code.DUPLICATE_ORDER,
-                    f"the same order ({candidate.order.info()}) passed {seconds(max(age, 0))} ago, "
+                    f"the same order ({candidate.order.info()}) {when}, "
                     f"within the {seconds(rules.duplicates.value)} of {rules.duplicates.where}",
                 )
             case RiskFault.SelfMatch(met=met):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nautilus_trader.model.events import OrderFilled
@@ -105,13 +105,15 @@ class Follower:
 
     # -- by decision -------------------------------------------------------------------------------------------------
 
-    def take(self, candidate: Candidate, subject: Subject, now_ns: int) -> None:
-        """An order passed: take its room."""
-        leg = candidate.leg
-        self._reservations.reserve(candidate.order, subject.account_id, leg.worth, leg)
-        self._working.add(leg, subject.account_id)
-        whole = self._margin.whole(candidate, subject) if self._margin.enabled else None
-        self._book.take(candidate, subject, now_ns, whole)
+    def take(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int) -> None:
+        """Orders passed as one command: take their room, then count them."""
+        for candidate in candidates:
+            leg = candidate.leg
+            self._reservations.reserve(candidate.order, subject.account_id, leg.worth, leg)
+            self._working.add(leg, subject.account_id)
+            whole = self._margin.whole(candidate, subject) if self._margin.enabled else None
+            self._book.take(candidate, subject, now_ns, whole)
+        self._book.passed(candidates, subject, now_ns)
 
     # -- by event ----------------------------------------------------------------------------------------------------
 

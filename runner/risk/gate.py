@@ -291,8 +291,7 @@ class RiskGate:
                 denied = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})"), orders[0]
         if denied is None:
             try:
-                for candidate in candidates:
-                    self._follower.take(candidate, subject, now_ns)
+                self._follower.take(candidates, subject, now_ns)
             except Exception as error:
                 self._failed("reserving room", error)
                 for order in orders:
@@ -328,7 +327,7 @@ class RiskGate:
             denial = self.judge.modify(candidate, command, subject, now_ns)
             if denial is None:
                 self._expect(candidate, subject)
-                self.book.count_change(candidate, subject, now_ns)
+                self.book.passed([candidate], subject, now_ns)
         except Exception as error:
             if failure is None:
                 self._failed("judging a modification", error)

@@ -41,22 +41,28 @@ class Instruments:
         self._known: dict[Any, Facts] = {}
 
     def get(self, instrument_id: Any) -> Facts | None:
-        """None where the cache does not have it. Raises ValueError for a multiplier that is no whole number."""
+        """None where the cache does not have it, or its multiplier is no whole number."""
         instrument = self._instrument(instrument_id)
         known = self._known.get(instrument_id)
         if known is not None and known.instrument is instrument:
             return known
         if instrument is None:
             return None
-        known = self._known[instrument_id] = _facts(instrument)
+        try:
+            known = self._known[instrument_id] = _facts(instrument)
+        except ValueError:
+            return None
         return known
 
     def of(self, instrument_id: Any) -> Facts:
-        """Raises LookupError for one that is not in the cache."""
+        """Raises LookupError for one that is not in the cache, ValueError for a multiplier that is no whole number."""
         facts = self.get(instrument_id)
-        if facts is None:
+        if facts is not None:
+            return facts
+        instrument = self._instrument(instrument_id)
+        if instrument is None:
             raise LookupError(f"{instrument_id} is not in the cache")
-        return facts
+        return _facts(instrument)
 
 
 def _facts(instrument: Any) -> Facts:

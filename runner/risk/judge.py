@@ -13,14 +13,14 @@ from typing import Any, Protocol
 from nautilus_trader.model.enums import OrderSide, OrderType
 
 from runner._engine import RiskBook, RiskFault
-from runner.risk import universe
+from runner.risk import quotes, universe
 from runner.risk.book import Book, Look
 from runner.risk.candidate import Candidate, Subject, base_units, other_price
 from runner.risk.codes import Code, Denial
 from runner.risk.collateral import Collateral
 from runner.risk.cover import Cover
 from runner.risk.exposure import nanos, nanos_below
-from runner.risk.faults import OF_THE_MARKET, Denied, Faults
+from runner.risk.faults import Denied, Faults
 from runner.risk.instruments import Instruments
 from runner.risk.limits import LimitsBook
 from runner.risk.margin import Margin
@@ -126,9 +126,7 @@ class Judge:
 
         `now_ns` is venue time; `params` are the command's own, for the adapter.
         """
-        if subject.rules.headroom is not None and subject.account_id is not None:
-            self._margin.tell(subject.account_id)
-        look = self._book.look(candidates, subject, now_ns)
+        look = self._look(candidates, subject, now_ns)
         reducing = self._reducing.all(candidates, look, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
@@ -136,8 +134,8 @@ class Judge:
             return denial, candidates[0].order
         if (denied := self._illegal(candidates, params)) is not None:
             return denied
-        if look.at_all is not None and not (reducing and isinstance(look.at_all, RiskFault.Unpriced)):
-            return self._faults.words(look.at_all, candidates, subject, now_ns)
+        if (fault := _at_all(look, reducing=reducing)) is not None:
+            return self._faults.words(fault, candidates, subject, now_ns)
         if (denied := self._uncovers(candidates, look, subject, reducing=reducing)) is not None or reducing:
             return denied
         return self._may_not_trade(candidates, subject, now_ns) or self._breaks(candidates, look, subject, now_ns)
@@ -160,21 +158,26 @@ class Judge:
             (grows or dearer, RiskBook.EXPOSURE | RiskBook.MARGIN),
         ):
             checks |= check if asked else 0
-        if subject.rules.headroom is not None and subject.account_id is not None:
-            self._margin.tell(subject.account_id)
-        look = self._book.look(candidates, subject, now_ns, checks)
+        look = self._look(candidates, subject, now_ns, checks)
         reducing = self._reducing.all(candidates, look, subject)
         denied: Denied | None = None
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial
-        if look.at_all is not None and not (reducing and isinstance(look.at_all, RiskFault.Unpriced)):
-            denied = self._faults.words(look.at_all, candidates, subject, now_ns)
+        if (fault := _at_all(look, reducing=reducing)) is not None:
+            denied = self._faults.words(fault, candidates, subject, now_ns)
         elif grows:
             denied = self._uncovers(candidates, look, subject, reducing=reducing)
         if denied is None and not reducing:
             denied = self._may_not_trade(candidates, subject, now_ns)
             denied = denied or self._breaks(candidates, look, subject, now_ns, checks)
         return None if denied is None else denied[0]
+
+    def _look(
+        self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, checks: int = RiskBook.NEW_ORDER
+    ) -> Look:
+        if subject.rules.headroom is not None and subject.account_id is not None:
+            self._margin.tell(subject.account_id)
+        return self._book.look(candidates, subject, now_ns, checks)
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions of the account."""
@@ -262,7 +265,7 @@ class Judge:
     ) -> Denied | None:
         """What they break of the limits on what opens."""
         rules, fault = subject.rules, look.opening
-        if fault is not None and isinstance(fault, OF_THE_MARKET):
+        if isinstance(fault, quotes.Fault):
             return self._faults.words(fault, candidates, subject, now_ns)
         if checks & RiskBook.EXPOSURE:
             if (denied := self._shorts(candidates, look, subject)) is not None:
@@ -272,13 +275,14 @@ class Judge:
                 if isinstance(gross, Denial):
                     return gross, candidates[0].order
                 checked = checks & (RiskBook.EXPOSURE | RiskBook.OPEN_ORDERS)
-                fault = self._book.look(candidates, subject, now_ns, checked, gross).opening or fault
+                again = self._book.look_at(look.orders, subject, now_ns, checked, gross).opening
+                fault = fault if again is None else again
         if fault is not None:
             return self._faults.words(fault, candidates, subject, now_ns)
         if rules.headroom is None or not any(each.facts is not None and each.facts.option for each in candidates):
             return None
         # A put that is sold for less must be secured with more, so a modification is looked at whatever it changes.
-        denial = self._margin.check_options(candidates, subject, rules.headroom)
+        denial = self._margin.check_options(candidates, look.orders, subject, rules.headroom)
         return None if denial is None else (denial, candidates[0].order)
 
     def _shorts(self, candidates: Sequence[Candidate], look: Look, subject: Subject) -> Denied | None:
@@ -293,3 +297,9 @@ class Judge:
             if denial is not None:
                 return denial, candidate.order
         return None
+
+
+def _at_all(look: Look, *, reducing: bool) -> RiskFault | None:
+    """What no order may do; that a limit can't be judged for want of a price holds back nothing that reduces."""
+    fault = look.at_all
+    return None if reducing and isinstance(fault, RiskFault.Unpriced) else fault

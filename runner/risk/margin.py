@@ -20,11 +20,12 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
+from runner._engine import RiskBook, RiskOrder
 from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.codes import Code, Denial, percent, text
-from runner.risk.collateral import Collateral, Uncovered, is_option
-from runner.risk.exposure import ATTO, NANO, ZERO, atto, nanos, usd
+from runner.risk.collateral import Collateral, Uncovered
+from runner.risk.exposure import NANO, ZERO, atto, nanos, usd
 from runner.risk.instruments import Instruments
 from runner.risk.ledger import Ledger
 from runner.risk.limits import I128, Bound
@@ -35,7 +36,6 @@ from runner.risk.reservations import Reservations
 from runner.risk.working import Working
 
 Purse = Literal["regt", "cash", "options"]
-LEAST_EQUITY = 2000 * ATTO
 _NO_REST = Bound(ZERO, "")
 
 
@@ -107,6 +107,8 @@ class Margin:
         """A modification passed: what it asks for counts from now on, a unit for the dearer of before and after (it may
         still be refused). To be called before its room is reserved.
         """
+        if not self.enabled:
+            return
         whole = None
         if candidate.facts is not None and candidate.facts.option and candidate.leg.units > 0:
             # What opens was judged by the same figures: one that has none takes away.
@@ -176,11 +178,12 @@ class Margin:
         told = self._own.get(account_id)
         if told is not None and told[0] is own and told[1] is burden:
             return
-        self._own[account_id] = own, burden
         account = self._cache.account(account_id)
         lends = account is not None and bool(account.is_margin_account)
         equity, cash = (None, 0) if own is None or max(map(abs, own)) >= I128 else own
-        self._book.engine.own(self._book.account(account_id), equity, cash, burden, lends)
+        fits = burden is not None and abs(burden) < I128
+        self._book.engine.own(self._book.account(account_id), equity, cash, burden if fits else None, lends)
+        self._own[account_id] = own, burden
 
     # -- figures -----------------------------------------------------------------------------------------------------
 
@@ -206,11 +209,6 @@ class Margin:
         power = self._book.engine.power(self._book.account(account_id), purse)
         return None if power is None else Power(*power)
 
-    def levered(self, account_id: Any) -> bool:
-        """Whether the broker lends: a margin account, with the least equity that one needs."""
-        self.tell(account_id)
-        return self._book.engine.levered(self._book.account(account_id))
-
     def used(self) -> Iterator[tuple[Any, Decimal]]:
         """Each account with the fraction of its buying power that is in use."""
         for account_id in self._collateral.known():
@@ -224,15 +222,17 @@ class Margin:
         """Of options that close or hedge: selling the cover of a short put asks for money, and so may closing a
         spread, or buying a short option back. Headroom is not kept for that, and a missing price holds nothing back.
         """
-        denial = self.check_options(candidates, subject, _NO_REST)
+        denial = self.check_options(candidates, (), subject, _NO_REST)
         return None if denial is not None and denial.code is Code.NO_PRICE else denial
 
-    def check_options(self, candidates: Sequence[Candidate], subject: Subject, headroom: Bound) -> Denial | None:
+    def check_options(
+        self, candidates: Sequence[Candidate], orders: Sequence[RiskOrder], subject: Subject, headroom: Bound
+    ) -> Denial | None:
         """Whether what their orders of options open can be paid for, a list as a whole, a modification by what it adds.
 
-        The engine judges all others.
+        The engine judges all others; `orders`, as it has them, are paid for from the same equity.
         """
-        options = [each for each in candidates if is_option(each.instrument_id)]
+        options = [each for each in candidates if each.facts is not None and each.facts.option]
         if not options:
             return None
         try:
@@ -246,6 +246,8 @@ class Margin:
             return None
         if power is None:
             return self.no_equity(subject)
+        if len(options) < len(orders):
+            cost += self._book.engine.spends(self._book.account(subject.account_id), orders)
         kept = -(-power.whole * headroom.nanos // NANO)
         if cost + kept <= power.available:
             return None
@@ -259,9 +261,10 @@ class Margin:
     def no_short(self, candidate: Candidate, subject: Subject) -> Denial:
         """Raises as `no_equity`."""
         self._ledger.attos(subject.account_id)
+        least = text(usd(RiskBook.LEAST_EQUITY))
         return Denial(
             Code.MARGIN_INSUFFICIENT,
-            f"{candidate.words} opens a short, which needs a margin account and {text(usd(LEAST_EQUITY))} of equity",
+            f"{candidate.words} opens a short, which needs a margin account and {least} of equity",
         )
 
     def no_equity(self, subject: Subject) -> Denial:
@@ -289,12 +292,11 @@ class Margin:
             return None
         leg, filled = self._working.other(order), nanos(order.filled_qty)
         engine, account = self._book.engine, self._book.account(order.account_id)
-        if self._book.is_exit(order, leg):
-            closing = leg.units
-        else:
+        closing = leg.units
+        if not self._book.is_exit(order, leg):
             self._book.sync()
             instrument = self._book.instrument(order.instrument_id)
-            closing = engine.closing(account, instrument, leg.buy, leg.units, client_order_id.value)
+            closing = min(closing, engine.closable(account, instrument, leg.buy, client_order_id.value))
         facts = self._instruments.get(order.instrument_id)
         whole = None
         if facts is not None and facts.option and leg.units > 0:

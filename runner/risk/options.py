@@ -164,12 +164,16 @@ class OptionOrders:
         if premium is None and opens > 0:
             raise NoPrice(candidate)
         size = multiplier(self._cache.instrument(instrument_id))
+        known = is_option(instrument_id)  # else it is a contract whose terms the spread rule can't read off its symbol
         if candidate.buy:
             paid = (premium or ZERO) * size
-            return paid * opens + (self._bought_back(candidate, closes, paid * closes, account_id) if closes else ZERO)
+            back = self._bought_back(candidate, closes, paid * closes, account_id) if closes and known else ZERO
+            return paid * opens + back
         symbol: str = instrument_id.symbol.value
         cost = ZERO
-        if closes:
+        if opens > 0 and not known:
+            raise Uncovered(f"what covers a short of {symbol} can't be told: it is no OCC symbol")
+        if closes and known:
             # Those that other orders sell already go with it. A sale at the market may bring nothing.
             gone = int(
                 closes + self._closing_elsewhere(instrument_id, [candidate], account_id, buy=False, spreads=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from runner.risk.exposure import ZERO, nano
+from runner.risk.exposure import ZERO
 
 
 class Positions:
@@ -14,7 +14,6 @@ class Positions:
     def __init__(self, cache: Any) -> None:
         self._cache = cache
         self._held: dict[Any, dict[tuple[Any, Any], Decimal]] = {}
-        self._units: dict[tuple[Any, Any], int] = {}
         self._instruments: dict[Any, set[Any]] = {}
 
     def qty(self, instrument_id: Any, account_id: Any, strategy_id: Any = None) -> Decimal:
@@ -33,13 +32,6 @@ class Positions:
             of_instrument[key] = held
         return held
 
-    def units(self, instrument_id: Any, account_id: Any) -> int:
-        """The account's net position in billionths."""
-        units = self._units.get((instrument_id, account_id))
-        if units is None:
-            units = self._units[instrument_id, account_id] = nano(self.qty(instrument_id, account_id))
-        return units
-
     def instruments(self, account_id: Any) -> set[Any]:
         """Every instrument that the account has held since the gate began, those that are flat again included."""
         known = self._instruments.get(account_id)
@@ -51,14 +43,12 @@ class Positions:
     def clear(self) -> None:
         """Look everything up anew."""
         self._held.clear()
-        self._units.clear()
         self._instruments.clear()
 
     def on_event(self, event: Any) -> None:
         """Forget what was known of the event's instrument (a fill, or a position that opened, changed or closed)."""
         instrument_id = event.instrument_id
         self._held.pop(instrument_id, None)
-        self._units.clear()
         known = self._instruments.get(event.account_id)
         if known is not None:
             known.add(instrument_id)

@@ -10,12 +10,22 @@ from typing import Any
 import pytest
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.config import LoggingConfig, StrategyConfig
+from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import QuoteTick
-from nautilus_trader.model.enums import AccountType, OmsType, OrderSide, OrderType, TimeInForce
+from nautilus_trader.model.enums import (
+    AccountType,
+    ContingencyType,
+    OmsType,
+    OrderSide,
+    OrderType,
+    TimeInForce,
+    TriggerType,
+)
 from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
 from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import Money, Price, Quantity
+from nautilus_trader.model.orders import LimitOrder, OrderList, StopMarketOrder
 from nautilus_trader.trading.strategy import Strategy
 
 from runner.risk.gate import RiskGate
@@ -94,6 +104,29 @@ class Scripted(Strategy):  # type: ignore[misc]
             tp_post_only=False,
         )
         self.submit_order_list(orders)
+        return orders
+
+    def together(self, *orders: Any) -> Any:
+        """Independent orders, submitted as one list."""
+        self.submit_order_list(OrderList(self.order_factory.generate_order_list_id(), list(orders)))
+        return orders
+
+    def one_of_two(self, side: Any, qty: int, target: str, stop: str) -> Any:
+        """A limit and a stop of which one cancels the other."""
+        factory, ids = self.order_factory, (self.trader_id, self.id, IBM)
+        names = [factory.generate_client_order_id() for _ in range(2)]
+        linked = {"contingency_type": ContingencyType.OCO, "order_list_id": factory.generate_order_list_id()}
+        size, now = Quantity.from_int(qty), self.clock.timestamp_ns()
+        orders = [
+            LimitOrder(
+                *ids, names[0], side, size, Price.from_str(target), UUID4(), now, linked_order_ids=[names[1]], **linked
+            ),
+            StopMarketOrder(
+                *ids, names[1], side, size, Price.from_str(stop), TriggerType.DEFAULT, UUID4(), now,
+                linked_order_ids=[names[0]], **linked,
+            ),
+        ]  # fmt: skip
+        self.submit_order_list(OrderList(linked["order_list_id"], orders))
         return orders
 
     def denials(self) -> list[str]:

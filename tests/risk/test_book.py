@@ -287,3 +287,40 @@ def test_a_position_that_closes_counts_for_nothing_any_more(cache):
     cache.positions.clear()
     book.touch(IBM)
     assert (book.total("A"), book.total("A", "S")) == (0, 0)
+
+
+def test_an_instrument_that_was_unknown_is_declared_once_the_cache_has_it(cache):
+    del cache.known[IBM]
+    book = fresh(cache)
+    cache.positions[IBM, "S"] = D(4)
+    book.take_up()
+    book.sync()
+    number = book.instrument(IBM)
+    rules = RiskRules(notional=(10**30, "risk"))
+    row = RiskOrder("O-1", number, True, 2, 1, 1, 1, 1, 1, 1, 1, 1, 2)
+    assert isinstance(book.engine.look(0, 0, rules, [row], 0)[1], RiskFault.Unsized)
+    cache.known[IBM] = 1
+    assert book.instrument(IBM) == number
+    assert book.engine.look(0, 0, rules, [row], 0)[1] is None
+
+
+def test_a_position_whose_multiplier_is_no_whole_number_holds_back_no_other_instrument(cache):
+    cache.instrument = lambda name: SimpleNamespace(
+        id=name, multiplier=Quantity.from_str("0.5" if name == IBM else "1")
+    )
+    book = fresh(cache)
+    cache.positions[IBM, "S"] = D(4)
+    book.take_up()
+    look = book.look([candidate_of(order("new", instrument=OPT), D(1), D(1))], subject_of(Limits()), 0)
+    assert (look.at_all, look.opening) == (None, None)
+    with pytest.raises(LookupError, match=r"IBM\.ALPACA has a multiplier of 0\.5, which is no whole number"):
+        book.total("A")
+
+
+@pytest.mark.parametrize("kind", ["NoEquity", "Unreadable", "Burden", "Overflow"])
+def test_a_fault_is_true_also_where_it_says_nothing_more(kind):
+    assert getattr(RiskFault, kind)()
+
+
+def subject_of(limits: Limits) -> Subject:
+    return Subject("A", "S", "A", "S", LimitsBook(top=limits).rules("A", "S"))

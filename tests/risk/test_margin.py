@@ -20,8 +20,9 @@ from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
 
 from runner.risk.exposure import usd
+from runner.risk.gate import RiskGate
 from runner.risk.ledger import Ledger
-from runner.risk.limits import Limits, LimitsBook
+from runner.risk.limits import Limits, LimitsBook, Rate
 from tests.risk.conftest import IBM, equity, quote
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -435,8 +436,6 @@ def test_what_a_modification_adds_is_taken_off_the_brokers_figure_too(bench):
 
 def test_after_a_restart_reservations_are_made_of_the_open_orders_and_positions(bench):
     """A second gate over the same cache finds what the first had reserved."""
-    from runner.risk.gate import RiskGate
-
     _, gate, engine = bench.run(
         lambda s: s.market(BUY, 1_000),
         lambda s: s.limit(SELL, 600, "110.00"),
@@ -458,8 +457,6 @@ def test_after_a_restart_reservations_are_made_of_the_open_orders_and_positions(
 
 
 def test_after_a_restart_an_exit_that_works_still_holds_nothing(bench):
-    from runner.risk.gate import RiskGate
-
     _, gate, engine = bench.run(
         lambda s: s.market(BUY, 1_000),
         lambda s: s.limit(SELL, 1_000, "110.00"),
@@ -473,3 +470,159 @@ def test_after_a_restart_an_exit_that_works_still_holds_nothing(bench):
     again.install(kernel.exec_engine)
     again.begin()
     assert (again.errors, again.margin.reserved(account)) == (0, 0)
+
+
+def two_of(s: Any, *orders: tuple[Any, int, str]) -> Any:
+    return s.together(
+        *(
+            s.order_factory.limit(IBM, side, Quantity.from_int(qty), Price.from_str(price))
+            for side, qty, price in orders
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("orders", "denied"),
+    [
+        ([(SELL, 600, "110.00"), (SELL, 400, "111.00")], None),
+        ([(SELL, 600, "110.00"), (SELL, 401, "111.00")], "MARGIN_INSUFFICIENT"),  # one share is sold short
+        ([(SELL, 1_000, "110.00"), (SELL, 1_000, "111.00")], "MARGIN_INSUFFICIENT"),
+        ([(SELL, 1_000, "110.00"), (BUY, 1, "90.00")], "MARGIN_INSUFFICIENT"),  # gives nothing back before it is filled
+    ],
+)
+def test_what_one_of_a_list_closes_no_other_closes_again(bench, orders, denied):
+    ours, gate, _ = bench.run(
+        lambda s: s.market(BUY, 1_000),
+        lambda s: s.market(BUY, 19_000),  # all that can be bought
+        lambda s: s.limit(SELL, 19_000, "120.00"),
+        lambda s: two_of(s, *orders),
+        limits=ALL,
+    )
+    assert ours.codes() == ([] if denied is None else [denied] * 2)
+    assert gate.errors == 0
+
+
+def test_a_list_holds_what_its_orders_hold_one_by_one(bench):
+    sold = (SELL, 300, "110.00"), (SELL, 800, "111.00")
+    held = []
+    for way in (lambda s: two_of(s, *sold), lambda s: [s.limit(*each) for each in sold]):
+        _, gate, engine = bench.run(lambda s: s.market(BUY, 1_000), way, limits=ALL)
+        held.append(gate.margin.reserved(engine.cache.accounts()[0].id))
+    assert held == [11_100, 11_100]
+
+
+def test_exits_of_which_one_cancels_the_other_hold_nothing(bench):
+    """Nor does a sale of what they leave, nor one beside a bracket whose entry is not filled."""
+    _, gate, engine = bench.run(
+        lambda s: s.market(BUY, 200),
+        lambda s: s.one_of_two(SELL, 100, "110.00", "90.00"),
+        lambda s: s.bracket(BUY, 10, "80.00", "70.00", "120.00"),
+        lambda s: s.limit(SELL, 100, "130.00"),
+        limits=ALL,
+    )
+    account = engine.cache.accounts()[0].id
+    assert gate.margin.reserved(account) == 800
+    gate.uninstall()
+    kernel = engine.kernel
+    again = RiskGate(msgbus=kernel.msgbus, cache=kernel.cache, clock=kernel.clock, limits=LimitsBook(ALL))
+    again.install(kernel.exec_engine)
+    again.begin()
+    assert (again.errors, again.margin.reserved(account)) == (0, 800)
+
+
+def test_a_list_whose_room_can_not_be_taken_counts_for_nothing(bench):
+    gates: list[Any] = []
+    limits = Limits(headroom=Decimal(0), max_orders=Rate(2, 3600 * SECOND), duplicate_window_ns=3600 * SECOND)
+
+    def fail(s: Any) -> None:
+        gate, calls = gates[0], []
+        take = gate.book.take
+
+        def broken(*args: Any) -> None:
+            calls.append(args)
+            if len(calls) == 2:
+                raise RuntimeError("a bug")
+            take(*args)
+
+        gate.book.take = broken
+        two_of(s, (BUY, 1, "90.00"), (BUY, 2, "91.00"))
+        gate.book.take = take
+
+    ours, gate, engine = bench.run(
+        fail,
+        lambda s: two_of(s, (BUY, 1, "90.00"), (BUY, 2, "91.00")),
+        limits=limits,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == ["GATE_ERROR"] * 2
+    assert len(engine.cache.orders_open()) == 2
+    assert (gate.errors, gate.margin.reserved(engine.cache.accounts()[0].id)) == (1, 90 + 182)
+
+
+def test_a_list_is_held_against_itself(bench):
+    """As if its orders came one by one: the same twice, and two that could trade with each other."""
+    limits = Limits(duplicate_window_ns=SECOND, self_match=True)
+    ours, gate, _ = bench.run(
+        lambda s: two_of(s, (BUY, 1, "90.00"), (BUY, 1, "90.00")),
+        lambda s: two_of(s, (BUY, 1, "90.00"), (SELL, 1, "90.00")),
+        lambda s: two_of(s, (BUY, 1, "90.00"), (SELL, 1, "90.01")),
+        limits=limits,
+    )
+    assert ours.codes() == ["DUPLICATE_ORDER"] * 2 + ["SELF_MATCH"] * 2
+    assert "is in the list twice, within the 1 s of risk.duplicate_window" in ours.denials()[0]
+    assert gate.errors == 0
+
+
+def test_a_burden_that_is_too_large_holds_back_what_opens_and_is_not_mistaken_for_the_one_before(bench):
+    gates: list[Any] = []
+    huge = 2**127
+
+    def too_large(s: Any) -> None:
+        own = gates[0].ledger.attos(s.cache.accounts()[0].id)
+        gates[0].ledger.attos = lambda _account_id: own  # nothing else changes
+        gates[0].collateral.burden = lambda _account_id: huge
+        s.market(BUY, 1)
+        s.market(BUY, 2)
+        s.market(SELL, 3)
+
+    ours, _, engine = bench.run(
+        lambda s: s.market(BUY, 10),
+        too_large,
+        limits=ALL,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == ["GATE_ERROR"] * 2
+    assert engine.portfolio.net_position(IBM) == 7
+
+
+class Without:
+    """A cache that has lost an instrument."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+        self.lost = IBM
+
+    def instrument(self, instrument_id: Any) -> Any:
+        return None if instrument_id == self.lost else self._cache.instrument(instrument_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+
+def test_an_exit_of_an_instrument_that_is_not_in_the_cache_passes_and_is_followed(bench):
+    _, gate, engine = bench.run(lambda s: s.market(BUY, 1_000), limits=ALL)
+    gate.uninstall()
+    kernel, cache = engine.kernel, Without(engine.kernel.cache)
+    again = RiskGate(msgbus=kernel.msgbus, cache=cache, clock=kernel.clock, limits=LimitsBook(ALL))
+    passed: list[Any] = []
+    again.install(kernel.exec_engine, passed.append)
+    again.begin()
+    (ours,) = kernel.trader.strategies()
+    ours.market(SELL, 400)
+    ours.limit(SELL, 600, "110.00")
+    assert ([command.order.side for command in passed], again.denied) == ([SELL, SELL], {})
+    ours.market(BUY, 1)
+    assert (len(passed), again.denied) == (2, {"GATE_ERROR": 1})
+    cache.lost = None
+    ours.market(BUY, 1)
+    assert (len(passed), again.denied) == (3, {"GATE_ERROR": 1})

@@ -20,7 +20,7 @@ from nautilus_trader.model.objects import Price, Quantity
 from runner.risk.collateral import legs_of, root_of
 from runner.risk.exposure import nano, usd
 from runner.risk.gate import RiskGate
-from runner.risk.limits import Limits, LimitsBook
+from runner.risk.limits import Limits, LimitsBook, Portion
 from runner.risk.prices import Prices
 from tests.risk.conftest import IBM, quote
 
@@ -356,3 +356,51 @@ def test_a_spreads_legs_that_another_order_closes_already_are_not_closed_twice(o
         order = SimpleNamespace(client_order_id="new")
         candidate = SimpleNamespace(instrument_id=spread, buy=True, leg=SimpleNamespace(qty=Decimal(qty)), order=order)
         assert gate.judge._reducing.closes_legs(candidate, subject) is reduces
+
+
+OTHER = OptionContract.from_dict(
+    {**OptionContract.to_dict(CONTRACTS[0]), "id": "IBMC100.ALPACA", "raw_symbol": "IBMC100"}
+)
+
+
+def test_a_contract_whose_symbol_is_not_occs_is_paid_for_closed_and_never_sold_short(bench):
+    """As a backtest may have it."""
+    told = [*(quote("5.00", "5.00", second, OTHER.id) for second in range(1, 8))]
+    told += [quote("100.00", "100.00", second) for second in range(1, 8)]
+    ours, gate, engine = bench.run(
+        lambda s: trade(s, "IBMC100", BUY, 2_001),  # 1,000,500
+        lambda s: trade(s, "IBMC100", BUY, 2_000),
+        lambda s: trade(s, "IBMC100", SELL, 1_999),
+        lambda s: trade(s, "IBMC100", SELL, 2),
+        lambda s: trade(s, "IBMC100", SELL, 1),
+        limits=ALL,
+        quotes=sorted(told, key=lambda each: each.ts_event),
+        instruments=[OTHER],
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT", "MARGIN_UNCOVERED"]
+    assert (engine.portfolio.net_position(OTHER.id), gate.errors) == (0, 0)
+
+
+def test_shares_and_options_of_a_list_are_paid_from_one_equity(options):
+    def both(shares: int, contracts: int) -> Any:
+        def step(s: Any) -> None:
+            call, day = InstrumentId.from_str(f"{C100}.ALPACA"), TimeInForce.DAY
+            s.together(
+                s.order_factory.market(IBM, BUY, Quantity.from_int(shares), time_in_force=day),
+                s.order_factory.market(call, BUY, Quantity.from_int(contracts), time_in_force=day),
+            )
+
+        return step
+
+    # 10,000 shares take 500,000 of the equity, 625 calls at 8.00 the rest.
+    for shares, contracts in ((10_000, 626), (10_002, 625)):
+        ours, gate, _ = options(both(shares, contracts))
+        assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"] * 2, 0)
+    ours, gate, _ = options(both(10_000, 625))
+    assert (ours.codes(), gate.errors) == ([], 0)
+
+
+def test_what_is_more_than_can_be_added_up_is_denied_by_a_bound_of_the_equity(options):
+    limits = Limits(max_gross_exposure=Portion(fraction=Decimal("0.5")))
+    ours, gate, _ = options(lambda s: trade(s, C100, BUY, 10**10, "1000000000.00"), limits=limits)
+    assert (ours.codes(), gate.errors) == (["GATE_ERROR"], 1)

@@ -56,6 +56,23 @@ pub enum Resting {
     Limit(i128),
 }
 
+impl Resting {
+    /// Whether an order of the other side, with this limit (None: at the market), could trade with it.
+    pub fn meets(self, buy: bool, limit: Option<i128>) -> bool {
+        match (self, limit) {
+            (Self::Exempt, _) => false,
+            (Self::Limit(theirs), Some(ours)) => {
+                if buy {
+                    ours >= theirs
+                } else {
+                    theirs >= ours
+                }
+            }
+            _ => true,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Placed {
     number: u64,
@@ -235,11 +252,18 @@ impl Book {
         self.part(Owner { account, strategy: None }, instrument).map_or(0, |part| part.held)
     }
 
-    /// What is left of an account's orders of one side, but for this one.
-    pub fn left(&self, account: u32, instrument: u32, buy: bool, without: &str) -> i128 {
+    /// What an account's orders of one side can fill together, but for this one and those of its group.
+    pub fn others(
+        &self,
+        account: u32,
+        instrument: u32,
+        buy: bool,
+        without: &str,
+        group: Option<&str>,
+    ) -> Result<i128, Wrong> {
         let own = self.placed.get(without).map(|placed| placed.number);
         let part = self.part(Owner { account, strategy: None }, instrument);
-        part.map_or(0, |part| part.sides[usize::from(buy)].left(own))
+        part.map_or(Ok(0), |part| part.sides[usize::from(buy)].others(own, group))
     }
 
     /// What one contract is of; None where that is not known.
@@ -282,18 +306,7 @@ impl Book {
         let part = self.part(Owner { account, strategy: None }, instrument)?;
         for number in part.sides[usize::from(!buy)].numbers() {
             let name = self.names.get(&number)?;
-            let apart = match (self.placed.get(name)?.resting, limit) {
-                (Resting::Exempt, _) => true,
-                (Resting::Limit(theirs), Some(ours)) => {
-                    if buy {
-                        ours < theirs
-                    } else {
-                        theirs < ours
-                    }
-                }
-                _ => false,
-            };
-            if !apart && **name != *order {
+            if self.placed.get(name)?.resting.meets(buy, limit) && **name != *order {
                 return Some(name);
             }
         }
@@ -437,12 +450,7 @@ impl Book {
         let asked: Vec<Asked> = of_side
             .map(|each| Asked {
                 number: self.placed.get(each.order).map(|placed| placed.number),
-                open: Open {
-                    qty: each.qty.unwrap_or(0),
-                    left: 0,
-                    price: each.price,
-                    group: each.group.map(Into::into),
-                },
+                open: Open { qty: each.qty.unwrap_or(0), price: each.price, group: each.group.map(Into::into) },
             })
             .collect();
         match part {

@@ -24,6 +24,10 @@ pub(crate) fn times(a: i128, b: i128) -> Result<i128, Wrong> {
     a.checked_mul(b).ok_or(Wrong::Overflow)
 }
 
+pub(crate) fn minus(a: i128, b: i128) -> Result<i128, Wrong> {
+    a.checked_sub(b).ok_or(Wrong::Overflow)
+}
+
 pub(crate) fn plus(a: i128, b: i128) -> Result<i128, Wrong> {
     a.checked_add(b).ok_or(Wrong::Overflow)
 }

@@ -8,8 +8,6 @@ use super::{Wrong, plus, times};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     pub qty: i128,
-    /// What is left of it, be it that it can't be filled yet.
-    pub left: i128,
     pub price: Option<i128>,
     /// Of the orders of one group only one can be filled, so the largest counts.
     pub group: Option<Box<str>>,
@@ -80,7 +78,6 @@ pub struct Asked {
 pub struct Side {
     orders: Vec<(u64, Open)>,
     qty: i128,
-    left: i128,
     value: i128,
     unpriced: usize,
     prices: BTreeMap<i128, usize>,
@@ -99,7 +96,6 @@ impl Side {
 
     /// Add an order that is not there yet. An error changes nothing.
     pub fn put(&mut self, number: u64, open: Open) -> Result<(), Wrong> {
-        let left = plus(self.left, open.left)?;
         if open.group.is_some() {
             self.grouped += 1;
         } else if open.qty > 0 {
@@ -112,7 +108,6 @@ impl Side {
             }
             self.qty = qty;
         }
-        self.left = left;
         self.orders.push((number, open));
         Ok(())
     }
@@ -121,7 +116,6 @@ impl Side {
     pub fn remove(&mut self, number: u64) -> bool {
         let Some(index) = self.orders.iter().position(|(each, _)| *each == number) else { return false };
         let (_, open) = self.orders.remove(index);
-        self.left -= open.left;
         if open.group.is_some() {
             self.grouped -= 1;
         } else if open.qty > 0 {
@@ -131,10 +125,17 @@ impl Side {
         true
     }
 
-    /// What is left of all of them but this one, whether or not it can be filled yet.
-    pub fn left(&self, without: Option<u64>) -> i128 {
-        let own = self.orders.iter().find(|(each, _)| Some(*each) == without);
-        self.left - own.map_or(0, |(_, open)| open.left)
+    /// What they can fill together, of each group its largest. Without this order, and without its group.
+    pub fn others(&self, without: Option<u64>, group: Option<&str>) -> Result<i128, Wrong> {
+        let own = without.and_then(|own| self.orders.iter().find(|(each, _)| *each == own)).map(|(_, open)| open);
+        let plain = self.qty - own.filter(|open| open.group.is_none()).map_or(0, |open| open.qty.max(0));
+        if self.grouped == 0 {
+            return Ok(plain);
+        }
+        let group = group.or_else(|| own?.group.as_deref());
+        let others = self.orders.iter().map(|(_, open)| open).filter(|open| open.group.as_deref() != group);
+        largest(others.map(|open| (open.group.as_deref(), open.qty, None)))
+            .try_fold(plain, |sum, (qty, _)| plus(sum, qty.max(0)))
     }
 
     fn unprice(&mut self, open: &Open) {

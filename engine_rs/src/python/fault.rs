@@ -5,12 +5,12 @@ use pyo3::prelude::*;
 
 use crate::exposure::{self, Breach, Level};
 use crate::risk::quote::Off;
-use crate::risk::{Fault, Wrong, level};
+use crate::risk::{Fault, Wrong};
 
 /// A class of its own for each kind, for `match`.
 #[pyclass(frozen, module = "runner._engine")]
 pub enum RiskFault {
-    Twin { order: usize, age_ns: i64 },
+    Twin { order: usize, age_ns: Option<i64> },
     SelfMatch { order: usize, met: String },
     Qty { order: usize },
     Notional { order: usize, value: i128 },
@@ -28,11 +28,11 @@ pub enum RiskFault {
     Short { order: usize },
     Margin { cost: i128, kept: i128, own: i128, broker: Option<i128> },
     NoPrice { order: usize },
-    NoEquity(),
-    Unreadable(),
-    Burden(),
+    NoEquity {},
+    Unreadable {},
+    Burden {},
     Unsized { instrument: u32 },
-    Overflow(),
+    Overflow {},
 }
 
 impl From<Fault> for RiskFault {
@@ -56,14 +56,14 @@ impl From<Fault> for RiskFault {
             Fault::Short { order } => Self::Short { order },
             Fault::Margin { cost, kept, own, broker } => Self::Margin { cost, kept, own, broker },
             Fault::NoPrice { order } => Self::NoPrice { order },
-            Fault::NoEquity => Self::NoEquity(),
+            Fault::NoEquity => Self::NoEquity {},
             Fault::Wrong(wrong) => match wrong {
-                Wrong::Unreadable => Self::Unreadable(),
-                Wrong::Burden => Self::Burden(),
+                Wrong::Unreadable => Self::Unreadable {},
+                Wrong::Burden => Self::Burden {},
                 Wrong::Unsized(instrument) | Wrong::Exposure(exposure::Wrong::Undeclared(instrument)) => {
                     Self::Unsized { instrument }
                 }
-                Wrong::Exposure(exposure::Wrong::Overflow) => Self::Overflow(),
+                Wrong::Exposure(exposure::Wrong::Overflow) => Self::Overflow {},
             },
         }
     }
@@ -86,5 +86,10 @@ impl From<Breach> for RiskFault {
 }
 
 pub fn level_of(name: &str) -> PyResult<Level> {
-    level(name).ok_or_else(|| PyValueError::new_err(format!("a level is node, account or strategy, not {name}")))
+    match name {
+        "node" => Ok(Level::Node),
+        "account" => Ok(Level::Account),
+        "strategy" => Ok(Level::Strategy),
+        _ => Err(PyValueError::new_err(format!("a level is node, account or strategy, not {name}"))),
+    }
 }

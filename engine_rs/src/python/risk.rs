@@ -12,8 +12,8 @@ use super::numbers::Int;
 use crate::exposure::{Bounds, Level, Open, Resting};
 use crate::rate::Limit;
 use crate::risk::quote::{Collar, HeldTo, Quote};
-use crate::risk::room::{Entry, Figure, Figures, Own, Purse, Whole};
-use crate::risk::{Checks, Desk, Most, Order, Rules, Wrong};
+use crate::risk::room::{Entry, Figure, Figures, LEAST_EQUITY, Own, Purse, Whole};
+use crate::risk::{Checks, Desk, Fault, Most, Order, Rules, Wrong};
 use crate::sync::Relock;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -172,6 +172,9 @@ pub struct RiskBook(Mutex<Desk>);
 
 #[pymethods]
 impl RiskBook {
+    /// In 10^-18 USD.
+    #[classattr]
+    const LEAST_EQUITY: i128 = LEAST_EQUITY;
     #[classattr]
     const NEW_ORDER: u16 = Checks::NEW_ORDER.0;
     #[classattr]
@@ -223,7 +226,7 @@ impl RiskBook {
     }
 
     #[pyo3(signature = (
-        order, account, strategy, instrument, buy, left, released, price, limit=None, exempt=false, group=None
+        order, account, strategy, instrument, buy, released, price, limit=None, exempt=false, group=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn put(
@@ -233,14 +236,13 @@ impl RiskBook {
         strategy: u32,
         instrument: u32,
         buy: bool,
-        left: Int,
         released: Int,
         price: Option<Int>,
         limit: Option<Int>,
         exempt: bool,
         group: Option<&str>,
     ) -> PyResult<()> {
-        let open = Open { qty: released.0, left: left.0, price: int(price), group: group.map(Into::into) };
+        let open = Open { qty: released.0, price: int(price), group: group.map(Into::into) };
         let resting = match limit {
             _ if exempt => Resting::Exempt,
             Some(limit) => Resting::Limit(limit.0),
@@ -310,13 +312,13 @@ impl RiskBook {
         closed: bool,
         accepted: bool,
         now_ns: i64,
-    ) -> PyResult<bool> {
+    ) -> PyResult<()> {
         let mut desk = self.0.relock();
         desk.note(order, instrument, left.0, int(worth), filled.0, closed, accepted, now_ns).map_err(wrong)
     }
 
-    fn closing(&self, account: u32, instrument: u32, buy: bool, left: Int, order: &str) -> i128 {
-        self.0.relock().closing(account, instrument, buy, left.0, order)
+    fn closable(&self, account: u32, instrument: u32, buy: bool, order: &str) -> PyResult<i128> {
+        self.0.relock().closable(account, instrument, buy, order, None).map_err(wrong)
     }
 
     fn cost(&self, order: &str) -> i128 {
@@ -329,10 +331,6 @@ impl RiskBook {
 
     fn missing(&self, account: u32) -> i128 {
         self.0.relock().room.missing(account)
-    }
-
-    fn levered(&self, account: u32) -> PyResult<bool> {
-        self.0.relock().room.levered(account).map_err(wrong)
     }
 
     fn power(&self, account: u32, of: &str) -> PyResult<Option<(i128, Option<i128>, i128)>> {
@@ -361,17 +359,10 @@ impl RiskBook {
         self.0.relock().book.largest(account, strategy)
     }
 
-    #[pyo3(signature = (account, instrument, buy, orders=vec![], strategy=None))]
-    fn side(
-        &self,
-        account: u32,
-        instrument: u32,
-        buy: bool,
-        orders: Vec<Bound<'_, RiskOrder>>,
-        strategy: Option<u32>,
-    ) -> PyResult<i128> {
+    #[pyo3(signature = (account, instrument, buy, orders=vec![]))]
+    fn side(&self, account: u32, instrument: u32, buy: bool, orders: Vec<Bound<'_, RiskOrder>>) -> PyResult<i128> {
         let asked: Vec<_> = orders.iter().map(|order| order.get().0.candidate()).collect();
-        Ok(self.0.relock().book.side(account, strategy, instrument, buy, &asked).map_err(wrong)?.qty)
+        Ok(self.0.relock().book.side(account, None, instrument, buy, &asked).map_err(wrong)?.qty)
     }
 
     fn largest_order(&self, place: &str) -> i128 {
@@ -404,23 +395,23 @@ impl RiskBook {
         Ok((look.reduces, look.at_all.map(Into::into), look.opening.map(Into::into)))
     }
 
-    #[pyo3(signature = (account, strategy, rules, order, now_ns, whole=None))]
-    fn take(
-        &self,
-        account: u32,
-        strategy: u32,
-        rules: &RiskRules,
-        order: &RiskOrder,
-        now_ns: i64,
-        whole: Option<i128>,
-    ) -> PyResult<()> {
-        let whole = whole.map(|amount| Whole { amount, units: order.0.left });
-        self.0.relock().take(account, strategy, &rules.0, &order.0, whole, now_ns).map_err(wrong)
+    fn spends(&self, account: u32, orders: Vec<Bound<'_, RiskOrder>>) -> PyResult<i128> {
+        let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
+        self.0.relock().spends(account, &orders).map_err(|fault| match fault {
+            Fault::Wrong(error) => wrong(error),
+            fault => PyValueError::new_err(format!("what orders cost can't be told: {fault:?}")),
+        })
     }
 
-    #[pyo3(signature = (rules, order, now_ns))]
-    fn count(&self, rules: &RiskRules, order: Option<&RiskOrder>, now_ns: i64) {
-        self.0.relock().count(&rules.0, order.map(|order| &order.0), now_ns);
+    #[pyo3(signature = (account, strategy, order, now_ns, whole=None))]
+    fn take(&self, account: u32, strategy: u32, order: &RiskOrder, now_ns: i64, whole: Option<i128>) -> PyResult<()> {
+        let whole = of_whole(whole.map(|amount| (amount, order.0.left)));
+        self.0.relock().take(account, strategy, &order.0, whole, now_ns).map_err(wrong)
+    }
+
+    fn count(&self, strategy: u32, rules: &RiskRules, orders: Vec<Bound<'_, RiskOrder>>, now_ns: i64) {
+        let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
+        self.0.relock().count(strategy, &rules.0, &orders, now_ns);
     }
 }
 

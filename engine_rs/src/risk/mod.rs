@@ -11,7 +11,7 @@ pub mod twins;
 
 use rustc_hash::FxHashMap;
 
-use crate::exposure::{self, Bounds, Breach, Candidate, Level, Resting, times};
+use crate::exposure::{self, Bounds, Breach, Candidate, Level, Resting, minus, plus, times};
 use crate::rate::{Limit, Windows};
 use quote::{Collar, HeldTo, Off, Priced, Quote};
 use room::{Entry, Open, Power, Purse, Room, Whole};
@@ -114,6 +114,23 @@ impl Order {
         }
     }
 
+    fn open(&self) -> exposure::Open {
+        exposure::Open { qty: self.released, price: self.worth, group: self.group.clone() }
+    }
+
+    fn resting(&self) -> Resting {
+        match self.limit {
+            _ if self.exempt || !self.plain => Resting::Exempt,
+            Some(limit) => Resting::Limit(limit),
+            None => Resting::Market,
+        }
+    }
+
+    /// Whether it could trade with another of its list.
+    fn meets(&self, other: &Self) -> bool {
+        other.instrument == self.instrument && other.buy != self.buy && other.resting().meets(self.buy, self.limit)
+    }
+
     fn likeness(&self, strategy: u32) -> Likeness {
         let Self { instrument, buy, kind, asked, limit, trigger, .. } = *self;
         Likeness { strategy, instrument, buy, kind, asked, limit, trigger }
@@ -144,9 +161,10 @@ impl Checks {
 /// What an order breaks, with the numbers; `order`: which one, counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// `age`: how long ago the same passed; None where it is in the list twice.
     Twin {
         order: usize,
-        age: i64,
+        age: Option<i64>,
     },
     SelfMatch {
         order: usize,
@@ -243,21 +261,35 @@ impl Desk {
         self.rates.held(key, per, now)
     }
 
-    /// A modification passed: it counts for the order rates, and what it makes of the order as an order that passed.
-    pub fn count(&mut self, rules: &Rules, order: Option<&Order>, now: i64) {
-        self.rates.count(&rules.rates, 1, now);
-        if let Some(order) = order {
+    /// Orders passed, as one command: they count for the rates, the doubles and the largest. A modification that was not
+    /// judged comes without its order, and counts for the rates all the same.
+    pub fn count(&mut self, strategy: u32, rules: &Rules, orders: &[&Order], now: i64) {
+        self.rates.count(&rules.rates, orders.len().max(1), now);
+        for order in orders {
+            if let Some(window) = rules.twins
+                && !order.change
+            {
+                self.twins.passed(order.likeness(strategy), window, now);
+            }
             self.measure(rules, order);
         }
     }
 
-    /// How much of an order closes what the account holds, less what its other orders close already.
-    pub fn closing(&self, account: u32, instrument: u32, buy: bool, left: i128, order: &str) -> i128 {
+    /// What of the account's position is there to be closed by an order of this side, besides what its other orders can
+    /// close; those of its group don't count.
+    pub fn closable(
+        &self,
+        account: u32,
+        instrument: u32,
+        buy: bool,
+        order: &str,
+        group: Option<&str>,
+    ) -> Result<i128, Wrong> {
         let held = self.book.held(account, instrument);
         if held == 0 || (held > 0) == buy {
-            return 0;
+            return Ok(0);
         }
-        left.min((held.abs() - self.book.left(account, instrument, buy, order)).max(0))
+        Ok(minus(held.abs(), self.book.others(account, instrument, buy, order, group)?)?.max(0))
     }
 
     /// Hold orders that are one command against what binds them. `gross` stands in for that of the rules.
@@ -294,35 +326,20 @@ impl Desk {
         &mut self,
         account: u32,
         strategy: u32,
-        rules: &Rules,
         order: &Order,
         whole: Option<Whole>,
         now: i64,
     ) -> Result<(), Wrong> {
-        let resting = match order.limit {
-            _ if order.exempt || !order.plain => Resting::Exempt,
-            Some(limit) => Resting::Limit(limit),
-            None => Resting::Market,
-        };
         if self.margin {
-            let closing = self.closing_of(account, order);
+            let closing = self.closes(account, order, &[])?;
             let lent = order.purse == Some(Purse::RegT);
             self.room.enter(&order.id, Entry { lent, whole, ..Entry::new(account, closing, order.least) });
         }
-        let open =
-            exposure::Open { qty: order.released, left: order.left, price: order.worth, group: order.group.clone() };
-        self.book.put(&order.id, account, strategy, order.instrument, order.buy, open, resting)?;
+        self.book.put(&order.id, account, strategy, order.instrument, order.buy, order.open(), order.resting())?;
         if self.margin {
             let (left, worth, filled) = (order.left, order.worth, order.filled);
             self.note(&order.id, order.instrument, left, worth, filled, false, false, now)?;
         }
-        if !rules.rates.is_empty() {
-            self.rates.count(&rules.rates, 1, now);
-        }
-        if let Some(window) = rules.twins {
-            self.twins.passed(order.likeness(strategy), window, now);
-        }
-        self.measure(rules, order);
         Ok(())
     }
 
@@ -341,7 +358,7 @@ impl Desk {
         }
     }
 
-    /// Something happened to an order: what it still costs is worked out anew. False where it was never entered.
+    /// Something happened to an order: what it still costs is worked out anew. Nothing where it was never entered.
     #[allow(clippy::too_many_arguments)]
     pub fn note(
         &mut self,
@@ -353,8 +370,8 @@ impl Desk {
         closed: bool,
         accepted: bool,
         now: i64,
-    ) -> Result<bool, Wrong> {
-        let size = if closed { 1 } else { self.size(instrument)? };
+    ) -> Result<(), Wrong> {
+        let size = self.size(instrument); // asked for only where some of it opens
         self.room.note(order, &Open { left, worth, filled, size, closed, accepted }, now)
     }
 
@@ -362,11 +379,19 @@ impl Desk {
         self.book.multiplier(instrument).ok_or(Wrong::Unsized(instrument))
     }
 
-    fn closing_of(&self, account: u32, order: &Order) -> i128 {
+    /// How much of an order closes, besides what other orders close already: those that work, and those before it in its
+    /// list.
+    fn closes(&self, account: u32, order: &Order, before: &[&Order]) -> Result<i128, Wrong> {
         if order.exit {
-            return order.left;
+            return Ok(order.left);
         }
-        self.closing(account, order.instrument, order.buy, order.left, &order.id)
+        let mut earlier = exposure::Side::default();
+        for other in before.iter().filter(|other| other.instrument == order.instrument && other.buy == order.buy) {
+            earlier.put(0, other.open())?;
+        }
+        let group = order.group.as_deref();
+        let closable = self.closable(account, order.instrument, order.buy, &order.id, group)?;
+        Ok(order.left.min(minus(closable, earlier.others(None, group)?)?.max(0)))
     }
 
     /// The whole order's; None where nothing tells.
@@ -386,18 +411,23 @@ impl Desk {
     ) -> Result<(), Fault> {
         let mut unpriced = None;
         for (index, order) in orders.iter().enumerate() {
+            let before = &orders[..index];
             if let Some(window) = rules.twins
                 && checks.has(Checks::TWINS)
-                && let Some(age) = self.twins.age(&order.likeness(strategy), window, now)
             {
-                return Err(Fault::Twin { order: index, age });
+                let likeness = order.likeness(strategy);
+                let twice = before.iter().any(|each| each.likeness(strategy) == likeness);
+                let age = self.twins.age(&likeness, window, now);
+                if twice || age.is_some() {
+                    return Err(Fault::Twin { order: index, age });
+                }
             }
-            if rules.self_match
-                && !order.exempt
-                && checks.has(Checks::SELF_MATCH)
-                && let Some(met) = self.book.meets(account, order.instrument, order.buy, order.limit, &order.id)
-            {
-                return Err(Fault::SelfMatch { order: index, met: met.into() });
+            if rules.self_match && !order.exempt && checks.has(Checks::SELF_MATCH) {
+                let Order { instrument, buy, limit, ref id, .. } = **order;
+                let own = before.iter().find(|each| order.meets(each)).map(|each| &*each.id);
+                if let Some(met) = own.or_else(|| self.book.meets(account, instrument, buy, limit, id)) {
+                    return Err(Fault::SelfMatch { order: index, met: met.into() });
+                }
             }
             if let Some(most) = &rules.qty
                 && checks.has(Checks::QTY)
@@ -462,27 +492,16 @@ impl Desk {
 
     /// Whether what these open can be paid for, a list as a whole, a modification by what it adds.
     fn afford(&self, account: u32, orders: &[&Order], headroom: i128) -> Result<(), Fault> {
-        let mut costs: [(Purse, i128); 2] = [(Purse::RegT, 0), (Purse::Cash, 0)];
-        for (index, order) in orders.iter().enumerate() {
-            let Some(purse) = order.purse else { continue };
-            let cost = self.cost(account, order, index)?;
-            if cost == 0 {
-                continue;
-            }
-            if !order.buy && !self.room.levered(account)? {
-                return Err(Fault::Short { order: index });
-            }
-            let total = &mut costs[usize::from(purse == Purse::Cash)].1;
-            *total = exposure::plus(*total, cost)?;
+        let [mut lent, cash] = self.costs(account, orders)?;
+        if lent > 0 && cash > 0 {
+            lent = plus(lent, times(cash, 2)?)?; // one equity pays for both: what takes cash is not there to lend on
         }
-        for (purse, cost) in costs {
-            if cost == 0 {
-                continue;
-            }
+        let costs = [(Purse::RegT, lent), (Purse::Cash, cash)];
+        for (purse, cost) in costs.into_iter().filter(|(_, cost)| *cost > 0) {
             let power = self.room.power(account, purse)?.ok_or(Fault::NoEquity)?;
             let kept = power.kept(headroom)?;
             let Power { own, broker, .. } = power;
-            let asked = exposure::plus(cost, kept)?;
+            let asked = plus(cost, kept)?;
             if asked > own || broker.is_some_and(|broker| asked > broker) {
                 return Err(Fault::Margin { cost, kept, own, broker });
             }
@@ -490,12 +509,40 @@ impl Desk {
         Ok(())
     }
 
-    fn cost(&self, account: u32, order: &Order, index: usize) -> Result<i128, Fault> {
+    /// What orders would take of what options are bought with: half of what is lent on, and what is not.
+    pub fn spends(&self, account: u32, orders: &[&Order]) -> Result<i128, Fault> {
+        let [lent, cash] = self.costs(account, orders)?;
+        Ok(plus(cash, lent.div_euclid(2) + lent.rem_euclid(2))?)
+    }
+
+    /// What these open costs, of options nothing: what is lent on and what is not, which is all of it where the broker
+    /// does not lend.
+    fn costs(&self, account: u32, orders: &[&Order]) -> Result<[i128; 2], Fault> {
+        let (mut lent, mut cash) = (0, 0);
+        for (index, order) in orders.iter().enumerate() {
+            let Some(purse) = order.purse else { continue };
+            let cost = self.cost(account, orders, index)?;
+            if cost == 0 {
+                continue;
+            }
+            if !order.buy && !self.room.levered(account)? {
+                return Err(Fault::Short { order: index });
+            }
+            let total = if purse == Purse::Cash { &mut cash } else { &mut lent };
+            *total = plus(*total, cost)?;
+        }
+        if lent > 0 && !self.room.levered(account)? {
+            return Ok([0, plus(lent, cash)?]);
+        }
+        Ok([lent, cash])
+    }
+
+    fn cost(&self, account: u32, orders: &[&Order], index: usize) -> Result<i128, Fault> {
+        let (before, order) = (&orders[..index], orders[index]);
         let known = self.room.entry(&order.id);
-        let closing = known.map_or_else(|| self.closing_of(account, order), |entry| entry.closing);
-        let closing = if closing > 0 { (closing - order.filled).max(0) } else { 0 };
-        let opens = order.left - closing;
-        if opens <= 0 {
+        let closing = known.map_or_else(|| self.closes(account, order, before), |entry| Ok(entry.closing))?;
+        let opens = room::opens(order.left, closing, order.filled);
+        if opens == 0 {
             return Ok(0);
         }
         let (Some(cost), Some(_)) = (order.cost, order.units) else { return Err(Fault::NoPrice { order: index }) };
@@ -503,19 +550,9 @@ impl Desk {
         if order.change
             && let Some(entry) = known
         {
-            cost -= entry.amount;
+            cost = minus(cost, entry.amount)?;
         }
         Ok(cost.max(0))
-    }
-}
-
-/// By the name of a limit's level in the file.
-pub fn level(name: &str) -> Option<Level> {
-    match name {
-        "node" => Some(Level::Node),
-        "account" => Some(Level::Account),
-        "strategy" => Some(Level::Strategy),
-        _ => None,
     }
 }
 

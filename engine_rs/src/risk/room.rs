@@ -11,7 +11,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{ATTO, Wrong};
-use crate::exposure::{plus, times};
+use crate::exposure::{minus, plus, times};
 use crate::margin::NANO;
 
 /// The least equity that the broker lends on.
@@ -116,13 +116,18 @@ impl Entry {
             let rest = times(rest, open.left)?;
             return Ok(plus(times(each, open.left)?, rest.div_euclid(units) + i128::from(rest.rem_euclid(units) > 0))?);
         }
-        let closing = if self.closing > 0 { (self.closing - open.filled).max(0) } else { 0 };
-        let opens = open.left - closing;
-        if opens <= 0 {
+        let opens = opens(open.left, self.closing, open.filled);
+        if opens == 0 {
             return Ok(0);
         }
-        Ok(times(times(opens, open.worth.map_or(self.least, |worth| worth.max(self.least)))?, open.size)?)
+        Ok(times(times(opens, open.worth.map_or(self.least, |worth| worth.max(self.least)))?, open.size?)?)
     }
+}
+
+/// What opens of what is left of an order, of which `closing` closed before `filled` of it was filled.
+pub fn opens(left: i128, closing: i128, filled: i128) -> i128 {
+    let closing = closing.saturating_sub(filled).max(0);
+    left.saturating_sub(closing).max(0)
 }
 
 /// How much of an order is open now, and how it stands.
@@ -132,8 +137,8 @@ pub struct Open {
     /// What one unit is taken to be worth.
     pub worth: Option<i128>,
     pub filled: i128,
-    /// Units of the underlying in one contract.
-    pub size: i128,
+    /// Units of the underlying in one contract; an error only where some of it opens.
+    pub size: Result<i128, Wrong>,
     pub closed: bool,
     /// Whether the broker has given it a number.
     pub accepted: bool,
@@ -179,7 +184,7 @@ impl Account {
 
     fn miss(&mut self, order: &str, amount: i128, known: Option<i64>) -> Result<(), Wrong> {
         let before = self.unseen.get(order).map_or(0, |(before, _)| *before);
-        self.missing = plus(self.missing, amount - before)?;
+        self.missing = plus(self.missing, minus(amount, before)?)?;
         match self.unseen.get_mut(order) {
             Some(entry) => *entry = (amount, known),
             None => _ = self.unseen.insert(order.into(), (amount, known)),
@@ -217,9 +222,15 @@ impl Room {
         self.entries.get(order)
     }
 
-    /// An order works from now on; `note` says what it costs.
+    /// An order works from now on; `note` says what it costs. What it cost before is given back.
     pub fn enter(&mut self, order: &str, entry: Entry) {
-        self.entries.insert(order.into(), entry);
+        if let Some(old) = self.entries.insert(order.into(), entry)
+            && let Some(account) = self.accounts.get_mut(&old.account)
+        {
+            account.reserved -= old.amount;
+            account.halved -= if old.lent { old.amount } else { 0 };
+            account.saw(order);
+        }
     }
 
     /// A modification passed: what it asks for counts from now on, a unit for the dearer of before and after (it may
@@ -236,16 +247,15 @@ impl Room {
         Ok(())
     }
 
-    /// Something happened to an order: what it still costs is worked out anew. False where it was never entered.
-    pub fn note(&mut self, order: &str, open: &Open, now: i64) -> Result<bool, Wrong> {
-        let Some(entry) = self.entries.get_mut(order) else { return Ok(false) };
+    /// Something happened to an order: what it still costs is worked out anew. Nothing where it was never entered.
+    pub fn note(&mut self, order: &str, open: &Open, now: i64) -> Result<(), Wrong> {
+        let Some(entry) = self.entries.get_mut(order) else { return Ok(()) };
         let amount = if open.closed { 0 } else { entry.cost(open)? };
         let account = self.accounts.entry(entry.account).or_default();
-        let more = amount - entry.amount;
+        let more = minus(amount, entry.amount)?;
+        // What of it is lent is a part of what is reserved: where that fits, so does this.
         account.reserved = plus(account.reserved, more)?;
-        if entry.lent {
-            account.halved = plus(account.halved, more)?;
-        }
+        account.halved += if entry.lent { more } else { 0 };
         entry.amount = amount;
         if entry.known.is_none() && open.accepted {
             entry.known = Some(now);
@@ -255,11 +265,11 @@ impl Room {
             self.entries.remove(order);
         }
         if account.report.is_none() {
-            return Ok(true); // nobody tells figures that could lack it
+            return Ok(()); // nobody tells figures that could lack it
         }
         if open.closed && open.filled == 0 {
             account.saw(order);
-            return Ok(true);
+            return Ok(());
         }
         let before = account.unseen.get(order).map(|(before, _)| *before);
         if seen && more > 0 {
@@ -269,7 +279,7 @@ impl Room {
             // What was filled of it stays missing in the broker's figure until the next report.
             account.miss(order, before.unwrap_or(0).max(amount), if open.closed { Some(now) } else { known })?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The broker told the account's figures.
@@ -328,19 +338,22 @@ impl Room {
             return Ok(None);
         };
         let burden = own.burden.ok_or(Wrong::Burden)?;
-        let excess = (own.equity - burden).max(0);
+        let excess = minus(own.equity, burden)?.max(0);
         let purse = if purse == Purse::RegT && !account.levered(own)? { Purse::Cash } else { purse };
         let figures = account.figures();
         let (spent, whole, told) = match purse {
             Purse::RegT => (
-                plus(times(excess - account.reserved, 2)?, account.halved)?,
+                plus(times(minus(excess, account.reserved)?, 2)?, account.halved)?,
                 times(own.equity, 2)?,
                 figures.buying_power,
             ),
-            Purse::Options => (excess - account.reserved + account.halved.div_euclid(2), own.equity, figures.options),
-            Purse::Cash => (excess.min(own.cash) - account.reserved, own.equity, figures.cash),
+            Purse::Options => {
+                let free = minus(excess, account.reserved)?;
+                (plus(free, account.halved.div_euclid(2))?, own.equity, figures.options)
+            }
+            Purse::Cash => (minus(excess.min(own.cash), account.reserved)?, own.equity, figures.cash),
         };
-        let broker = told.read()?.map(|told| told - account.missing);
+        let broker = told.read()?.map(|told| minus(told, account.missing)).transpose()?;
         Ok(Some(Power { own: spent, broker, whole }))
     }
 }
@@ -365,7 +378,7 @@ mod tests {
 
     fn open(left: i128, worth: i128) -> Open {
         let (left, worth) = (left * NANO, Some(worth * DOLLAR));
-        Open { left, worth, filled: 0, size: 1, closed: false, accepted: false }
+        Open { left, worth, filled: 0, size: Ok(1), closed: false, accepted: false }
     }
 
     fn room(equity: i128) -> Room {
@@ -402,6 +415,35 @@ mod tests {
         assert_eq!(room.missing(0), 0);
         room.note("a", &Open { accepted: true, ..open(12, 100) }, 60).unwrap();
         assert_eq!(room.missing(0), 200 * ATTO, "a modification adds to what it knows");
+    }
+
+    #[test]
+    fn an_order_that_is_entered_again_gives_back_what_it_cost() {
+        let mut room = room(10_000);
+        room.report(0, told(20_000), 1);
+        for _ in 0..2 {
+            room.enter("a", Entry { lent: true, ..Entry::new(0, 0, 0) });
+            room.note("a", &open(10, 100), 2).unwrap();
+        }
+        assert_eq!((room.reserved(0), room.missing(0)), (1_000 * ATTO, 1_000 * ATTO));
+        assert_eq!(room.power(0, Purse::RegT).unwrap().unwrap().own, 19_000 * ATTO);
+    }
+
+    #[test]
+    fn figures_that_do_not_fit_are_an_error() {
+        let mut room = room(10_000);
+        let (equity, burden) = (i128::MAX / 4, Some(i128::MIN));
+        room.own(0, Some(Own { equity, cash: 0, burden, lends: true }));
+        let overflow = Err(Wrong::Exposure(crate::exposure::Wrong::Overflow));
+        assert_eq!(room.power(0, Purse::Cash), overflow);
+        room.own(0, Some(Own { equity: 0, cash: i128::MIN, burden: Some(0), lends: true }));
+        room.enter("a", Entry::new(0, 0, 0));
+        room.note("a", &open(1, 1), 1).unwrap();
+        assert_eq!(room.power(0, Purse::Cash), overflow);
+        room.own(0, Some(Own { equity: 0, cash: 0, burden: Some(0), lends: true }));
+        room.report(0, Figures { cash: Figure::Is(i128::MIN), ..Figures::default() }, 2);
+        room.note("a", &open(2, 1), 3).unwrap();
+        assert_eq!(room.power(0, Purse::Cash), overflow);
     }
 
     #[test]

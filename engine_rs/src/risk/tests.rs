@@ -76,8 +76,7 @@ fn one_order_is_held_to_its_size_and_the_largest_that_passed_is_known() {
     assert_eq!(look(&mut desk, &rules, &[&unpriced, &hard], 0).at_all, Some(Fault::Qty { order: 1 }));
     assert_eq!(desk.largest("risk"), 0);
     let rules = Rules { qty: most(5 * NANO), ..Rules::default() };
-    desk.take(0, 0, &rules, &order("a", 4, 98), None, 0).unwrap();
-    desk.take(0, 0, &rules, &order("b", 3, 98), None, 0).unwrap();
+    desk.count(0, &rules, &[&order("a", 4, 98), &order("b", 3, 98)], 0);
     assert_eq!(desk.largest("risk"), 4 * NANO);
 }
 
@@ -86,22 +85,44 @@ fn what_passed_is_no_double_once_the_window_is_over_and_counts_for_the_rate() {
     let mut desk = desk();
     let rates = vec![Limit { key: "risk".into(), count: 2, per: 100 }];
     let rules = Rules { twins: Some(10), rates, ..Rules::default() };
-    desk.take(0, 0, &rules, &order("a", 1, 99), None, 0).unwrap();
+    desk.count(0, &rules, &[&order("a", 1, 99)], 0);
     let again = order("b", 1, 99);
-    assert_eq!(look(&mut desk, &rules, &[&again], 9).at_all, Some(Fault::Twin { order: 0, age: 9 }));
+    assert_eq!(look(&mut desk, &rules, &[&again], 9).at_all, Some(Fault::Twin { order: 0, age: Some(9) }));
     assert_eq!(look(&mut desk, &rules, &[&again], 10), Look { reduces: false, at_all: None, opening: None });
     let other = desk.look(0, 1, &rules, &[&again], Checks::NEW_ORDER, None, 9).unwrap();
     assert_eq!(other.at_all, None, "another strategy's");
-    desk.take(0, 0, &rules, &again, None, 10).unwrap();
-    assert_eq!(look(&mut desk, &rules, &[&again], 30).opening, Some(Fault::Rate { bound: 0, held: 2 }));
-    assert_eq!(look(&mut desk, &rules, &[&again], 100).opening, None);
+    let change = Order { change: true, ..again.clone() };
+    desk.count(0, &rules, &[&change], 5);
+    assert_eq!(
+        look(&mut desk, &Rules { rates: vec![], ..rules.clone() }, &[&again], 10).at_all,
+        None,
+        "no order of its own"
+    );
+    desk.count(0, &rules, &[&again], 10);
+    assert_eq!(look(&mut desk, &rules, &[&again], 30).opening, Some(Fault::Rate { bound: 0, held: 3 }));
+    assert_eq!(look(&mut desk, &rules, &[&again], 105).opening, None);
+}
+
+#[test]
+fn a_list_is_held_against_itself() {
+    let mut desk = desk();
+    let rules = Rules { twins: Some(10), self_match: true, ..Rules::default() };
+    let bid = order("a", 1, 99);
+    desk.book.declare(1, Some(1));
+    let mut with = |other: Order| look(&mut desk, &rules, &[&bid, &other], 0).at_all;
+    assert_eq!(with(order("b", 1, 99)), Some(Fault::Twin { order: 1, age: None }));
+    assert_eq!(with(order("b", 2, 99)), None);
+    assert_eq!(with(sale("b", 1, 99)), Some(Fault::SelfMatch { order: 1, met: "a".into() }));
+    assert_eq!(with(sale("b", 1, 100)), None);
+    assert_eq!(with(Order { plain: false, exempt: true, ..sale("b", 1, 99) }), None, "an exit of it");
+    assert_eq!(with(Order { instrument: 1, ..sale("b", 1, 99) }), None);
 }
 
 #[test]
 fn an_order_may_not_meet_one_of_our_own() {
     let mut desk = desk();
     let rules = Rules { self_match: true, ..Rules::default() };
-    desk.take(0, 0, &rules, &order("a", 1, 99), None, 0).unwrap();
+    desk.take(0, 0, &order("a", 1, 99), None, 0).unwrap();
     let met = Some(Fault::SelfMatch { order: 0, met: "a".into() });
     assert_eq!(fault(&mut desk, &rules, &sale("b", 1, 99)), met);
     assert_eq!(fault(&mut desk, &rules, &sale("b", 1, 100)), None);
@@ -142,7 +163,7 @@ fn what_opens_must_be_paid_for_beside_what_works_already() {
     assert_eq!(fault(&mut desk, &rules, &order("a", 180, 100)), None, "twice the equity less a tenth of that");
     let short = Some(Fault::Margin { cost: 18_100 * ATTO, kept: 2_000 * ATTO, own: 20_000 * ATTO, broker: None });
     assert_eq!(fault(&mut desk, &rules, &order("a", 181, 100)), short);
-    desk.take(0, 0, &rules, &order("a", 100, 100), None, 0).unwrap();
+    desk.take(0, 0, &order("a", 100, 100), None, 0).unwrap();
     assert_eq!(desk.room.reserved(0), 10_000 * ATTO);
     assert_eq!(fault(&mut desk, &rules, &order("b", 80, 100)), None);
     assert!(matches!(fault(&mut desk, &rules, &order("b", 81, 100)), Some(Fault::Margin { .. })));
@@ -165,15 +186,79 @@ fn what_opens_must_be_paid_for_beside_what_works_already() {
 fn what_closes_costs_nothing_and_what_other_orders_close_is_not_closed_twice() {
     let mut desk = desk();
     desk.book.hold(0, None, 0, 10 * NANO, None).unwrap();
-    let rules = Rules { headroom: Some(0), ..Rules::default() };
-    desk.take(0, 0, &rules, &sale("a", 6, 100), None, 0).unwrap();
+    desk.take(0, 0, &sale("a", 6, 100), None, 0).unwrap();
     assert_eq!(desk.room.reserved(0), 0);
-    desk.take(0, 0, &rules, &sale("b", 6, 100), None, 0).unwrap();
+    desk.take(0, 0, &sale("b", 6, 100), None, 0).unwrap();
     assert_eq!(desk.room.reserved(0), 200 * ATTO, "two of them open a short");
-    desk.take(0, 0, &rules, &Order { exit: true, ..sale("c", 9, 100) }, None, 0).unwrap();
+    desk.take(0, 0, &Order { exit: true, ..sale("c", 9, 100) }, None, 0).unwrap();
     assert_eq!(desk.room.reserved(0), 200 * ATTO, "an exit closes what its entry opens");
-    assert_eq!(desk.closing(0, 0, false, NANO, "b"), 0);
-    assert_eq!(desk.closing(0, 0, false, 9 * NANO, "d"), 0);
+    assert_eq!(desk.closable(0, 0, false, "b", None), Ok(0));
+    assert_eq!(desk.closable(0, 0, false, "a", None), Ok(0));
+    assert_eq!(desk.closable(0, 0, true, "d", None), Ok(0));
+}
+
+#[test]
+fn exits_of_which_one_cancels_the_other_close_what_one_of_them_does() {
+    let mut desk = desk();
+    desk.book.hold(0, None, 0, 10 * NANO, None).unwrap();
+    let exit = |id: &str, units| Order { group: Some("oco".into()), plain: false, ..sale(id, units, 100) };
+    let (one, other, sale) = (exit("a", 6), exit("b", 6), sale("c", 5, 100));
+    let rules = Rules { headroom: Some(0), ..Rules::default() };
+    let opens = |opening| matches!(opening, Some(Fault::Margin { cost, .. }) if cost == 100 * ATTO);
+    desk.room.own(0, Some(Own { equity: 2000 * ATTO, cash: 0, burden: Some(2000 * ATTO), lends: true }));
+    assert!(look(&mut desk, &rules, &[&one, &other], 0).reduces);
+    assert!(opens(look(&mut desk, &rules, &[&one, &other, &sale], 0).opening), "6 and 5 are one more than 10");
+    desk.take(0, 0, &one, None, 0).unwrap();
+    desk.take(0, 0, &other, None, 0).unwrap();
+    assert_eq!(desk.room.reserved(0), 0);
+    assert!(opens(look(&mut desk, &rules, &[&sale], 0).opening));
+    assert_eq!(desk.closable(0, 0, false, "b", None), Ok(10 * NANO));
+    assert_eq!(desk.closable(0, 0, false, "c", None), Ok(4 * NANO));
+}
+
+#[test]
+fn what_one_of_a_list_closes_no_other_closes_again() {
+    let mut desk = desk();
+    desk.book.hold(0, None, 0, 10 * NANO, None).unwrap();
+    desk.room.own(0, Some(Own { equity: 1999 * ATTO, cash: 0, burden: Some(0), lends: true }));
+    let rules = Rules { headroom: Some(0), ..Rules::default() };
+    let (one, other) = (sale("a", 10, 100), sale("b", 10, 101));
+    assert!(look(&mut desk, &rules, &[&one], 0).reduces);
+    assert_eq!(look(&mut desk, &rules, &[&one, &other], 0).opening, Some(Fault::Short { order: 1 }));
+    let (half, rest) = (sale("a", 6, 100), sale("b", 4, 101));
+    assert!(look(&mut desk, &rules, &[&half, &rest], 0).reduces);
+    let bought = order("c", 20, 100);
+    assert!(matches!(
+        look(&mut desk, &rules, &[&half, &rest, &bought], 0).opening,
+        Some(Fault::Margin { cost, .. }) if cost == 2_000 * ATTO
+    ));
+}
+
+#[test]
+fn one_equity_pays_for_what_is_lent_on_and_what_is_not() {
+    let mut desk = desk();
+    desk.book.declare(1, Some(1));
+    let rules = Rules { headroom: Some(0), ..Rules::default() };
+    let coins = |units| Order { instrument: 1, purse: Some(Purse::Cash), ..order("b", units, 10) };
+    let mut asked = |shares, coins: Order| look(&mut desk, &rules, &[&order("a", shares, 100), &coins], 0).opening;
+    assert_eq!(asked(100, coins(500)), None, "half is lent: 5,000 of the equity each");
+    assert!(matches!(asked(101, coins(500)), Some(Fault::Margin { cost, .. }) if cost == 20_100 * ATTO));
+    desk.room.own(0, Some(Own { equity: 1000 * ATTO, cash: 1000 * ATTO, burden: Some(0), lends: true }));
+    let mut asked = |shares, coins: Order| look(&mut desk, &rules, &[&order("a", shares, 100), &coins], 0).opening;
+    assert_eq!(asked(5, coins(50)), None, "nothing is lent");
+    assert!(matches!(asked(5, coins(51)), Some(Fault::Margin { cost, .. }) if cost == 1_010 * ATTO));
+}
+
+#[test]
+fn what_closes_is_followed_whatever_a_contract_is_of() {
+    let mut desk = desk();
+    desk.book.hold(0, None, 0, 10 * NANO, None).unwrap();
+    desk.book.declare(0, None);
+    desk.take(0, 0, &sale("a", 10, 100), None, 0).unwrap();
+    desk.note("a", 0, 5 * NANO, Some(100 * DOLLAR), 5 * NANO, false, true, 1).unwrap();
+    assert_eq!(desk.room.reserved(0), 0);
+    let opens = desk.take(0, 0, &sale("b", 1, 100), None, 2);
+    assert_eq!(opens, Err(Wrong::Unsized(0)));
 }
 
 #[test]

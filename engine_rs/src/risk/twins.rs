@@ -18,26 +18,26 @@ pub struct Likeness {
 
 const FEW: usize = 256;
 
-/// When each of them passed last. Denied orders don't count.
+/// When each of them passed last, and for how long that matters. Denied orders don't count.
 #[derive(Debug, Default)]
 pub struct Twins {
-    passed: FxHashMap<Likeness, i64>,
+    passed: FxHashMap<Likeness, (i64, i64)>,
     tidy_at: usize,
 }
 
 impl Twins {
     /// How long ago the same passed, where that is less than the window.
     pub fn age(&self, order: &Likeness, window: i64, now: i64) -> Option<i64> {
-        let age = now.saturating_sub(*self.passed.get(order)?);
+        let age = now.saturating_sub(self.passed.get(order)?.0);
         (age < window).then_some(age)
     }
 
     pub fn passed(&mut self, order: Likeness, window: i64, now: i64) {
         if self.passed.len() > self.tidy_at.max(FEW) {
-            self.passed.retain(|_, at| now.saturating_sub(*at) < window);
+            self.passed.retain(|_, (at, window)| now.saturating_sub(*at) < *window);
             self.tidy_at = 2 * self.passed.len();
         }
-        self.passed.insert(order, now);
+        self.passed.insert(order, (now, window));
     }
 }
 
@@ -57,5 +57,25 @@ mod tests {
         assert_eq!(twins.age(&order(9_999), 100, 10_000), Some(1));
         assert_eq!(twins.age(&order(9_900), 100, 10_000), None, "at the end of the window it is over");
         assert_eq!(twins.age(&Likeness { buy: false, ..order(9_999) }, 100, 10_000), None);
+    }
+
+    #[test]
+    fn one_strategys_window_forgets_no_order_of_anothers() {
+        let order = |strategy, asked| Likeness {
+            strategy,
+            instrument: 0,
+            buy: true,
+            kind: 1,
+            asked,
+            limit: Some(1),
+            trigger: None,
+        };
+        let mut twins = Twins::default();
+        twins.passed(order(0, 1), 1_000_000, 0);
+        for now in 1..1_000 {
+            twins.passed(order(1, i128::from(now)), 1, now);
+        }
+        assert_eq!(twins.age(&order(0, 1), 1_000_000, 1_000), Some(1_000));
+        assert!(twins.passed.len() < 600, "{}", twins.passed.len());
     }
 }

@@ -11,7 +11,7 @@ const DOLLAR: i128 = 1_000_000_000;
 const USD: i128 = DOLLAR * DOLLAR;
 
 fn open(qty: i128, price: i128) -> Open {
-    Open { qty: qty * DOLLAR, left: qty * DOLLAR, price: Some(price * DOLLAR), group: None }
+    Open { qty: qty * DOLLAR, price: Some(price * DOLLAR), group: None }
 }
 
 fn buy(qty: i128, price: i128) -> Candidate<'static> {
@@ -107,7 +107,7 @@ fn the_nodes_gross_exposure_is_that_of_all_accounts() {
 fn what_does_not_fit_is_an_error_and_leaves_the_book_as_it_was() {
     let mut book = book();
     book.put("a", 0, 0, 0, true, open(1, 90), Resting::Market).unwrap();
-    let huge = Open { qty: i128::MAX / 2, left: 0, price: Some(4), group: None };
+    let huge = Open { qty: i128::MAX / 2, price: Some(4), group: None };
     assert_eq!(book.put("b", 0, 0, 0, true, huge, Resting::Market), Err(Wrong::Overflow));
     assert_eq!((book.orders(None, None), book.orders(Some(0), None), book.total(0, None)), (1, 1, Ok(90 * USD)));
     assert_eq!(book.side(0, None, 0, true, &[]).unwrap().qty, DOLLAR);
@@ -155,9 +155,8 @@ struct Wanted {
 }
 
 fn opens() -> impl Strategy<Value = Open> {
-    (0..9i128, proptest::option::weighted(0.9, 1..5i128), proptest::option::weighted(0.3, 0..2u8)).prop_map(
-        |(qty, price, group)| Open { qty, left: qty, price, group: group.map(|group| group.to_string().into()) },
-    )
+    (0..9i128, proptest::option::weighted(0.9, 1..5i128), proptest::option::weighted(0.3, 0..2u8))
+        .prop_map(|(qty, price, group)| Open { qty, price, group: group.map(|group| group.to_string().into()) })
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -310,6 +309,17 @@ proptest! {
                 let count = plain.orders.values().filter(mine).count();
                 prop_assert_eq!(book.orders(Some(account), strategy), count);
             }
+        }
+
+        for (name, (account, _, instrument, buy, open)) in plain.orders.clone() {
+            let mut others = Plain { orders: plain.orders.clone(), ..Plain::default() };
+            others.orders.retain(|each, order| {
+                *each != name && (open.group.is_none() || order.4.group != open.group)
+            });
+            let qty = others.side(account, None, instrument, buy).iter().map(|each| each.0).sum();
+            prop_assert_eq!(book.others(account, instrument, buy, &name.to_string(), None), Ok(qty));
+            let known = open.group.as_deref();
+            prop_assert_eq!(book.others(account, instrument, buy, &name.to_string(), known), Ok(qty));
         }
 
         // Account 0, strategy 0 wants some more; one that works already is taken to stay where and whose it is.
