@@ -205,14 +205,15 @@ class Book:
         """
         account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]
         rules = subject.rules.engine
+        look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
+        if look.opening is None:
+            return look
         tried: set[int] = set()
-        while True:
-            look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
-            fault = look.opening
-            if not isinstance(fault, RiskFault.GrossUnpriced) or fault.instrument in tried:
-                return look
+        while isinstance(fault := look.opening, RiskFault.GrossUnpriced) and fault.instrument not in tried:
             tried.add(fault.instrument)
             self._mark(fault.instrument)  # its price may have arrived in the meantime
+            look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
+        return look
 
     def gross(self, subject: Subject) -> list[tuple[str, int]] | Denial:
         """The bounds on gross exposure in atto-dollars."""

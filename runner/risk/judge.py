@@ -134,7 +134,7 @@ class Judge:
             return denial, candidates[0].order
         if (denied := self._illegal(candidates, params)) is not None:
             return denied
-        if (fault := _at_all(look, reducing=reducing)) is not None:
+        if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
             return self._faults.words(fault, candidates, subject, now_ns)
         if (denied := self._uncovers(candidates, look, subject, reducing=reducing)) is not None or reducing:
             return denied
@@ -163,7 +163,7 @@ class Judge:
         denied: Denied | None = None
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial
-        if (fault := _at_all(look, reducing=reducing)) is not None:
+        if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
             denied = self._faults.words(fault, candidates, subject, now_ns)
         elif grows:
             denied = self._uncovers(candidates, look, subject, reducing=reducing)
@@ -265,7 +265,7 @@ class Judge:
     ) -> Denied | None:
         """What they break of the limits on what opens."""
         rules, fault = subject.rules, look.opening
-        if isinstance(fault, quotes.Fault):
+        if fault is not None and isinstance(fault, quotes.Fault):
             return self._faults.words(fault, candidates, subject, now_ns)
         if checks & RiskBook.EXPOSURE:
             if (denied := self._shorts(candidates, look, subject)) is not None:
@@ -279,7 +279,7 @@ class Judge:
                 fault = fault if again is None else again
         if fault is not None:
             return self._faults.words(fault, candidates, subject, now_ns)
-        if rules.headroom is None or not any(each.facts is not None and each.facts.option for each in candidates):
+        if rules.headroom is None:
             return None
         # A put that is sold for less must be secured with more, so a modification is looked at whatever it changes.
         denial = self._margin.check_options(candidates, look.orders, subject, rules.headroom)
@@ -299,7 +299,6 @@ class Judge:
         return None
 
 
-def _at_all(look: Look, *, reducing: bool) -> RiskFault | None:
-    """What no order may do; that a limit can't be judged for want of a price holds back nothing that reduces."""
-    fault = look.at_all
-    return None if reducing and isinstance(fault, RiskFault.Unpriced) else fault
+def _wants_a_price(fault: RiskFault) -> bool:
+    """A limit can't be judged for want of a price, which holds back nothing that reduces."""
+    return isinstance(fault, RiskFault.Unpriced)
