@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,31 +14,11 @@ import pytest
 from nautilus_trader.model.enums import OrderStatus
 
 from runner.alpaca.resume import Resume
-from runner.config.load import load
-from runner.config.strategies import resolve
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
-from runner.node.assemble import assemble
-from runner.node.progress import ReplayBar
-from tests.node.test_gate_fault import until
+from tests.node.inside import running, until, write
 
 KEY = "PKLATEFILLS000000001"
-FILE = """
-name: late
-environment: paper
-feeds: {{stocks: {{market: stocks, data_url: "{url}", stream_url: "{ws_url}"}}}}
-accounts:
-  main: {{broker: alpaca, key: {{env: TEST_KEY}}, secret: {{env: TEST_SECRET}}, url: "{url}"}}
-strategies:
-  quiet:
-    class: "tests.node.test_gate_fault:Idle"
-    account: main
-    feed: stocks
-    on_stop: keep
-    params: {{instrument_id: IBM.ALPACA}}
-state: {{dir: "{folder}"}}
-log: {{level: error}}
-"""
 
 
 class Lives:
@@ -52,20 +31,9 @@ class Lives:
 
     @asynccontextmanager
     async def life(self) -> AsyncIterator[Any]:
-        loaded = load([self._path], environ={"TEST_KEY": KEY, "TEST_SECRET": "s3cret-s3cret-s3cret"})
-        assembled = assemble(
-            loaded.config, resolve(loaded), exchange=None, ready=None, sim=None, live=False, bar=ReplayBar("late")
-        )
-        node = assembled.node
-        run = asyncio.create_task(node.run())
-        try:
-            await until(lambda: node.ready or run.done())
-            yield node
-        finally:
-            node.request_stop()
-            await run
-            assembled.close()
-        assert node.books["main"].agree, node.books
+        async with running(self._path, KEY) as assembled:
+            yield assembled.node
+        assert assembled.node.books["main"].agree, assembled.node.books
 
     async def canceled_and_let_go(self) -> None:
         """A first life: an order is canceled, and let go of."""
@@ -104,7 +72,7 @@ async def lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     settings = Settings(wait=True, symbols=("IBM",), start=time(10, 0), activity=0.001)
     async with ExchangeServer(settings) as exchange:
         path = tmp_path / "late.yaml"
-        path.write_text(FILE.format(url=exchange.url, ws_url=exchange.ws_url, folder=tmp_path / "state"))
+        write(path, exchange, tmp_path / "state", on_stop="keep")
         yield Lives(exchange, path)
 
 
