@@ -115,7 +115,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self._stream: LoopStream | None = None
         self._gate_check: Callable[[Any], bool] | None = None
         self._gate_is_legal = False
-        self._schedule_check: Callable[[Any], str | None] | None = None
+        self._opening_check: Callable[[Any], str | None] | None = None
         self._ready = asyncio.Event()
         self._dirty = False
         self._arrivals: dict[str, asyncio.Event] = {}
@@ -217,15 +217,16 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
             "handler_errors": self._stream.errors if self._stream else 0,
         }
 
-    def set_schedule_check(self, check: Callable[[Any], str | None]) -> None:
-        """What `check` says, in words, of a strategy id keeps what opens from leaving once it has had to wait."""
-        self._schedule_check = check
+    def set_opening_check(self, check: Callable[[Any], str | None]) -> None:
+        """What `check` says (`CODE: why`) of a strategy id keeps what opens from leaving once it has had to wait."""
+        self._opening_check = check
 
     def may_not_open(self, strategy_id: Any) -> str | None:
         """Why an order that opens, and waited, may not leave any more; None where it may."""
-        if self._schedule_check is None or (why := self._schedule_check(strategy_id)) is None:
+        if self._opening_check is None or (reason := self._opening_check(strategy_id)) is None:
             return None
-        return f"SCHEDULE_CLOSED: never sent, as it waited until {why}"
+        code, why = reason.split(": ", 1)
+        return f"{code}: never sent, as it waited until {why}"
 
     def set_gate_check(self, check: Callable[[Any], bool], *, legal: bool = False) -> None:
         """From now on a submit or modify that `check` does not approve is denied: the lock behind the risk gate.

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from nautilus_trader.common.actor import Actor
@@ -108,9 +109,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
     for name, client in parts.exec_clients.items():
         client.set_gate_check(gate.approved, legal=True)
-        client.set_schedule_check(
-            lambda strategy_id: schedules.closed(parts.names.get(strategy_id.value, strategy_id.value))
-        )
+        client.set_opening_check(partial(gate.may_not_open, client.account_id))
         if latches is not None:
             client.transfers.keep_in(latches, name)
     return gate

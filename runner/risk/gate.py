@@ -383,13 +383,27 @@ class RiskGate:
     def opens(self, order: Any, account_id: Any) -> bool:
         """Whether a working order could still open or enlarge a position; True where that can't be told."""
         try:
-            account, strategy = self.account_name(account_id), self._owners.strategy_name(order.strategy_id)
-            rules = self.limits.rules(account, strategy)
-            subject = Subject(account_id, order.strategy_id, account, strategy, rules)
+            subject = self._subject(account_id, order.strategy_id)
             return not self.judge.reduces([self.judge.candidate(order)], subject)
         except Exception as error:
             self._failed("judging a working order", error)
             return True
+
+    def may_not_open(self, account_id: Any, strategy_id: Any) -> str | None:
+        """What keeps a strategy from opening anything now, as `CODE: sentence`: for what passed, and had to wait since.
+
+        Never raises: what can't be told is a reason.
+        """
+        try:
+            denial = self.judge.opening(self._subject(account_id, strategy_id))
+        except Exception as error:
+            self._failed("judging an order that waited", error)
+            denial = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})")
+        return None if denial is None else denial.reason
+
+    def _subject(self, account_id: Any, strategy_id: Any) -> Subject:
+        account, strategy = self.account_name(account_id), self._owners.strategy_name(strategy_id)
+        return Subject(account_id, strategy_id, account, strategy, self.limits.rules(account, strategy))
 
     @property
     def denied(self) -> Counter[Code]:

@@ -183,6 +183,10 @@ class Judge:
         """True where all of them only shrink positions of the account."""
         return self._reducing.all(candidates, self._book.look(candidates, subject, 0, 0), subject)
 
+    def opening(self, subject: Subject) -> Denial | None:
+        """What keeps all that opens from being sent now, whatever it is."""
+        return self._may_not_open(subject)
+
     def cover(self, candidates: Sequence[Candidate], subject: Subject, *, reducing: bool) -> Denied | None:
         """What would leave a short option without its cover is denied in every state, though it shrinks a position;
         so are orders of options that the venue does not take.

@@ -5,8 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from nautilus_trader.model.enums import OrderStatus, TimeInForce
 from nautilus_trader.model.identifiers import InstrumentId
+
+from runner.risk.limits import Limits
+from tests.alpaca.test_gate_over_the_wire import show, take_the_seat
 
 IBM = InstrumentId.from_str("IBM.ALPACA")
 FILLED, CANCELED, ACCEPTED = OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.ACCEPTED
@@ -65,7 +69,7 @@ def test_what_waited_until_its_schedule_is_over_does_not_leave(play: Any, runnin
     async def scenario() -> None:
         async with running() as rig:
             over: list[str] = []
-            rig.client.set_schedule_check(
+            rig.client.set_opening_check(
                 lambda strategy_id: over[0] if over and strategy_id == rig.strategy.id else None
             )
             await rig.status(rig.market("buy", 100), FILLED)
@@ -74,7 +78,7 @@ def test_what_waited_until_its_schedule_is_over_does_not_leave(play: Any, runnin
             waiting, crossing = rig.market("sell", 50), rig.limit("sell", 10, "150")
             await rig.status(waiting, SUBMITTED)
             await rig.status(crossing, SUBMITTED)
-            over.append("the schedule of a test is over")
+            over.append("SCHEDULE_CLOSED: the schedule of a test is over")
             rig.quote("IBM", "190.01", "190.05")
             await rig.status(closing, FILLED)
             for order in (waiting, crossing):
@@ -93,15 +97,44 @@ def test_of_an_order_that_crosses_after_its_schedule_only_what_closes_trades(pla
     async def scenario() -> None:
         async with running() as rig:
             over: list[str] = []
-            rig.client.set_schedule_check(lambda _strategy_id: over[0] if over else None)
+            rig.client.set_opening_check(lambda _strategy_id: over[0] if over else None)
             await rig.status(rig.market("buy", 100), FILLED)
             order = rig.limit("sell", 150, "190")
             await rig.status(order, ACCEPTED)
-            over.append("the schedule of a test is over")
+            over.append("SCHEDULE_CLOSED: the schedule of a test is over")
             rig.quote("IBM", "190.01", "190.05")
             await rig.status(order, CANCELED)
             assert order.filled_qty.as_decimal() == 100
             assert rig.position("IBM") == 0
+            await rig.agree()
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_would_open_by_the_time_it_may_leave_is_asked_of_the_gate_again(
+    play: Any, running: Any, waits: bool
+) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            gate = take_the_seat(rig, Limits())
+            show(rig, {"IBM": (Decimal("185.00"), Decimal("185.02"))})
+            await rig.status(rig.market("buy", 100), FILLED)
+            crossing = rig.limit("sell", 100 if waits else 150, "190")
+            await rig.status(crossing, ACCEPTED)
+            waiting = rig.limit("sell", 50, "150") if waits else crossing
+            if waits:
+                await rig.status(waiting, SUBMITTED)
+            gate.set_state("halted", why="somebody said so")
+            rig.quote("IBM", "190.01", "190.05")
+            await rig.status(waiting, REJECTED if waits else CANCELED)
+            assert crossing.filled_qty.as_decimal() == 100
+            if waits:
+                assert waiting.last_event.reason.startswith("STATE_HALTED: never sent, as it waited until")
+                assert "somebody said so" in waiting.last_event.reason
+            assert len(rig.account.orders) == 2
+            assert rig.position("IBM") == 0
+            assert gate.errors == 0
             await rig.agree()
 
     play(scenario())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,6 +46,7 @@ def take_the_seat(rig: Any, limits: Limits = ALL) -> RiskGate:
     )
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
     rig.client.set_gate_check(gate.approved)
+    rig.client.set_opening_check(partial(gate.may_not_open, rig.client.account_id))
     gate.begin()
     return gate
 

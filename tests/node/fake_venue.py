@@ -195,8 +195,9 @@ class FakeExec(LiveExecutionClient):
     def set_gate_check(self, check: Any, *, legal: bool = False) -> None:
         """Every order is taken."""
 
-    def set_schedule_check(self, check: Any) -> None:
-        """No order waits."""
+    def set_opening_check(self, check: Any) -> None:
+        """No order waits, so that nobody but a test asks."""
+        self.opening_check = check
 
     async def _connect(self) -> None:
         await act(self.behaviour.exec_connect)
