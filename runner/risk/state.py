@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from runner.config.secrets import redact
 from runner.risk.latches import LatchStore, MemoryLatches
@@ -59,7 +59,7 @@ class Standing:
     since_ns: int
     by: By = "command"
     causes: tuple[str, ...] = ()
-    """The codes of all breaches since it was last active, so that one that ends by itself does not end the others."""
+    """The codes of all breaches that hold."""
 
 
 _ACTIVE = Standing(NODE, State.ACTIVE, "", 0)
@@ -68,10 +68,11 @@ _ACTIVE = Standing(NODE, State.ACTIVE, "", 0)
 class States:
     """The state of every scope. It only becomes more severe by itself; `resume` is a person's decision.
 
-    What a command or a breach set is kept in `store`, and is in force again after a restart until somebody resumes it.
-    What the file says is said by the file each time, and a fault's state ends with the process: to start it anew is a
-    person's decision. `on_error` hears of a store that fails: the state
-    holds in memory all the same.
+    What the file, a command, a fault and each kind of breach made of a scope stand side by side, each until its own end
+    or until the scope is resumed; the severest holds. What a command or a breach set is kept in `store`, and is in
+    force again after a restart until somebody resumes it. What the file says is said by the file each time, and a
+    fault's state ends with the process: to start it anew is a person's decision. `on_error` hears of a store that
+    fails: the state holds in memory all the same.
     """
 
     def __init__(
@@ -86,93 +87,77 @@ class States:
         self._on_change = on_change
         self._store = store if store is not None else MemoryLatches()
         self._on_error = on_error or (lambda _doing, _error: None)
-        self._latched: dict[Scope, Standing] = {}
-        self._of_file: dict[Scope, Standing] = {}
+        self._held: dict[Scope, dict[_Source, Standing]] = {}
+        self._shown: dict[Scope, Standing] = {}  # the severest of what is held, or that it is active again
         self._calm = True  # nothing is other than active
         self.unkept: dict[Scope, str] = {}
         """Why the store did not keep a scope's state when it last changed: a restart may not know of it."""
 
     def restore(self) -> None:
-        """Take up what was latched before a restart. Raises what the store raises, ValueError for a broken record."""
-        for key, text in self._store.load().items():
-            kind, _, name = key.removeprefix(_PREFIX).partition("/")
+        """Take up what was latched before a restart. Raises what the store raises, and ValueError, KeyError or
+        TypeError for a broken record, once all others are taken up.
+        """
+        broken: Exception | None = None
+        for key, written in self._store.load().items():
             if not key.startswith(_PREFIX):
                 continue
-            standing = _standing(Scope(kind, name), text)  # type: ignore[arg-type]
-            if standing.state is not State.ACTIVE:
-                self._latched[standing.scope] = standing
-                self._calm = False
-                if self._on_change is not None:
-                    self._on_change(standing)
+            kind, _, name = key.removeprefix(_PREFIX).partition("/")
+            scope = Scope(kind, name)  # type: ignore[arg-type]
+            try:
+                held = _held(scope, written)
+            except (ValueError, KeyError, TypeError) as error:
+                broken = error
+                continue
+            if held:
+                self._held[scope] = held
+                self._show(scope)
+        if broken is not None:
+            raise broken
 
     def get(self, scope: Scope) -> Standing:
-        latched, of_file = self._latched.get(scope), self._of_file.get(scope)
-        if latched is None or of_file is None:
-            return latched or of_file or Standing(scope, State.ACTIVE, "", 0)
-        return of_file if of_file.state.severity > latched.state.severity else latched
+        return self._shown.get(scope) or Standing(scope, State.ACTIVE, "", 0)
 
     def all(self) -> list[Standing]:
         """Every scope that was ever other than active."""
-        return [self.get(scope) for scope in dict.fromkeys((*self._latched, *self._of_file))]
+        return list(self._shown.values())
 
     def set(self, state: State, *, scope: Scope, why: str, by: By = "command", cause: str = "") -> bool:
         """Make a scope more severe. False where it already is as severe or more so.
 
-        `cause` is a breach's code; another one is remembered beside the first.
-
-        What the file says and what was latched stand side by side: a breach under a file's `reducing` is still
-        latched once the file no longer says so.
+        What is as severe already, by something else, is remembered all the same: that may end before this does. `cause`
+        is a breach's code; breaches of several codes stand side by side too.
         """
-        layer = self._of_file if by == "file" else self._latched
-        current = layer.get(scope) or Standing(scope, State.ACTIVE, "", 0)
-        causes = current.causes if not cause or cause in current.causes else (*current.causes, cause)
-        before = self.get(scope)
-        if state.severity > current.state.severity:
-            self._put(layer, Standing(scope, state, why, self._now_ns(), by, causes), before)
-        elif current.by == "fault" and by != "fault" and state.severity == current.state.severity:
-            # It outlasts the fault, which ends with a new object in the strategy's place.
-            self._put(layer, Standing(scope, state, why, self._now_ns(), by, causes), before)
-        elif state is not State.ACTIVE and causes != current.causes:
-            self._put(layer, replace(current, causes=causes), before)
-        return self.get(scope).state is not before.state
+        before = self.get(scope).state
+        current = self._held.get(scope, {}).get((by, cause))
+        if state is not State.ACTIVE and (current is None or state.severity > current.state.severity):
+            self._put(Standing(scope, state, why, self._now_ns(), by, (cause,) if cause else ()))
+        return self.get(scope).state is not before
 
     def of_file(self, state: State, *, scope: Scope, why: str) -> None:
         """The file says another state of a scope than it did: that takes the place of what it said, milder or not.
 
         What was latched besides stands.
         """
-        self._put(self._of_file, Standing(scope, state, why, self._now_ns(), "file"), self.get(scope))
+        if state is State.ACTIVE:
+            self._end(("file", ""), scope, why)
+        else:
+            self._put(Standing(scope, state, why, self._now_ns(), "file"))
 
     def clear_fault(self, *, scope: Scope, why: str) -> None:
         """A strategy that had failed is replaced: what its fault made of the scope ends; anything else stands."""
-        latched = self._latched.get(scope)
-        if latched is None or latched.by != "fault":
-            return
-        # A fault's state is kept nowhere; what was latched before it is.
-        written = self._store.load().get(f"{_PREFIX}{scope.kind}/{scope.name}")
-        earlier = Standing(scope, State.ACTIVE, why, self._now_ns()) if written is None else _standing(scope, written)
-        self._put(self._latched, earlier, self.get(scope), keep=False)
+        self._end(("fault", ""), scope, why)
 
     def lift(self, cause: str, *, scope: Scope, why: str) -> bool:
-        """Make a scope active again where this breach alone made it reducing; False where anything else did too."""
-        latched = self._latched.get(scope)
-        if latched is None or latched.by != "breach" or cause not in latched.causes:
-            return False
-        left = tuple(each for each in latched.causes if each != cause)
-        before = self.get(scope)
-        if left:
-            self._put(self._latched, replace(latched, causes=left), before)
-            return False
-        self._put(self._latched, Standing(scope, State.ACTIVE, why, self._now_ns()), before)
-        return self.get(scope).state is not before.state
+        """This breach is over. Whether the scope is milder for it: what else made it reducing stands."""
+        return self._end(("breach", cause), scope, why)
 
     def resume(self, *, scope: Scope, why: str) -> bool:
-        """Make a scope active again. False where it was."""
-        before = self.get(scope)
-        if before.state is State.ACTIVE:
+        """Make a scope active again, whatever made it less. False where it was."""
+        if self.get(scope).state is State.ACTIVE:
             return False
-        self._of_file.pop(scope, None)
-        self._put(self._latched, Standing(scope, State.ACTIVE, why, self._now_ns()), before)
+        self._held[scope].clear()
+        self._show(scope, why)
+        self._keep(scope)
         return True
 
     def severest(self, account: str, strategy: str) -> Standing:
@@ -182,34 +167,97 @@ class States:
         scopes = (NODE, Scope("account", account), Scope("strategy", strategy))
         return max((self.get(scope) for scope in scopes), key=lambda standing: standing.state.severity)
 
-    def _put(self, layer: dict[Scope, Standing], standing: Standing, before: Standing, *, keep: bool = True) -> None:
+    def _put(self, standing: Standing) -> None:
         # It is shown, and kept: what a person or an exception says may hold a secret.
         standing = replace(standing, why=redact(standing.why))
-        layer[standing.scope] = standing
-        self._calm = all(each.state is State.ACTIVE for each in (*self._latched.values(), *self._of_file.values()))
-        if keep and standing.by not in ("file", "fault"):
-            record = {
-                "state": standing.state,
-                "why": standing.why,
-                "since_ns": standing.since_ns,
-                "by": standing.by,
-                "causes": standing.causes,
-            }
-            try:
-                self._store.save(f"{_PREFIX}{standing.scope.kind}/{standing.scope.name}", json.dumps(record))
-                self.unkept.pop(standing.scope, None)
-            except Exception as error:  # whatever the store does, the state holds
-                self.unkept[standing.scope] = redact(str(error))
-                self._on_error(f"keeping the state of {standing.scope}", error)
-        if self._on_change is not None and (now := self.get(standing.scope)).state is not before.state:
+        self._held.setdefault(standing.scope, {})[_source(standing)] = standing
+        self._show(standing.scope)
+        if standing.by in _KEPT:
+            self._keep(standing.scope)
+
+    def _end(self, source: _Source, scope: Scope, why: str) -> bool:
+        """Whether the scope is milder for it."""
+        before = self.get(scope).state
+        if self._held.get(scope, {}).pop(source, None) is None:
+            return False
+        self._show(scope, why)
+        if source[0] in _KEPT:
+            self._keep(scope)
+        return self.get(scope).state is not before
+
+    def _show(self, scope: Scope, why: str = "") -> None:
+        """Work out what holds now; `why` it is active where nothing is held any more."""
+        before = self.get(scope).state
+        now = _severest(self._held[scope].values()) or Standing(scope, State.ACTIVE, redact(why), self._now_ns())
+        self._shown[scope] = now
+        self._calm = not any(self._held.values())
+        if self._on_change is not None and now.state is not before:
             self._on_change(now)
+
+    def _keep(self, scope: Scope) -> None:
+        kept = [each for each in self._held[scope].values() if each.by in _KEPT]
+        # Beside each, the severest: what an older version of this reads.
+        record = {**_record(_severest(kept) or self._shown[scope]), "held": [_record(each) for each in kept]}
+        try:
+            self._store.save(f"{_PREFIX}{scope.kind}/{scope.name}", json.dumps(record))
+            self.unkept.pop(scope, None)
+        except Exception as error:  # whatever the store does, the state holds
+            self.unkept[scope] = redact(str(error))
+            self._on_error(f"keeping the state of {scope}", error)
 
 
 _PREFIX = "state/"
+_KEPT = frozenset({"command", "breach"})
+# Which of several that are as severe is shown: one that lasts rather than one that ends by itself.
+_LASTING = {"command": 2, "breach": 2, "fault": 1, "file": 0}
+_Source = tuple[By, str]
+"""What made a scope other than active, and the code of a breach."""
 
 
-def _standing(scope: Scope, written: str) -> Standing:
+def _source(standing: Standing) -> _Source:
+    return standing.by, "".join(standing.causes)
+
+
+def _severest(held: Iterable[Standing]) -> Standing | None:
+    """With the codes of all breaches among them. None of none."""
+    held = list(held)
+    if not held:
+        return None
+    shown = max(held, key=lambda each: (each.state.severity, _LASTING[each.by]))  # of like ones the first
+    return replace(shown, causes=tuple(cause for each in held for cause in each.causes))
+
+
+def _record(standing: Standing) -> dict[str, Any]:
+    return {
+        "state": standing.state,
+        "why": standing.why,
+        "since_ns": standing.since_ns,
+        "by": standing.by,
+        "causes": standing.causes,
+    }
+
+
+def _held(scope: Scope, written: str) -> dict[_Source, Standing]:
+    """What a record says is held. Raises ValueError, KeyError or TypeError for a broken one."""
     record = json.loads(written)
+    standings = [_standing(scope, each) for each in record["held"]] if "held" in record else _one(scope, record)
+    return {_source(each): each for each in standings}
+
+
+def _one(scope: Scope, record: dict[str, Any]) -> list[Standing]:
+    """Of a record that knows the severest alone, with the codes of the breaches under it."""
+    standing = _standing(scope, record)
+    if standing.state is State.ACTIVE:
+        return []
+    breaches = [replace(standing, by="breach", causes=(cause,)) for cause in standing.causes]
+    if standing.by == "breach":
+        return breaches or [standing]
+    return [replace(standing, causes=()), *(replace(each, state=State.REDUCING) for each in breaches)]
+
+
+def _standing(scope: Scope, record: dict[str, Any]) -> Standing:
+    if record["by"] not in _LASTING:
+        raise ValueError(f"{record['by']!r} is no cause of a state")
     return Standing(
         scope,
         State(record["state"]),

@@ -166,6 +166,23 @@ def test_a_new_trading_day_begins_the_days_loss_anew_and_lifts_its_latch_where_t
     assert gate.errors == 0
 
 
+@pytest.mark.parametrize("by", ["command", "fault"])
+def test_a_new_trading_day_lifts_no_more_than_the_days_loss(bench, by):
+    """Who said under a breach that it is to stay closed was not heard."""
+    gates: list[Any] = []
+    ours, gate, _ = bench.run(
+        buy(100),
+        buy(1),  # denied
+        lambda _s: gates[0].set_state("reducing", why="keep it closed", by=by),
+        buy(1),  # the next day
+        limits=Limits(max_daily_loss=usd("500"), daily_loss_rearms="next_day"),
+        quotes=at("100.00", "94.00", "94.00", "94.00", "94.00", step=DAY // 3),
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == ["STATE_REDUCING"] * 2
+    assert (gate.states.get(NODE).why, gate.states.get(NODE).causes) == ("keep it closed", ())
+
+
 def test_what_was_lost_today_is_kept_over_a_restart(bench):
     store = MemoryLatches()
     limits = Limits(max_daily_loss=usd("500"))

@@ -90,3 +90,53 @@ def test_a_halt_by_command_outlasts_the_fault_that_came_first():
     assert states.set(State.HALTED, scope=scope, why="not this one", by="command") is False
     states.clear_fault(scope=scope, why="replaced")
     assert states.get(scope).why == "not this one"
+
+
+LOSS, DRAWDOWN = "MAX_DAILY_LOSS", "MAX_DRAWDOWN"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("by", ["file", "command", "fault"])
+def test_a_breach_that_is_lifted_leaves_what_else_made_the_scope_reducing(by, is_first):
+    """A command under a breach left no trace, and a breach after a fault took its place: the next day lifted all."""
+    book, changes = states()
+    others = [("breach", "lost 1,000", LOSS), (by, "keep it closed", "")]
+    for each, why, cause in reversed(others) if is_first else others:
+        book.set(State.REDUCING, scope=NODE, why=why, by=each, cause=cause)
+    assert not book.lift(LOSS, scope=NODE, why="a new trading day")
+    standing = book.get(NODE)
+    assert (standing.state, standing.why, standing.by, standing.causes) == (State.REDUCING, "keep it closed", by, ())
+    assert len(changes) == 1
+    assert book.severest("main", "ema").state is State.REDUCING
+
+
+def test_of_two_breaches_the_one_that_is_left_says_why():
+    book, _ = states()
+    book.set(State.REDUCING, scope=NODE, why="lost 1,000", by="breach", cause=LOSS)
+    book.set(State.REDUCING, scope=NODE, why="1,000 below", by="breach", cause=DRAWDOWN)
+    assert (book.get(NODE).why, book.get(NODE).causes) == ("lost 1,000", (LOSS, DRAWDOWN))
+    assert not book.lift(LOSS, scope=NODE, why="a new trading day")
+    assert (book.get(NODE).why, book.get(NODE).causes) == ("1,000 below", (DRAWDOWN,))
+    assert book.lift(DRAWDOWN, scope=NODE, why="a new trading day")
+    assert book.get(NODE) == Standing(NODE, State.ACTIVE, "a new trading day", 42)
+
+
+def test_a_halt_that_ends_leaves_the_milder_state_beside_it():
+    book, changes = states()
+    book.set(State.REDUCING, scope=MAIN, why="lost 1,000", by="breach", cause=LOSS)
+    book.set(State.HALTED, scope=MAIN, why="boom", by="fault")
+    book.set(State.REDUCING, scope=MAIN, why="keep it closed", by="command")
+    book.clear_fault(scope=MAIN, why="replaced")
+    book.lift(LOSS, scope=MAIN, why="a new trading day")
+    assert (book.get(MAIN).state, book.get(MAIN).why) == (State.REDUCING, "keep it closed")
+    assert [change.state for change in changes] == [State.REDUCING, State.HALTED, State.REDUCING]
+
+
+def test_resuming_ends_all_that_stands_side_by_side():
+    book, changes = states()
+    for by in ("file", "breach", "command", "fault"):
+        book.set(State.REDUCING, scope=EMA, why=by, by=by)
+    assert book.resume(scope=EMA, why="looked at it")
+    book.clear_fault(scope=EMA, why="replaced")
+    assert book.get(EMA) == Standing(EMA, State.ACTIVE, "looked at it", 42)
+    assert len(changes) == 2
