@@ -829,8 +829,8 @@ class RiskBook:
         together with what closes them already; what no order may do; and, unless they do only that, what none may do that
         opens. Their marks are the market's from here on."""
 
-    def spends(self, account: int, orders: Sequence[RiskOrder]) -> int:
-        """What orders, none of them of options, would take of what options are bought with."""
+    def costs(self, account: int, orders: Sequence[RiskOrder]) -> tuple[int, int]:
+        """What orders open costs, of options nothing: what is lent on, and what is not (all, where nothing is lent)."""
 
     def take(
         self,

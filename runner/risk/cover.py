@@ -36,12 +36,14 @@ class Cover:
         self._working = working
 
     def check(
-        self, candidates: Sequence[Candidate], orders: Sequence[RiskOrder], account_id: Any
+        self, candidates: Sequence[Candidate], orders: Sequence[RiskOrder], account_id: Any, *, one: bool
     ) -> tuple[Denial, Any] | None:
-        """A denial and the order that it is about, or None."""
+        """A denial and the order that it is about, or None. `one`: whether the venue takes them as one order, which is
+        filled as a whole; else any of them may be filled alone.
+        """
         for candidate in candidates:
             root = self._root(candidate)
-            if root is not None and not self._covered(root, candidates, orders, account_id):
+            if root is not None and not self._covered(root, candidates, orders, account_id, one=one):
                 return (
                     Denial(
                         Code.MARGIN_UNCOVERED,
@@ -68,10 +70,12 @@ class Cover:
         return root_of(symbol) if _is_call(symbol) else None
 
     def _covered(
-        self, root: str, candidates: Sequence[Candidate], orders: Sequence[RiskOrder], account_id: Any
+        self, root: str, candidates: Sequence[Candidate], orders: Sequence[RiskOrder], account_id: Any, *, one: bool
     ) -> bool:
         own = {candidate.order.client_order_id for candidate in candidates}
         spreads = [leg for leg in self._working.spreads(account_id) if leg.order.client_order_id not in own]
+        if not one:
+            spreads += [each.leg for each in candidates if is_generic_spread_id(each.instrument_id)]
         held = self._positions.instruments(account_id) | self._working.instruments(account_id)
         held |= {candidate.instrument_id for candidate in candidates}
         after: Changes = {}
@@ -87,11 +91,13 @@ class Cover:
                 shares += left
             elif _is_call(symbol):
                 # A call that is sold short by itself takes shares, whatever else could cover it.
-                short = sold - min(sold, max(position, ZERO)) - _sold_as_legs(instrument_id, candidates)
+                short = sold - min(sold, max(position, ZERO))
+                if one:
+                    short -= _sold_as_legs(instrument_id, candidates)
                 alone = max(short, ZERO)
                 written += alone
                 after[instrument_id] = left + alone
-        for candidate in candidates:
+        for candidate in candidates if one else ():
             sign = 1 if candidate.buy else -1
             if is_generic_spread_id(candidate.instrument_id):
                 _add(after, candidate.instrument_id, candidate.leg.qty * sign, root)

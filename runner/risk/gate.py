@@ -287,7 +287,7 @@ class RiskGate:
                 self._failed("judging an order", error)
             if subject is None:
                 subject = self._owners.nobody(command)
-            if not self._surely_reduces(candidates, subject, len(orders)):
+            if not self._surely_reduces(candidates, subject, command):
                 denied = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})"), orders[0]
         if denied is None:
             try:
@@ -345,14 +345,12 @@ class RiskGate:
         self.margin.expect(candidate, subject.account_id)
         self.reservations.expect(candidate.order, subject.account_id, units, candidate.leg.worth, before.leg.worth)
 
-    def _surely_reduces(self, candidates: list[Candidate], subject: Subject, orders: int) -> bool:
+    def _surely_reduces(self, candidates: list[Candidate], subject: Subject, command: Any) -> bool:
         """After a failure: whether it only shrinks positions and uncovers nothing; False where that can't be told."""
-        if len(candidates) != orders:
+        if not candidates:
             return False
         try:
-            return (
-                self.judge.reduces(candidates, subject) and self.judge.cover(candidates, subject, reducing=True) is None
-            )
+            return self.judge.surely_reduces(candidates, subject, command.params)
         except Exception:
             return False
 

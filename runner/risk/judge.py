@@ -136,9 +136,11 @@ class Judge:
             return denied
         if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
             return self._faults.words(fault, candidates, subject, now_ns)
-        if (denied := self._uncovers(candidates, look, subject, reducing=reducing)) is not None or reducing:
+        one = _one_order(candidates, params)
+        if (denied := self._uncovers(candidates, look, subject, reducing=reducing, one=one)) is not None or reducing:
             return denied
-        return self._may_not_trade(candidates, subject, now_ns) or self._breaks(candidates, look, subject, now_ns)
+        denied = self._may_not_trade(candidates, subject, now_ns)
+        return denied or self._breaks(candidates, look, subject, now_ns, one=one)
 
     def modify(self, candidate: Candidate, command: Any, subject: Subject, now_ns: int) -> Denial | None:
         """Judge a modification by what it adds: one that only takes quantity away always passes."""
@@ -166,10 +168,10 @@ class Judge:
         if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
             denied = self._faults.words(fault, candidates, subject, now_ns)
         elif grows:
-            denied = self._uncovers(candidates, look, subject, reducing=reducing)
+            denied = self._uncovers(candidates, look, subject, reducing=reducing, one=True)
         if denied is None and not reducing:
             denied = self._may_not_trade(candidates, subject, now_ns)
-            denied = denied or self._breaks(candidates, look, subject, now_ns, checks)
+            denied = denied or self._breaks(candidates, look, subject, now_ns, checks, one=True)
         return None if denied is None else denied[0]
 
     def _look(
@@ -187,15 +189,20 @@ class Judge:
         """What keeps all that opens from being sent now, whatever it is."""
         return self._may_not_open(subject)
 
-    def cover(self, candidates: Sequence[Candidate], subject: Subject, *, reducing: bool) -> Denied | None:
+    def surely_reduces(self, candidates: Sequence[Candidate], subject: Subject, params: Any) -> bool:
+        """True where all of them only shrink positions, and take no cover away."""
+        look = self._book.look(candidates, subject, 0, 0)
+        if not self._reducing.all(candidates, look, subject):
+            return False
+        one = _one_order(candidates, params)
+        return self._uncovers(candidates, look, subject, reducing=True, one=one) is None
+
+    def _uncovers(
+        self, candidates: Sequence[Candidate], look: Look, subject: Subject, *, reducing: bool, one: bool
+    ) -> Denied | None:
         """What would leave a short option without its cover is denied in every state, though it shrinks a position;
         so are orders of options that the venue does not take.
         """
-        return self._uncovers(candidates, self._book.look(candidates, subject, 0, 0), subject, reducing=reducing)
-
-    def _uncovers(
-        self, candidates: Sequence[Candidate], look: Look, subject: Subject, *, reducing: bool
-    ) -> Denied | None:
         if subject.rules.headroom is None:
             return None
         for candidate in candidates:
@@ -203,12 +210,12 @@ class Judge:
                 break
         else:
             return None  # buying shares takes no cover away
-        denial = self._margin.refused(candidates, subject)
+        denial = self._margin.refused(candidates, subject, one=one)
         if denial is None and reducing:
-            denial = self._margin.check_closing(candidates, subject)
+            denial = self._margin.check_closing(candidates, subject, one=one)
         if denial is not None:
             return denial, candidates[0].order
-        return self._cover.check(candidates, look.orders, subject.account_id)
+        return self._cover.check(candidates, look.orders, subject.account_id, one=one)
 
     def _may_not_open(self, subject: Subject) -> Denial | None:
         standing = self._states.severest(subject.account, subject.strategy)
@@ -266,6 +273,8 @@ class Judge:
         subject: Subject,
         now_ns: int,
         checks: int = RiskBook.NEW_ORDER,
+        *,
+        one: bool,
     ) -> Denied | None:
         """What they break of the limits on what opens."""
         rules, fault = subject.rules, look.opening
@@ -286,7 +295,7 @@ class Judge:
         if rules.headroom is None:
             return None
         # A put that is sold for less must be secured with more, so a modification is looked at whatever it changes.
-        denial = self._margin.check_options(candidates, look.orders, subject, rules.headroom)
+        denial = self._margin.check_options(candidates, look.orders, subject, rules.headroom, one=one)
         return None if denial is None else (denial, candidates[0].order)
 
     def _shorts(self, candidates: Sequence[Candidate], look: Look, subject: Subject) -> Denied | None:
@@ -301,6 +310,11 @@ class Judge:
             if denial is not None:
                 return denial, candidate.order
         return None
+
+
+def _one_order(candidates: Sequence[Candidate], params: Any) -> bool:
+    """Whether the venue takes them as one order, of several legs; a list is sent order by order otherwise."""
+    return len(candidates) == 1 or (params is not None and params.get("order_class") == "mleg")
 
 
 def _wants_a_price(fault: RiskFault) -> bool:

@@ -99,7 +99,7 @@ class Margin:
         if candidate.facts is None or not candidate.facts.option or candidate.leg.units <= 0:
             return None
         try:
-            return self._options_cost([candidate], subject)
+            return self._options_cost([candidate], subject, one=True)
         except (Uncovered, NoPrice):
             return 0  # a leg of a list that was judged as a whole, or an order that closes
 
@@ -218,45 +218,81 @@ class Margin:
 
     # -- judging -----------------------------------------------------------------------------------------------------
 
-    def check_closing(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
+    def check_closing(self, candidates: Sequence[Candidate], subject: Subject, *, one: bool) -> Denial | None:
         """Of options that close or hedge: selling the cover of a short put asks for money, and so may closing a
         spread, or buying a short option back. Headroom is not kept for that, and a missing price holds nothing back.
         """
-        denial = self.check_options(candidates, (), subject, _NO_REST)
+        denial = self.check_options(candidates, (), subject, _NO_REST, one=one)
         return None if denial is not None and denial.code is Code.NO_PRICE else denial
 
     def check_options(
-        self, candidates: Sequence[Candidate], orders: Sequence[RiskOrder], subject: Subject, headroom: Bound
+        self,
+        candidates: Sequence[Candidate],
+        orders: Sequence[RiskOrder],
+        subject: Subject,
+        headroom: Bound,
+        *,
+        one: bool,
     ) -> Denial | None:
         """Whether what their orders of options open can be paid for, a list as a whole, a modification by what it adds.
 
-        The engine judges all others; `orders`, as it has them, are paid for from the same equity.
+        The engine judges all others; `orders`, as it has them, are paid for from the same equity. `one`: what several
+        orders of contracts are to the venue, one order or each by itself.
         """
         options = [each for each in candidates if each.facts is not None and each.facts.option]
         if not options:
             return None
         try:
-            cost = sum(self._options_cost(own, subject) for own in by_root(options))
-            power = self.power(subject.account_id, "options") if cost else None
+            cost = self._options_cost(options, subject, one=one)
+            if not cost:
+                return None
+            lent, cash = 0, 0
+            if len(options) < len(orders):
+                lent, cash = self._book.engine.costs(self._book.account(subject.account_id), orders)
+            return self._pays(candidates[0], subject, headroom, cost, lent, cash)
         except Uncovered as error:
             return Denial(Code.MARGIN_UNCOVERED, f"{candidates[0].words}: {error}")
         except NoPrice as error:
             return Denial(Code.NO_PRICE, str(error))
-        if not cost:
-            return None
-        if power is None:
-            return self.no_equity(subject)
-        if len(options) < len(orders):
-            cost += self._book.engine.spends(self._book.account(subject.account_id), orders)
-        kept = -(-power.whole * headroom.nanos // NANO)
-        if cost + kept <= power.available:
-            return None
-        return insufficient(candidates[0], cost, kept, power.own, power.broker, headroom)
 
-    def refused(self, candidates: Sequence[Candidate], subject: Subject) -> Denial | None:
-        """Why the venue takes no such order of options, be it that it closes."""
+    def _pays(
+        self, candidate: Candidate, subject: Subject, headroom: Bound, cost: int, lent: int, cash: int
+    ) -> Denial | None:
+        """Whether options can be paid for beside what else their list buys, in any order: what is lent on, and what is
+        not. All in atto-dollars.
+        """
+        purses: list[tuple[Purse, int]] = [("options", cost + cash - (-lent // 2))]
+        if lent:
+            purses.append(("regt", lent + 2 * (cash + cost)))
+        if cash:
+            purses.append(("cash", cash + lent + cost))
+        for purse, asked in purses:
+            power = self.power(subject.account_id, purse)
+            if power is None:
+                return self.no_equity(subject)
+            kept = -(-power.whole * headroom.nanos // NANO)
+            if asked + kept > power.available:
+                return insufficient(candidate, asked, kept, power.own, power.broker, headroom)
+        return None
+
+    def refused(self, candidates: Sequence[Candidate], subject: Subject, *, one: bool) -> Denial | None:
+        """Why the venue takes no such order of options, be it that it closes. `one`: see `check_options`."""
         told = self._levels.get(subject.account_id)
-        return self._options.refused(candidates, subject.account_id, 3 if told is None else int(Decimal(str(told))))
+        level = 3 if told is None else int(Decimal(str(told)))
+        for options, own in self._as_sent(candidates, one=one):
+            if (denial := options.refused(own, subject.account_id, level)) is not None:
+                return denial
+        return None
+
+    def _as_sent(
+        self, candidates: Sequence[Candidate], *, one: bool
+    ) -> Iterator[tuple[OptionOrders, Sequence[Candidate]]]:
+        """What is one order to the venue, and what judges it beside those that come before."""
+        if one:
+            yield self._options, candidates
+            return
+        for index, candidate in enumerate(candidates):
+            yield self._options.beside(candidates[:index]), [candidate]
 
     def no_short(self, candidate: Candidate, subject: Subject) -> Denial:
         """Raises as `no_equity`."""
@@ -280,10 +316,14 @@ class Margin:
             return Denial(Code.MARGIN_UNCOVERED, f"{candidate.words}: {error}")
         raise LookupError(f"the margin of what {subject.account} holds was not known")
 
-    def _options_cost(self, candidates: Sequence[Candidate], subject: Subject) -> int:
-        cost = atto(self._options.cost(candidates, subject.account_id))
-        own = sum(self._book.engine.cost(candidate.order.client_order_id.value) for candidate in candidates)
-        return max(cost - own, 0)
+    def _options_cost(self, candidates: Sequence[Candidate], subject: Subject, *, one: bool) -> int:
+        total = 0
+        for options, sent in self._as_sent(candidates, one=one):
+            for own in by_root(sent):
+                cost = atto(options.cost(own, subject.account_id))
+                held = sum(self._book.engine.cost(candidate.order.client_order_id.value) for candidate in own)
+                total += max(cost - held, 0)
+        return total
 
     def _adopt(self, client_order_id: Any) -> Any:
         """Enter an order that the gate has not judged: made elsewhere, or before a restart."""

@@ -13,8 +13,9 @@ much closing legs give back is not documented; this is the reading that the clos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import chain
 from math import gcd
 from typing import Any
 
@@ -24,7 +25,7 @@ from runner._engine import option_order_refusal
 from runner.risk.candidate import Candidate
 from runner.risk.codes import Code, Denial, text
 from runner.risk.collateral import OCC, Collateral, Uncovered, is_option, legs_of, lots_needed, root_of
-from runner.risk.exposure import ZERO, decimal
+from runner.risk.exposure import ZERO, Leg, decimal
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices, multiplier
 from runner.risk.working import Working
@@ -42,17 +43,43 @@ class NoPrice(Exception):
         super().__init__(f"what {candidate.words} costs is not known: no quote, trade or bar has arrived yet")
 
 
+class Beside:
+    """What works, and orders of a list that come before another."""
+
+    def __init__(self, working: Working | Beside, earlier: Sequence[Candidate]) -> None:
+        self._working = working
+        self._earlier = [candidate.leg for candidate in earlier]
+
+    def instruments(self, account_id: Any) -> set[Any]:
+        return self._working.instruments(account_id) | {leg.instrument_id for leg in self._earlier}
+
+    def spreads(self, account_id: Any) -> Iterable[Leg]:
+        spreads = (leg for leg in self._earlier if is_generic_spread_id(leg.instrument_id))
+        return chain(self._working.spreads(account_id), spreads)
+
+    def legs(self, instrument_id: Any, account_id: Any) -> Iterable[Leg]:
+        earlier = (leg for leg in self._earlier if leg.instrument_id == instrument_id)
+        return chain(self._working.legs(instrument_id, account_id), earlier)
+
+
 class OptionOrders:
     """Judges orders of contracts by what their account holds and has at work."""
 
     def __init__(
-        self, cache: Any, collateral: Collateral, positions: Positions, working: Working, prices: Prices
+        self, cache: Any, collateral: Collateral, positions: Positions, working: Working | Beside, prices: Prices
     ) -> None:
         self._cache = cache
         self._collateral = collateral
         self._positions = positions
         self._working = working
         self._prices = prices
+
+    def beside(self, earlier: Sequence[Candidate]) -> OptionOrders:
+        """The same with orders that come before in their list, as if they worked already."""
+        if not earlier:
+            return self
+        working = Beside(self._working, earlier)
+        return OptionOrders(self._cache, self._collateral, self._positions, working, self._prices)
 
     # -- whether they are taken ------------------------------------------------------------------------------------
 

@@ -10,22 +10,13 @@ from typing import Any
 import pytest
 from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
 from nautilus_trader.config import LoggingConfig, StrategyConfig
-from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import QuoteTick
-from nautilus_trader.model.enums import (
-    AccountType,
-    ContingencyType,
-    OmsType,
-    OrderSide,
-    OrderType,
-    TimeInForce,
-    TriggerType,
-)
+from nautilus_trader.model.enums import AccountType, OmsType, OrderSide, OrderType, TimeInForce
 from nautilus_trader.model.identifiers import InstrumentId, Symbol, Venue
 from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import Money, Price, Quantity
-from nautilus_trader.model.orders import LimitOrder, OrderList, StopMarketOrder
+from nautilus_trader.model.orders import OrderList
 from nautilus_trader.trading.strategy import Strategy
 
 from runner.risk.gate import RiskGate
@@ -55,6 +46,13 @@ def quote(bid: str, ask: str, second: int, instrument_id: Any = IBM) -> Any:
     size = Quantity.from_int(1_000_000)
     ts = second * SECOND
     return QuoteTick(instrument_id, Price.from_str(bid), Price.from_str(ask), size, size, ts, ts)
+
+
+def linked_to(order: Any, list_id: Any, others: list[str]) -> Any:
+    """The order as one of a list that cancels the others."""
+    links = {"contingency_type": "OCO", "order_list_id": list_id.value, "linked_order_ids": others}
+    event = order.init_event
+    return type(order).create(type(event).from_dict(event.to_dict(event) | links))
 
 
 class Scripted(Strategy):  # type: ignore[misc]
@@ -92,6 +90,34 @@ class Scripted(Strategy):  # type: ignore[misc]
         self.submit_order(order)
         return order
 
+    def several(self, *wanted: tuple[Any, ...], **more: Any) -> Any:
+        """A list of independent orders: side, quantity, limit (None: at the market), and of what where it isn't IBM."""
+        orders = self.order_factory.create_list([self.made(*each) for each in wanted])
+        self.submit_order_list(orders, **more)
+        return orders
+
+    def made(self, side: Any, qty: int, price: str | None = None, of: Any = IBM) -> Any:
+        """An order that is not sent."""
+        size = Quantity.from_int(qty)
+        if price is None:
+            return self.order_factory.market(of, side, size, time_in_force=TimeInForce.DAY)
+        return self.order_factory.limit(of, side, size, Price.from_str(price))
+
+    def pair(self, side: Any, qty: int, target: str, stop: str) -> Any:
+        """Two exits of what is held, of which one cancels the other."""
+        size, made = Quantity.from_int(qty), self.order_factory
+        orders = [
+            made.limit(IBM, side, size, Price.from_str(target)),
+            made.stop_market(IBM, side, size, Price.from_str(stop)),
+        ]
+        list_id, ids = made.create_list(orders).id, [order.client_order_id.value for order in orders]
+        linked = [
+            linked_to(order, list_id, [id_ for id_ in ids if id_ != order.client_order_id.value]) for order in orders
+        ]
+        found = OrderList(list_id, linked)
+        self.submit_order_list(found)
+        return found
+
     def bracket(self, side: Any, qty: int, entry: str, stop: str, target: str) -> Any:
         orders = self.order_factory.bracket(
             IBM,
@@ -104,29 +130,6 @@ class Scripted(Strategy):  # type: ignore[misc]
             tp_post_only=False,
         )
         self.submit_order_list(orders)
-        return orders
-
-    def together(self, *orders: Any) -> Any:
-        """Independent orders, submitted as one list."""
-        self.submit_order_list(OrderList(self.order_factory.generate_order_list_id(), list(orders)))
-        return orders
-
-    def one_of_two(self, side: Any, qty: int, target: str, stop: str) -> Any:
-        """A limit and a stop of which one cancels the other."""
-        factory, ids = self.order_factory, (self.trader_id, self.id, IBM)
-        names = [factory.generate_client_order_id() for _ in range(2)]
-        linked = {"contingency_type": ContingencyType.OCO, "order_list_id": factory.generate_order_list_id()}
-        size, now = Quantity.from_int(qty), self.clock.timestamp_ns()
-        orders = [
-            LimitOrder(
-                *ids, names[0], side, size, Price.from_str(target), UUID4(), now, linked_order_ids=[names[1]], **linked
-            ),
-            StopMarketOrder(
-                *ids, names[1], side, size, Price.from_str(stop), TriggerType.DEFAULT, UUID4(), now,
-                linked_order_ids=[names[0]], **linked,
-            ),
-        ]  # fmt: skip
-        self.submit_order_list(OrderList(linked["order_list_id"], orders))
         return orders
 
     def denials(self) -> list[str]:

@@ -6,6 +6,9 @@ four legs, shares. The exchange's desk and the gate (through a file's test of it
 they have let through before still working. They must say the same of each. The cash is set so that one of the orders
 just fits, or is a cent short of that, as two readings differ there first.
 
+So are lists of independent orders: without `order_class: mleg` each order of a list is sent by itself, so the exchange
+is sent them one after the other, and the list passes where it takes them all.
+
 Tables worked by hand are in test_margin_options.py, so that both can't be wrong alike.
 """
 
@@ -29,7 +32,7 @@ from runner.exchange.errors import AlpacaError
 from runner.exchange.faults import Faults
 from runner.exchange.market import Market, Quote
 from runner.node.trial import Bench, Outcome
-from tests.risk.test_agreement import CONFIG
+from tests.risk.test_agreement import CONFIG, Listing
 
 D = Decimal
 ZERO, CENT, NICKEL, PLENTY = D(0), D("0.01"), D("0.05"), D(10_000_000)
@@ -113,7 +116,14 @@ def body(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def gate_says(case: Case) -> list[Outcome]:
-    trial = Trial.model_validate(
+    bench = Bench(CONFIG, trial_of(case), "s")
+    said = [bench.submit(TrialOrder.model_validate(order), ("order",)) for order in case.orders]
+    assert bench.gate.errors == 0, said
+    return said
+
+
+def trial_of(case: Case) -> Trial:
+    return Trial.model_validate(
         {
             "account": {
                 "cash": case.cash,
@@ -125,10 +135,6 @@ def gate_says(case: Case) -> list[Outcome]:
             "expect": "allowed",
         }
     )
-    bench = Bench(CONFIG, trial, "s")
-    said = [bench.submit(TrialOrder.model_validate(order), ("order",)) for order in case.orders]
-    assert bench.gate.errors == 0, said
-    return said
 
 
 def exchange_says(case: Case) -> list[str]:
@@ -331,3 +337,78 @@ def test_a_call_for_sale_takes_shares_whatever_else_could_cover_it():
     case.quotes = {"IBM": (D("99.99"), D(100)), "BAC": (D(40), D(40))} | dict.fromkeys(CONTRACTS, (D(4), D("4.05")))
     assert exchange_says(case) == ["allowed", "account not eligible to trade uncovered option contracts"]
     assert [each.code for each in gate_says(case)] == ["allowed", "MARGIN_UNCOVERED"]
+
+
+# -- lists of independent orders ---------------------------------------------------------------------------------------
+
+Order = dict[str, Any]
+
+
+def draw_lists(rng: random.Random, *, of_one_root: bool) -> tuple[Case, list[list[Order]]]:
+    """Lists, and single orders, of which nothing is filled at once. Unless `of_one_root`, a list has at most one order
+    of contracts of each root.
+    """
+    case = draw(rng)
+    case.orders.clear()
+    working: dict[str, str] = {}
+    commands = []
+    for _ in range(rng.randint(1, 3)):
+        orders: list[Order] = []
+        roots: set[str] = set()
+        for _ in range(rng.choice((1, 2, 2, 3, 4))):
+            order = an_order(rng, case, last=False)
+            if order is None or meets(order, working) or closes_twice(case, order):
+                continue
+            root = root_of(order)
+            if root is not None and root in roots and not of_one_root:
+                continue
+            roots |= {root} if root is not None else set()
+            orders.append(order)
+            case.orders.append(order)
+        if orders:
+            commands.append(orders)
+    return case, commands
+
+
+def root_of(order: Order) -> str | None:
+    """None of shares."""
+    terms = CONTRACTS.get(order["symbol"] if "symbol" in order else order["legs"][0]["symbol"])
+    return None if terms is None else terms[0]
+
+
+def exchange_says_of_lists(case: Case, commands: list[list[Order]]) -> list[str]:
+    taken: list[Order] = []
+    said = []
+    for orders in commands:
+        floor = Floor(case)
+        for order in taken:
+            assert floor.send(order) is None
+        errors = (floor.send(order) for order in orders)
+        error = next((each for each in errors if each is not None), None)
+        said.append("allowed" if error is None else str(error))
+        taken += [] if error is not None else orders
+    return said
+
+
+def compare_lists(case: Case, commands: list[list[Order]]) -> Counter[tuple[bool, str]]:
+    """How often the gate said what, of lists and of single orders."""
+    bench, said = Listing(CONFIG, trial_of(case), "s"), Counter[tuple[bool, str]]()
+    for n, (orders, theirs) in enumerate(zip(commands, exchange_says_of_lists(case, commands), strict=True)):
+        ours = bench.send(orders)
+        assert (ours.code == "allowed") == (theirs == "allowed"), (ours, theirs, orders, commands[:n], case)
+        said[len(orders) > 1, ours.code] += 1
+    assert bench.gate.errors == 0
+    return said
+
+
+@pytest.mark.parametrize("of_one_root", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_both_say_the_same_of_every_list(seed, of_one_root):
+    rng = random.Random(seed)
+    said: Counter[tuple[bool, str]] = Counter()
+    for _ in range(80):
+        case, commands = draw_lists(rng, of_one_root=of_one_root)
+        at_the_bound(rng, case)
+        if commands:
+            said += compare_lists(case, commands)
+    assert min(said[True, code] for code in ("allowed", "MARGIN_INSUFFICIENT", "OPTION_REFUSED")) > 5, said

@@ -120,9 +120,11 @@ moves = st.tuples(st.sampled_from([*INSTRUMENTS]), st.sampled_from("ST"), st.int
 quotes = st.tuples(st.sampled_from([*INSTRUMENTS]), st.integers(1, 5), st.integers(1, 5))
 
 
-@settings(max_examples=200)
-@given(st.lists(orders | st.sampled_from(NAMES) | moves | quotes.map(list), max_size=25), orders)
-def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wanted: Leg) -> None:
+steps = st.lists(orders | st.sampled_from(NAMES) | moves | quotes.map(list), max_size=25)
+
+
+def followed(steps: list[Any]) -> tuple[Cache, Book, dict[str, Leg]]:
+    """A book that was told of all that, and the orders that work then."""
     cache = Cache()
     book, working = fresh(cache), {}
     for step in steps:
@@ -138,28 +140,43 @@ def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wante
             cache.positions[step[:2]] = D(step[2])
             book.touch(step[0])
     book.mark()
+    return cache, book, working
 
-    def worst(instrument: Any, strategy: str | None, buy: bool, legs: Any, *, opened: bool = True) -> Decimal | None:
-        held = sum((q for (i, s), q in cache.positions.items() if i == instrument and strategy in (None, s)), ZERO)
-        side = parts(
-            leg for leg in legs
-            if leg.buy == buy and leg.instrument_id == instrument and strategy in (None, leg.order.strategy_id)
-        )  # fmt: skip
-        if not held and not side:
-            return ZERO
-        quote = cache.quotes.get(instrument)
-        mark = None if quote is None else (quote.ask_price if buy else quote.bid_price).as_decimal()
-        if mark is None and held and opened:
-            mark = D(3)
-        found = worst_notional(held, side, mark, buy=buy)
-        return None if found is None else found * INSTRUMENTS[instrument]
 
-    def gross(strategy: str | None, legs: Any) -> Decimal | None:
-        both = [[worst(each, strategy, buy, legs) for buy in (True, False)] for each in INSTRUMENTS]
-        return None if any(None in each for each in both) else sum((max(each) for each in both), ZERO)  # type: ignore[type-var]
+def held(cache: Cache, instrument: Any, strategy: str | None = None) -> Decimal:
+    return sum((q for (i, s), q in cache.positions.items() if i == instrument and strategy in (None, s)), ZERO)
 
+
+def worst(
+    cache: Cache, instrument: Any, strategy: str | None, buy: bool, legs: Any, *, opened: bool = True
+) -> Decimal | None:
+    """What a position could become by its orders of one side, in USD; None where that can't be told."""
+    qty = held(cache, instrument, strategy)
+    side = parts(
+        leg for leg in legs
+        if leg.buy == buy and leg.instrument_id == instrument and strategy in (None, leg.order.strategy_id)
+    )  # fmt: skip
+    if not qty and not side:
+        return ZERO
+    quote = cache.quotes.get(instrument)
+    mark = None if quote is None else (quote.ask_price if buy else quote.bid_price).as_decimal()
+    if mark is None and qty and opened:
+        mark = D(3)
+    found = worst_notional(qty, side, mark, buy=buy)
+    return None if found is None else found * INSTRUMENTS[instrument]
+
+
+def gross(cache: Cache, strategy: str | None, legs: Any) -> Decimal | None:
+    both = [[worst(cache, each, strategy, buy, legs) for buy in (True, False)] for each in INSTRUMENTS]
+    return None if any(None in each for each in both) else sum((max(each) for each in both), ZERO)  # type: ignore[type-var]
+
+
+@settings(max_examples=200)
+@given(steps, orders)
+def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wanted: Leg) -> None:
+    cache, book, working = followed(steps)
     for strategy in (None, "S", "T"):
-        total = gross(strategy, working.values())
+        total = gross(cache, strategy, working.values())
         if total is None:
             with pytest.raises(LookupError, match="no price of"):
                 book.total("A", strategy)
@@ -181,11 +198,63 @@ def test_what_is_kept_is_what_adding_everything_up_gives(steps: list[Any], wante
     assert book.side(own.instrument_id, "A", buy=own.buy, orders=look.orders) == sum((part.qty for part in side), ZERO)
     if look.reduces:
         return
-    becomes = worst(own.instrument_id, None, own.buy, after, opened=False)
+    becomes = worst(cache, own.instrument_id, None, own.buy, after, opened=False)
     if becomes is None:
         assert isinstance(look.opening, RiskFault.PositionUnpriced)
     else:
         assert isinstance(look.opening, RiskFault.Position) == (becomes > 20)
+
+
+members = st.lists(
+    st.tuples(st.booleans(), st.sampled_from([*INSTRUMENTS]), st.integers(1, 9), prices, st.booleans()),
+    min_size=2,
+    max_size=4,
+)
+
+
+@settings(max_examples=200)
+@given(steps, members, st.integers(1, 60))
+def test_a_list_is_held_against_what_all_of_it_could_become(steps: list[Any], members: list[Any], most: int) -> None:
+    """Several instruments, both sides, and some of one group of which only one can be filled."""
+    cache, book, working = followed(steps)
+    legs = [
+        leg(order(f"n{n}", buy=buy, instrument=instrument, **(oco("n0") if one_of_some else {})), D(qty), price)
+        for n, (buy, instrument, qty, price, one_of_some) in enumerate(members)
+    ]
+    after = [*working.values(), *legs]
+    candidates = [candidate_of(each.order, each.qty, each.price) for each in legs]
+
+    def fault(**limits: Any) -> tuple[bool, Any]:
+        rules = LimitsBook(top=Limits(**limits)).rules("A", "S")
+        look = book.look(candidates, Subject("A", "S", "A", "S", rules), 0)
+        return look.reduces, look.opening
+
+    def shrinks(instrument: Any) -> bool:
+        qty = held(cache, instrument)
+        sides = {each.buy for each in legs if each.instrument_id == instrument}
+        own = parts(each for each in after if each.instrument_id == instrument and each.buy == (qty < 0))
+        return sides == {qty < 0} and 0 < sum((part.qty for part in own), ZERO) <= abs(qty)
+
+    reduces = all(shrinks(each.instrument_id) for each in legs)
+    found, position = fault(max_position_notional=D(most))
+    assert found == reduces
+    opens = {(each.instrument_id, each.buy): None for each in legs if not shrinks(each.instrument_id)}
+    expected = None
+    for instrument, buy in opens:
+        becomes = worst(cache, instrument, None, buy, after, opened=False)
+        if becomes is None or becomes > most:
+            expected = RiskFault.PositionUnpriced if becomes is None else RiskFault.Position
+            break
+    assert type(position) is (expected or type(None))
+
+    _, breach = fault(max_gross_exposure=SimpleNamespace(amount=D(most), fraction=None))
+    was, would = gross(cache, None, working.values()), gross(cache, None, after)
+    if reduces:
+        assert breach is None
+    elif was is None or would is None:
+        assert isinstance(breach, RiskFault.GrossUnpriced)
+    else:
+        assert isinstance(breach, RiskFault.Gross) == (would > was and would > most)
 
 
 @pytest.mark.parametrize(

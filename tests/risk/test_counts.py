@@ -119,6 +119,19 @@ def test_a_list_needs_room_for_all_its_orders(bench):
     assert ours.codes() == ["MAX_OPEN_ORDERS"] * 3
 
 
+@pytest.mark.parametrize(("most", "passes"), [(2, True), (1, False)])
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (lambda most: Limits(max_open_orders=most), "MAX_OPEN_ORDERS"),
+        (lambda most: Limits(max_orders=Rate(most, MINUTE)), "MAX_ORDERS"),
+    ],
+)
+def test_independent_orders_of_a_list_count_each(bench, limits, code, most, passes):
+    ours, gate, _ = bench.run(lambda s: s.several((BUY, 1, "80.00"), (BUY, 1, "81.00")), limits=limits(most))
+    assert (ours.codes(), gate.errors) == ([] if passes else [code] * 2, 0)
+
+
 def test_what_reduces_needs_no_room(bench):
     ours, _, engine = bench.run(
         lambda s: s.market(BUY, 10),
@@ -200,6 +213,21 @@ def test_an_order_that_could_trade_with_our_own_is_denied(bench, first, second, 
     ours, gate, _ = bench.run(first, second, limits=DENY)
     assert ours.codes() == (["SELF_MATCH"] if denied else [])
     assert gate.errors == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "denied"),
+    [
+        ((BUY, 1, "99.00"), (SELL, 1, "99.01"), False),
+        ((BUY, 1, "99.00"), (SELL, 1, "99.00"), True),
+        ((SELL, 1, "101.00"), (BUY, 1, None), True),
+        ((BUY, 1, "99.00"), (BUY, 1, None), False),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_orders_of_one_list_could_trade_with_each_other_too(bench, first, second, denied, turned):
+    ours, gate, _ = bench.run(lambda s: s.several(*((second, first) if turned else (first, second))), limits=DENY)
+    assert (ours.codes(), gate.errors) == (["SELF_MATCH"] * 2 if denied else [], 0)
 
 
 @pytest.mark.parametrize("sides", [(BUY, SELL), (SELL, BUY)])

@@ -150,5 +150,28 @@ def test_a_spread_may_not_sell_the_cover_of_another_call(options):  # noqa: F811
         candidate.instrument_id = new_generic_spread_id([(ids[symbol], ratio) for symbol, ratio in legs])
         candidate.leg.units = 10**9
         subject = Subject(account_id, order.strategy_id, "ALPACA", "main", rules)
-        denied = gate.judge.cover([candidate], subject, reducing=False)
+        look = gate.book.look([candidate], subject, 0, 0)
+        denied = gate.judge._uncovers([candidate], look, subject, reducing=False, one=True)
         assert (None if denied is None else denied[0].code) == expected
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("sold", "codes"), [(100, []), (101, ["MARGIN_UNCOVERED"] * 2)])
+def test_what_a_list_buys_back_covers_nothing_before_it_is_filled(options, sold, codes, turned):  # noqa: F811
+    orders = [(BUY, 1, "2.00", ids[C110]), (SELL, sold, "101.00")]
+    ours, gate, _ = options(*covered_call(), lambda s: s.several(*(reversed(orders) if turned else orders)))
+    assert (ours.codes(), gate.errors) == (codes, 0)
+
+
+@pytest.mark.parametrize(("first", "codes"), [(60, []), (61, ["MARGIN_UNCOVERED"] * 2)])
+def test_sales_of_one_list_take_cover_together(options, first, codes):  # noqa: F811
+    ours, gate, _ = options(*covered_call(), lambda s: s.several((SELL, first), (SELL, 40)))
+    assert (ours.codes(), gate.errors) == (codes, 0)
+
+
+@pytest.mark.parametrize(("sold", "codes"), [(100, []), (101, ["MARGIN_UNCOVERED"] * 2)])
+def test_a_call_and_shares_of_one_list_lean_on_what_is_left(options, sold, codes):  # noqa: F811
+    ours, gate, _ = options(
+        lambda s: s.market(BUY, 200), lambda s: s.several((SELL, sold, "101.00"), (SELL, 1, "4.00", ids[C110]))
+    )
+    assert (ours.codes(), gate.errors) == (codes, 0)

@@ -1,7 +1,8 @@
 """Whatever is ordered, filled, canceled, rejected or modified, in any order: the limit on the position holds.
 
 Nautilus's real message bus, cache and execution engine with the gate in its seat; the venue is the test, which books
-in its own way what could still be filled. All prices are 100, so 10,000 is 100 shares.
+in its own way what could still be filled. All prices are 100, so 10,000 is 100 shares. Lists are of independent orders,
+or of two on one side of which one cancels the other (OCO) with its first fill; they pass as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from nautilus_trader.common.factories import OrderFactory
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.client import ExecutionClient
 from nautilus_trader.execution.engine import ExecutionEngine
-from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder
+from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitOrderList
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import QuoteTick
 from nautilus_trader.model.enums import AccountType, LiquiditySide, OmsType, OrderSide
@@ -37,10 +38,12 @@ from nautilus_trader.model.identifiers import (
 )
 from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
+from nautilus_trader.model.orders import OrderList
 from nautilus_trader.portfolio.portfolio import Portfolio
 
 from runner.risk.gate import RiskGate
 from runner.risk.limits import Limits, LimitsBook
+from tests.risk.conftest import linked_to
 
 IBM = InstrumentId(Symbol("IBM"), Venue("ALPACA"))
 PRICE = Price.from_str("100.00")
@@ -68,6 +71,9 @@ class Venue_(ExecutionClient):  # type: ignore[misc]
     def submit_order(self, command: Any) -> None:
         self.received.append(command)
 
+    def submit_order_list(self, command: Any) -> None:
+        self.received.append(command)
+
     def modify_order(self, command: Any) -> None:
         self.received.append(command)
 
@@ -82,6 +88,7 @@ class Working:
     filled: int = 0
     accepted: bool = False
     asked: list[int] = field(default_factory=list)  # whole quantities of modifications under way
+    pair: int | None = None  # of the two orders of a pair only one can be filled
 
     @property
     def leaves(self) -> int:
@@ -116,23 +123,52 @@ class Desk(RuleBasedStateMachine):
         self.working: dict[str, Working] = {}
         self.position = 0
         self.trades = 0
+        self.pairs = 0
 
     # -- the strategies ------------------------------------------------------------------------------------------
 
     @rule(who=st.integers(0, 1), buy=st.booleans(), qty=st.integers(1, 220), limit=st.booleans())
     def submit(self, who: int, buy: bool, qty: int, limit: bool) -> None:
-        fits = self.worst(buy, add=qty) <= LIMIT
-        side = OrderSide.BUY if buy else OrderSide.SELL
+        order = self.made(who, buy, qty, limit=limit)
+        self.sent(SubmitOrder(order.trader_id, order.strategy_id, order, UUID4(), 0), [Working(order, buy, qty)])
+
+    @rule(
+        who=st.integers(0, 1),
+        members=st.lists(st.tuples(st.booleans(), st.integers(1, 110), st.booleans()), min_size=2, max_size=4),
+    )
+    def submit_list(self, who: int, members: list[tuple[bool, int, bool]]) -> None:
+        its = [Working(self.made(who, buy, qty, limit=limit), buy, qty) for buy, qty, limit in members]
+        self.sent_list(self.factories[who].create_list([it.order for it in its]), its)
+
+    @rule(who=st.integers(0, 1), buy=st.booleans(), one=st.integers(1, 220), other=st.integers(1, 220))
+    def submit_pair(self, who: int, buy: bool, one: int, other: int) -> None:
+        orders = [self.made(who, buy, qty, limit=True) for qty in (one, other)]
+        list_id = self.factories[who].create_list(orders).id
+        names = [order.client_order_id.value for order in orders]
+        linked = [linked_to(order, list_id, [each]) for order, each in zip(orders, reversed(names), strict=True)]
+        self.pairs += 1
+        its = [Working(order, buy, int(order.quantity), pair=self.pairs) for order in linked]
+        self.sent_list(OrderList(list_id, linked), its)
+
+    def made(self, who: int, buy: bool, qty: int, *, limit: bool) -> Any:
+        side, quantity = OrderSide.BUY if buy else OrderSide.SELL, Quantity.from_int(qty)
         factory = self.factories[who]
-        quantity = Quantity.from_int(qty)
-        order = factory.limit(IBM, side, quantity, PRICE) if limit else factory.market(IBM, side, quantity)
-        command = SubmitOrder(order.trader_id, order.strategy_id, order, UUID4(), 0)
+        return factory.limit(IBM, side, quantity, PRICE) if limit else factory.market(IBM, side, quantity)
+
+    def sent_list(self, orders: Any, its: list[Working]) -> None:
+        first = orders.first
+        self.sent(SubmitOrderList(first.trader_id, first.strategy_id, orders, UUID4(), 0), its)
+
+    def sent(self, command: Any, its: list[Working]) -> None:
+        self.working |= {it.order.client_order_id.value: it for it in its}
+        fits = all(self.worst(it.buy) <= LIMIT for it in its)
+        if not fits:
+            for it in its:
+                del self.working[it.order.client_order_id.value]
         self.bus.send("ExecEngine.execute", command)
         assert (command in self.venue.received) == fits
         assert self.gate.approved(command) == fits
-        assert order.is_closed != fits
-        if fits:
-            self.working[order.client_order_id.value] = Working(order, buy, qty)
+        assert [it.order.is_closed for it in its] == [not fits] * len(its)
 
     @precondition(lambda self: any(w.accepted for w in self.working.values()))
     @rule(data=st.data(), qty=st.integers(1, 220))
@@ -140,8 +176,9 @@ class Desk(RuleBasedStateMachine):
         it = data.draw(st.sampled_from([w for w in self.working.values() if w.accepted]))
         if qty <= it.filled:
             return
-        more = max(qty - it.filled - it.leaves, 0)
-        fits = qty <= it.qty or self.worst(it.buy, add=more) <= LIMIT
+        it.asked.append(qty)
+        fits = qty <= it.qty or self.worst(it.buy) <= LIMIT
+        it.asked.pop()
         order = it.order
         pending = OrderPendingUpdate(
             order.trader_id, order.strategy_id, IBM, order.client_order_id, order.venue_order_id,
@@ -186,11 +223,17 @@ class Desk(RuleBasedStateMachine):
         self.position += qty if it.buy else -qty
         if it.filled == it.qty:
             del self.working[it.order.client_order_id.value]
+        for other in [
+            other for other in self.working.values() if it.pair and other.pair == it.pair and other is not it
+        ]:
+            self.ended(other, expire=False)
 
     @precondition(lambda self: any(w.accepted for w in self.working.values()))
     @rule(data=st.data(), expire=st.booleans())
     def close(self, data: Any, expire: bool) -> None:
-        it = data.draw(st.sampled_from([w for w in self.working.values() if w.accepted]))
+        self.ended(data.draw(st.sampled_from([w for w in self.working.values() if w.accepted])), expire=expire)
+
+    def ended(self, it: Working, *, expire: bool) -> None:
         end = self.venue.generate_order_expired if expire else self.venue.generate_order_canceled
         end(*self.ids(it), it.order.venue_order_id, 0)
         del self.working[it.order.client_order_id.value]
@@ -230,11 +273,13 @@ class Desk(RuleBasedStateMachine):
         assert kept == {key: it.leaves for key, it in self.working.items()}
 
     def side(self, *, buy: bool) -> int:
-        return sum(it.leaves for it in self.working.values() if it.buy == buy)
+        its = [it for it in self.working.values() if it.buy == buy]
+        pairs = {it.pair for it in its if it.pair is not None}
+        either = [max(it.leaves for it in its if it.pair == pair) for pair in pairs]
+        return sum(it.leaves for it in its if it.pair is None) + sum(either)
 
-    def worst(self, buy: bool, add: int) -> int:
-        sign = 1 if buy else -1
-        return sign * self.position + self.side(buy=buy) + add
+    def worst(self, buy: bool) -> int:
+        return (self.position if buy else -self.position) + self.side(buy=buy)
 
     def ids(self, it: Working) -> tuple[Any, Any, Any]:
         return it.order.strategy_id, IBM, it.order.client_order_id

@@ -37,6 +37,10 @@ WAYS = {
     "list": lambda s, qty: s.bracket(BUY, qty, "100.00", "90.00", "100.00"),
     "emulated": lambda s, qty: s.limit(BUY, qty, "100.00", emulation_trigger=TriggerType.BID_ASK),
 }
+#: Of the limits on one order each member of a list comes to the bound by itself, of all others together. The second
+#: quantity is the one that grows.
+OF_ONE = {"MAX_ORDER_QTY", "MAX_ORDER_NOTIONAL"}
+EVERY_WAY = WAYS | {"independent": lambda s, qty: several(s, BUY, qty, qty)}
 # How many may be sold by who holds 100: what opens a short is judged by where it ends, or by what it costs.
 THROUGH_ZERO = {
     "MAX_ORDER_QTY": 100,
@@ -56,6 +60,25 @@ def test_the_bound_passes_and_one_share_more_is_denied(bench, code, way, level):
     assert (ours.denials(), gate.errors) == ([], 0)
     ours, gate, engine = bench.run(lambda s: WAYS[way](s, 101), limits=book)
     assert (set(ours.codes()), gate.errors) == ({code}, 0)
+    assert engine.cache.positions() == []
+
+
+def several(s: Any, side: Any, *sizes: int, turned: bool = False) -> None:
+    """A list of independent orders at the market."""
+    s.several(*((side, size) for size in (reversed(sizes) if turned else sizes)))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("code", LIMITS)
+def test_a_list_of_independent_orders_comes_to_the_bound_and_is_denied_whole_past_it(bench, code, level, turned):
+    first, most = (1, 100) if code in OF_ONE else (60, 40)
+    book = LEVELS[level](LIMITS[code])
+    ours, gate, engine = bench.run(lambda s: several(s, BUY, first, most, turned=turned), limits=book)
+    assert (ours.denials(), gate.errors) == ([], 0)
+    assert engine.portfolio.net_position(IBM) == first + most
+    ours, gate, engine = bench.run(lambda s: several(s, BUY, first, most + 1, turned=turned), limits=book)
+    assert (ours.codes(), gate.errors) == ([code] * 2, 0)
     assert engine.cache.positions() == []
 
 
@@ -90,10 +113,25 @@ def test_a_reversal_through_zero_is_judged_by_what_it_opens(bench, code):
     assert engine.portfolio.net_position(ours.cache.positions()[0].instrument_id) == 100 - most
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("code", LIMITS)
-@pytest.mark.parametrize("way", ["market", "list", "emulated"])
+def test_sales_of_one_list_close_what_is_held_but_once(bench, code, turned):
+    most = THROUGH_ZERO[code]
+    first, rest = (100, most) if code in OF_ONE else (60, most - 60)
+    ours, gate, engine = bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: several(s, SELL, first, rest + 1, turned=turned),
+        lambda s: several(s, SELL, first, rest, turned=turned),
+        limits=LIMITS[code],
+    )
+    assert (ours.codes(), gate.errors) == ([code] * 2, 0)
+    assert engine.portfolio.net_position(IBM) == 100 - first - rest
+
+
+@pytest.mark.parametrize("code", LIMITS)
+@pytest.mark.parametrize("way", ["market", "list", "emulated", "independent"])
 def test_of_an_unknown_account_nothing_is_opened(bench, code, way):
-    ours, gate, _ = bench.run(lambda s: WAYS[way](s, 1), limits=LIMITS[code], account_of=lambda _command: None)
+    ours, gate, _ = bench.run(lambda s: EVERY_WAY[way](s, 1), limits=LIMITS[code], account_of=lambda _command: None)
     assert (set(ours.codes()), gate.errors) == ({"NO_ACCOUNT"}, 0)
 
 
@@ -101,13 +139,13 @@ BROKEN = ["_may_not_open", "_illegal", "_may_not_trade", "_breaks", "_candidate"
 
 
 @pytest.mark.parametrize("part", BROKEN)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", EVERY_WAY)
 def test_a_fault_anywhere_in_the_judgement_denies_and_goes_no_further(bench, part, way):
     def broken(*_args: Any, **_kwargs: Any) -> Any:
         raise RuntimeError("a bug")
 
     ours, gate, engine = bench.run(
-        lambda s: WAYS[way](s, 1), prepare=lambda _engine, gate: setattr(gate.judge, part, broken)
+        lambda s: EVERY_WAY[way](s, 1), prepare=lambda _engine, gate: setattr(gate.judge, part, broken)
     )
     assert set(ours.codes()) == {"GATE_ERROR"}
     assert gate.errors >= 1

@@ -99,6 +99,20 @@ def test_prices_move_what_is_used_and_closing_still_passes(two):
     assert engine.portfolio.net_position(IBM) == 0
 
 
+@pytest.mark.parametrize(("qty", "passes"), [(200, True), (201, False)])
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_the_orders_of_a_list_add_up_over_instruments(two, side, qty, passes):
+    ours, gate, _ = two(lambda s: s.several((BUY, 100), (side, qty, None, BAC)), limits=USD)
+    assert (ours.codes(), gate.errors) == ([] if passes else ["MAX_GROSS_EXPOSURE"] * 2, 0)
+
+
+@pytest.mark.parametrize(("qty", "passes"), [(200, True), (201, False)])
+def test_of_a_list_of_both_sides_the_worse_counts(two, qty, passes):
+    """Any of them may be filled alone."""
+    ours, gate, _ = two(lambda s: s.several((BUY, 150, "99.00"), (SELL, qty, "100.00")), limits=USD)
+    assert (ours.codes(), gate.errors) == ([] if passes else ["MAX_GROSS_EXPOSURE"] * 2, 0)
+
+
 def test_without_a_price_nothing_is_opened(two):
     ours, gate, _ = two(lambda s: bac(s, BUY, 1), limits=USD, quotes=[quote("100.00", "100.00", 1)])
     assert ours.codes() == ["NO_PRICE"]

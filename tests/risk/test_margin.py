@@ -16,6 +16,7 @@ from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.events import AccountState
+from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import AccountBalance, Money, Price, Quantity
 
@@ -121,6 +122,151 @@ def test_what_closes_passes_with_nothing_left_and_a_reversal_pays_for_what_it_op
     )
     assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
     assert engine.portfolio.net_position(IBM) == -9_708
+
+
+# -- lists of independent orders ---------------------------------------------------------------------------------------
+
+#: What is held first, what is left then, the list, and whether it is denied. A share sold short costs 103.
+LISTS = [
+    (100, 0, [(SELL, 100)], False),
+    (100, 0, [(SELL, 100), (SELL, 1)], True),
+    (100, 0, [(SELL, 1), (SELL, 100)], True),
+    (100, 0, [(SELL, 100), (SELL, 100)], True),
+    (100, 0, [(SELL, 60), (SELL, 40)], False),
+    (100, 0, [(SELL, 60), (SELL, 41)], True),
+    (100, 0, [(SELL, 100), (BUY, 1)], True),  # what is sold buys nothing before it is filled
+    (100, 0, [(BUY, 1), (SELL, 100)], True),
+    (120, 0, [(SELL, 100), (SELL, 50)], True),
+    (120, 0, [(SELL, 50), (SELL, 100)], True),
+    (120, 0, [(SELL, 100), (SELL, 20)], False),
+    # 30 shares that are sold short cost 3,090.
+    (120, 3_090, [(SELL, 100), (SELL, 50)], False),
+    (120, 3_090, [(SELL, 50), (SELL, 100)], False),
+    (120, 3_000, [(SELL, 100), (SELL, 50)], True),
+    (120, 3_000, [(SELL, 50), (SELL, 100)], True),
+    # The member that opens is paid at its own price: at a limit of 110, or at 103.
+    (120, 3_300, [(SELL, 100), (SELL, 50, "110.00")], False),
+    (120, 3_290, [(SELL, 100), (SELL, 50, "110.00")], True),
+    (120, 3_100, [(SELL, 50, "110.00"), (SELL, 100)], False),
+    # A sale that closes costs nothing beside a purchase, and gives it nothing.
+    (100, 5_000, [(SELL, 100), (BUY, 50)], False),
+    (100, 5_000, [(SELL, 100), (BUY, 51)], True),
+    (100, 5_000, [(BUY, 51), (SELL, 100)], True),
+    # Nor does a purchase add to what a sale may close.
+    (100, 5_000, [(BUY, 50), (SELL, 101)], True),
+    (100, 5_103, [(BUY, 50), (SELL, 101)], False),
+    (100, 5_000, [(BUY, 20), (SELL, 100), (BUY, 30)], False),
+    (100, 5_000, [(BUY, 20), (SELL, 100), (BUY, 31)], True),
+    # A short is bought back once too.
+    (-100, 0, [(BUY, 60), (BUY, 40)], False),
+    (-100, 0, [(BUY, 60), (BUY, 41)], True),
+    (-100, 100, [(BUY, 60), (BUY, 41)], False),
+]
+
+
+def only(held: int, left: int) -> Limits:
+    """Whoever holds that has so much left: the rest is kept as headroom. A share held takes 100 of 2,000,000."""
+    return Limits(headroom=1 - Decimal(100 * abs(held) + left) / 2_000_000)
+
+
+def first(s: Any, held: int) -> None:
+    s.market(BUY if held > 0 else SELL, abs(held))
+
+
+@pytest.mark.parametrize(("held", "left", "orders", "denied"), LISTS)
+def test_a_list_is_paid_as_its_orders_one_after_the_other(bench, held, left, orders, denied):
+    gates: list[Any] = []
+    ours, gate, engine = bench.run(
+        lambda s: first(s, held),
+        lambda s: gates[0].set_limits(LimitsBook(only(held, left))),
+        lambda s: s.several(*orders),
+        limits=ALL,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"] * len(orders) if denied else [], 0)
+    if denied:
+        assert engine.portfolio.net_position(IBM) == held
+
+
+@pytest.mark.parametrize(
+    ("orders", "denied"),
+    [
+        ([(SELL, 60), (SELL, 40)], False),
+        ([(SELL, 60), (SELL, 41)], True),
+        ([(SELL, 100), (SELL, 100)], True),
+        ([(SELL, 100), (BUY, 10)], False),
+    ],
+)
+def test_where_nothing_is_lent_a_list_opens_no_short(bench, orders, denied):
+    """With the cash for it."""
+    told: list[Told] = []
+    ours, gate, _ = bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: (told[0].says(900_000, multiplier="1"), s.several(*orders)),
+        limits=ALL,
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"] * len(orders) if denied else [], 0)
+    if denied:
+        assert any("opens a short, which needs a margin account" in reason for reason in ours.denials())
+
+
+def test_what_works_already_closes_before_a_list_does(bench):
+    gates: list[Any] = []
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 120),
+        lambda s: gates[0].set_limits(LimitsBook(only(120, 0))),
+        lambda s: s.limit(SELL, 50, "120.00"),
+        lambda s: s.several((SELL, 40), (SELL, 31)),
+        lambda s: s.several((SELL, 40, "110.00"), (SELL, 30, "110.00")),
+        limits=ALL,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"] * 2
+
+
+COIN = InstrumentId.from_str("COIN.ALPACA")  # nothing is lent on it, and it is at 100.00 too
+
+
+@pytest.mark.parametrize(
+    ("orders", "denied"),
+    [
+        # They reach the venue in any order: where the stock is the first, 500,000 of it leave as much of the cash.
+        ([(BUY, 5_000, "100.00"), (BUY, 5_000, "100.00", COIN)], False),
+        ([(BUY, 5_000, "100.00"), (BUY, 5_001, "100.00", COIN)], True),
+        ([(BUY, 5_000, "100.00", COIN), (BUY, 5_000, "100.00")], False),
+        ([(BUY, 5_000, "100.00", COIN), (BUY, 5_001, "100.00")], True),
+        ([(BUY, 20_000, "100.00"), (BUY, 10_000, "100.00", COIN)], True),
+    ],
+)
+def test_what_one_order_of_a_list_is_paid_from_is_not_there_for_another(bench, orders, denied):
+    ours, gate, _ = bench.run(
+        lambda s: None,
+        lambda s: s.several(*orders),
+        limits=ALL,
+        instruments=[Equity.from_dict({**Equity.to_dict(equity(COIN)), "info": {"marginable": False}})],
+        quotes=[quote("100.00", "100.00", n, each) for n in range(1, 5) for each in (COIN, IBM)],
+    )
+    assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"] * 2 if denied else [], 0)
+
+
+def test_exits_that_close_what_is_not_there_to_be_closed_twice_hold_nothing(bench):
+    """A pair of which one cancels the other closes once; those of an entry that is not filled close nothing yet."""
+    ours, gate, engine = bench.run(
+        lambda s: s.market(BUY, 200),
+        lambda s: s.pair(SELL, 100, "110.00", "90.00"),
+        lambda s: s.bracket(BUY, 10, "80.00", "70.00", "120.00"),
+        lambda s: s.limit(SELL, 100, "130.00"),
+        limits=ALL,
+    )
+    account = engine.cache.accounts()[0].id
+    assert (ours.denials(), gate.errors, gate.margin.reserved(account)) == ([], 0, 800)
+    gate.uninstall()
+    kernel = engine.kernel
+    again = RiskGate(msgbus=kernel.msgbus, cache=kernel.cache, clock=kernel.clock, limits=LimitsBook(ALL))
+    again.install(kernel.exec_engine)
+    again.begin()
+    assert (again.errors, again.margin.reserved(account)) == (0, 800)
 
 
 @pytest.mark.parametrize(("qty", "denied"), [(20_000, False), (20_001, True)])
@@ -472,64 +618,6 @@ def test_after_a_restart_an_exit_that_works_still_holds_nothing(bench):
     assert (again.errors, again.margin.reserved(account)) == (0, 0)
 
 
-def two_of(s: Any, *orders: tuple[Any, int, str]) -> Any:
-    return s.together(
-        *(
-            s.order_factory.limit(IBM, side, Quantity.from_int(qty), Price.from_str(price))
-            for side, qty, price in orders
-        )
-    )
-
-
-@pytest.mark.parametrize(
-    ("orders", "denied"),
-    [
-        ([(SELL, 600, "110.00"), (SELL, 400, "111.00")], None),
-        ([(SELL, 600, "110.00"), (SELL, 401, "111.00")], "MARGIN_INSUFFICIENT"),  # one share is sold short
-        ([(SELL, 1_000, "110.00"), (SELL, 1_000, "111.00")], "MARGIN_INSUFFICIENT"),
-        ([(SELL, 1_000, "110.00"), (BUY, 1, "90.00")], "MARGIN_INSUFFICIENT"),  # gives nothing back before it is filled
-    ],
-)
-def test_what_one_of_a_list_closes_no_other_closes_again(bench, orders, denied):
-    ours, gate, _ = bench.run(
-        lambda s: s.market(BUY, 1_000),
-        lambda s: s.market(BUY, 19_000),  # all that can be bought
-        lambda s: s.limit(SELL, 19_000, "120.00"),
-        lambda s: two_of(s, *orders),
-        limits=ALL,
-    )
-    assert ours.codes() == ([] if denied is None else [denied] * 2)
-    assert gate.errors == 0
-
-
-def test_a_list_holds_what_its_orders_hold_one_by_one(bench):
-    sold = (SELL, 300, "110.00"), (SELL, 800, "111.00")
-    held = []
-    for way in (lambda s: two_of(s, *sold), lambda s: [s.limit(*each) for each in sold]):
-        _, gate, engine = bench.run(lambda s: s.market(BUY, 1_000), way, limits=ALL)
-        held.append(gate.margin.reserved(engine.cache.accounts()[0].id))
-    assert held == [11_100, 11_100]
-
-
-def test_exits_of_which_one_cancels_the_other_hold_nothing(bench):
-    """Nor does a sale of what they leave, nor one beside a bracket whose entry is not filled."""
-    _, gate, engine = bench.run(
-        lambda s: s.market(BUY, 200),
-        lambda s: s.one_of_two(SELL, 100, "110.00", "90.00"),
-        lambda s: s.bracket(BUY, 10, "80.00", "70.00", "120.00"),
-        lambda s: s.limit(SELL, 100, "130.00"),
-        limits=ALL,
-    )
-    account = engine.cache.accounts()[0].id
-    assert gate.margin.reserved(account) == 800
-    gate.uninstall()
-    kernel = engine.kernel
-    again = RiskGate(msgbus=kernel.msgbus, cache=kernel.cache, clock=kernel.clock, limits=LimitsBook(ALL))
-    again.install(kernel.exec_engine)
-    again.begin()
-    assert (again.errors, again.margin.reserved(account)) == (0, 800)
-
-
 def test_a_list_whose_room_can_not_be_taken_counts_for_nothing(bench):
     gates: list[Any] = []
     limits = Limits(headroom=Decimal(0), max_orders=Rate(2, 3600 * SECOND), duplicate_window_ns=3600 * SECOND)
@@ -545,12 +633,12 @@ def test_a_list_whose_room_can_not_be_taken_counts_for_nothing(bench):
             take(*args)
 
         gate.book.take = broken
-        two_of(s, (BUY, 1, "90.00"), (BUY, 2, "91.00"))
+        s.several((BUY, 1, "90.00"), (BUY, 2, "91.00"))
         gate.book.take = take
 
     ours, gate, engine = bench.run(
         fail,
-        lambda s: two_of(s, (BUY, 1, "90.00"), (BUY, 2, "91.00")),
+        lambda s: s.several((BUY, 1, "90.00"), (BUY, 2, "91.00")),
         limits=limits,
         prepare=lambda _engine, gate: gates.append(gate),
     )
@@ -563,9 +651,9 @@ def test_a_list_is_held_against_itself(bench):
     """As if its orders came one by one: the same twice, and two that could trade with each other."""
     limits = Limits(duplicate_window_ns=SECOND, self_match=True)
     ours, gate, _ = bench.run(
-        lambda s: two_of(s, (BUY, 1, "90.00"), (BUY, 1, "90.00")),
-        lambda s: two_of(s, (BUY, 1, "90.00"), (SELL, 1, "90.00")),
-        lambda s: two_of(s, (BUY, 1, "90.00"), (SELL, 1, "90.01")),
+        lambda s: s.several((BUY, 1, "90.00"), (BUY, 1, "90.00")),
+        lambda s: s.several((BUY, 1, "90.00"), (SELL, 1, "90.00")),
+        lambda s: s.several((BUY, 1, "90.00"), (SELL, 1, "90.01")),
         limits=limits,
     )
     assert ours.codes() == ["DUPLICATE_ORDER"] * 2 + ["SELF_MATCH"] * 2

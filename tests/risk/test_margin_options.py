@@ -381,26 +381,49 @@ def test_a_contract_whose_symbol_is_not_occs_is_paid_for_closed_and_never_sold_s
     assert (engine.portfolio.net_position(OTHER.id), gate.errors) == (0, 0)
 
 
-def test_shares_and_options_of_a_list_are_paid_from_one_equity(options):
-    def both(shares: int, contracts: int) -> Any:
-        def step(s: Any) -> None:
-            call, day = InstrumentId.from_str(f"{C100}.ALPACA"), TimeInForce.DAY
-            s.together(
-                s.order_factory.market(IBM, BUY, Quantity.from_int(shares), time_in_force=day),
-                s.order_factory.market(call, BUY, Quantity.from_int(contracts), time_in_force=day),
-            )
-
-        return step
-
-    # 10,000 shares take 500,000 of the equity, 625 calls at 8.00 the rest.
-    for shares, contracts in ((10_000, 626), (10_002, 625)):
-        ours, gate, _ = options(both(shares, contracts))
-        assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"] * 2, 0)
-    ours, gate, _ = options(both(10_000, 625))
-    assert (ours.codes(), gate.errors) == ([], 0)
-
-
 def test_what_is_more_than_can_be_added_up_is_denied_by_a_bound_of_the_equity(options):
     limits = Limits(max_gross_exposure=Portion(fraction=Decimal("0.5")))
     ours, gate, _ = options(lambda s: trade(s, C100, BUY, 10**10, "1000000000.00"), limits=limits)
     assert (ours.codes(), gate.errors) == (["GATE_ERROR"], 1)
+
+
+# -- lists: independent orders, unless they say that they are one ------------------------------------------------------
+
+CALL_100, CALL_110, PUT_90 = (each.id for each in CONTRACTS)
+ONE_ORDER = {"order_class": "mleg"}
+
+
+@pytest.mark.parametrize(
+    ("orders", "params", "code"),
+    [
+        # One order of two legs covers itself; of two orders the sale may be filled alone.
+        ([(BUY, 1, "8.00", CALL_100), (SELL, 1, "3.00", CALL_110)], ONE_ORDER, None),
+        ([(BUY, 1, "8.00", CALL_100), (SELL, 1, "4.00", CALL_110)], None, "MARGIN_UNCOVERED"),
+        ([(SELL, 1, "4.00", CALL_110), (BUY, 1, "8.00", CALL_100)], None, "MARGIN_UNCOVERED"),
+        # Both puts are secured by cash: 8,800 each.
+        ([(SELL, 57, "2.00", PUT_90), (SELL, 56, "2.00", PUT_90)], None, None),
+        ([(SELL, 57, "2.00", PUT_90), (SELL, 57, "2.00", PUT_90)], None, "MARGIN_INSUFFICIENT"),
+        ([(BUY, 625, "8.00", CALL_100), (BUY, 625, "8.00", CALL_100)], None, None),
+        ([(BUY, 625, "8.00", CALL_100), (BUY, 626, "8.00", CALL_100)], None, "MARGIN_INSUFFICIENT"),
+        # Stock for 1,000,000 on margin leaves 500,000 for contracts, and the reverse.
+        ([(BUY, 10_000, "100.00"), (BUY, 625, "8.00", CALL_100)], None, None),
+        ([(BUY, 10_000, "100.00"), (BUY, 626, "8.00", CALL_100)], None, "MARGIN_INSUFFICIENT"),
+        ([(BUY, 625, "8.00", CALL_100), (BUY, 10_000, "100.00")], None, None),
+        ([(BUY, 625, "8.00", CALL_100), (BUY, 10_001, "100.00")], None, "MARGIN_INSUFFICIENT"),
+        # Shares that are bought with it cover no call yet.
+        ([(BUY, 100, "100.00"), (SELL, 1, "4.00", CALL_110)], None, "MARGIN_UNCOVERED"),
+    ],
+)
+def test_contracts_of_a_list_are_judged_as_they_are_sent(options, orders, params, code):
+    ours, gate, _ = options(lambda s: None, lambda s: s.several(*orders, params=params))
+    assert (ours.codes(), gate.errors) == ([] if code is None else [code] * len(orders), 0)
+
+
+def test_a_list_may_close_the_same_contract_in_parts(options):
+    ours, gate, engine = options(
+        lambda s: trade(s, P90, BUY, 2),
+        lambda s: s.several((SELL, 1, None, PUT_90), (SELL, 1, None, PUT_90)),
+        lambda s: None,
+    )
+    assert (ours.codes(), gate.errors) == ([], 0)
+    assert engine.portfolio.net_position(PUT_90) == 0

@@ -395,12 +395,13 @@ impl RiskBook {
         Ok((look.reduces, look.at_all.map(Into::into), look.opening.map(Into::into)))
     }
 
-    fn spends(&self, account: u32, orders: Vec<Bound<'_, RiskOrder>>) -> PyResult<i128> {
+    fn costs(&self, account: u32, orders: Vec<Bound<'_, RiskOrder>>) -> PyResult<(i128, i128)> {
         let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
-        self.0.relock().spends(account, &orders).map_err(|fault| match fault {
+        let [lent, cash] = self.0.relock().costs(account, &orders).map_err(|fault| match fault {
             Fault::Wrong(error) => wrong(error),
             fault => PyValueError::new_err(format!("what orders cost can't be told: {fault:?}")),
-        })
+        })?;
+        Ok((lent, cash))
     }
 
     #[pyo3(signature = (account, strategy, order, now_ns, whole=None))]

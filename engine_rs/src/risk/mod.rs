@@ -492,11 +492,13 @@ impl Desk {
 
     /// Whether what these open can be paid for, a list as a whole, a modification by what it adds.
     fn afford(&self, account: u32, orders: &[&Order], headroom: i128) -> Result<(), Fault> {
-        let [mut lent, cash] = self.costs(account, orders)?;
-        if lent > 0 && cash > 0 {
-            lent = plus(lent, times(cash, 2)?)?; // one equity pays for both: what takes cash is not there to lend on
-        }
-        let costs = [(Purse::RegT, lent), (Purse::Cash, cash)];
+        let [lent, cash] = self.costs(account, orders)?;
+        let costs = if lent > 0 && cash > 0 {
+            // One equity pays for both, and they reach the venue in any order: each beside all of the other.
+            [(Purse::RegT, plus(lent, times(cash, 2)?)?), (Purse::Cash, plus(cash, lent)?)]
+        } else {
+            [(Purse::RegT, lent), (Purse::Cash, cash)]
+        };
         for (purse, cost) in costs.into_iter().filter(|(_, cost)| *cost > 0) {
             let power = self.room.power(account, purse)?.ok_or(Fault::NoEquity)?;
             let kept = power.kept(headroom)?;
@@ -509,15 +511,9 @@ impl Desk {
         Ok(())
     }
 
-    /// What orders would take of what options are bought with: half of what is lent on, and what is not.
-    pub fn spends(&self, account: u32, orders: &[&Order]) -> Result<i128, Fault> {
-        let [lent, cash] = self.costs(account, orders)?;
-        Ok(plus(cash, lent.div_euclid(2) + lent.rem_euclid(2))?)
-    }
-
     /// What these open costs, of options nothing: what is lent on and what is not, which is all of it where the broker
     /// does not lend.
-    fn costs(&self, account: u32, orders: &[&Order]) -> Result<[i128; 2], Fault> {
+    pub fn costs(&self, account: u32, orders: &[&Order]) -> Result<[i128; 2], Fault> {
         let (mut lent, mut cash) = (0, 0);
         for (index, order) in orders.iter().enumerate() {
             let Some(purse) = order.purse else { continue };

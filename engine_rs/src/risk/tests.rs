@@ -241,8 +241,9 @@ fn one_equity_pays_for_what_is_lent_on_and_what_is_not() {
     let rules = Rules { headroom: Some(0), ..Rules::default() };
     let coins = |units| Order { instrument: 1, purse: Some(Purse::Cash), ..order("b", units, 10) };
     let mut asked = |shares, coins: Order| look(&mut desk, &rules, &[&order("a", shares, 100), &coins], 0).opening;
-    assert_eq!(asked(100, coins(500)), None, "half is lent: 5,000 of the equity each");
-    assert!(matches!(asked(101, coins(500)), Some(Fault::Margin { cost, .. }) if cost == 20_100 * ATTO));
+    assert_eq!(asked(50, coins(500)), None, "where the shares are the first, coins have what they leave of the cash");
+    assert!(matches!(asked(51, coins(500)), Some(Fault::Margin { cost, .. }) if cost == 10_100 * ATTO));
+    assert!(matches!(asked(181, coins(100)), Some(Fault::Margin { cost, .. }) if cost == 20_100 * ATTO));
     desk.room.own(0, Some(Own { equity: 1000 * ATTO, cash: 1000 * ATTO, burden: Some(0), lends: true }));
     let mut asked = |shares, coins: Order| look(&mut desk, &rules, &[&order("a", shares, 100), &coins], 0).opening;
     assert_eq!(asked(5, coins(50)), None, "nothing is lent");
