@@ -39,7 +39,7 @@ from runner.config.classes import ACTOR, EXEC_ALGORITHM, STRATEGY, Kind
 from runner.node.build import NodePlan, Parts, refuse_from_down
 from runner.node.closer import TRIES, Closer, cancel_held, cancel_of_algorithm, cancel_orders
 from runner.node.exit_codes import ExitCode, NodeError
-from runner.node.gate import QuoteWatch, illegal, limits_book, quoted, tell
+from runner.node.gate import QuoteWatch, illegal, illegal_list, limits_book, quoted, tell
 from runner.node.guard import Fault, Guard
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
@@ -218,6 +218,11 @@ class Backtest:
             schedule=schedules,
             legality=lambda order, instrument, params: (
                 several_legs(instrument, params) or illegal(order, instrument, params, now_ns())
+            ),
+            list_legality=lambda orders, instrument_of, params: (
+                (why, orders[0])
+                if (why := several_legs(None, params)) is not None
+                else illegal_list(orders, instrument_of, params, now_ns())
             ),
             on_denied=self._on_denied,
             on_state=tell,

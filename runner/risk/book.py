@@ -16,7 +16,7 @@ from nautilus_trader.model.enums import OrderType
 from runner._engine import RiskBook, RiskFault, RiskOrder
 from runner.risk.candidate import Candidate, Finder, Subject
 from runner.risk.codes import Code, Denial
-from runner.risk.exposure import ZERO, Leg, atto, decimal, nano, nanos_below, released, usd
+from runner.risk.exposure import ZERO, Leg, atto, beyond, decimal, nano, nanos_below, released, usd
 from runner.risk.ledger import Ledger
 from runner.risk.limits import I128
 from runner.risk.prices import Prices, whole_multiplier
@@ -286,11 +286,13 @@ class Book:
         return row
 
     def is_exit(self, order: Any, leg: Leg) -> bool:
-        """Whether it closes what its own entry opens."""
+        """Whether it closes what its own entry opens, and no more than that."""
         if order.parent_order_id is None or not leg.units:
             return False
         entry = self._cache.order(order.parent_order_id)
-        return entry is not None and entry.side != order.side and entry.instrument_id == order.instrument_id
+        if entry is None or entry.side == order.side or entry.instrument_id != order.instrument_id:
+            return False
+        return not beyond(leg, entry)
 
     # -- telling the engine ------------------------------------------------------------------------------------------
 

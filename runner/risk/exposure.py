@@ -53,15 +53,22 @@ class Leg:
 
 def released(leg: Leg, find: Callable[[Any], Any]) -> int:
     """What can be filled now, in billionths: of an order that closes what its parent opens (a bracket's exits), as far
-    as that is filled.
+    as that is filled; what it has more than its parent counts at once.
 
     `find` gives an order by its client order id, or None.
     """
-    parent_id = leg.order.parent_order_id
-    parent = find(parent_id) if parent_id is not None else None
-    if parent is None or parent.instrument_id != leg.instrument_id or parent.side == leg.order.side:
+    order = leg.order
+    parent = find(order.parent_order_id) if order.parent_order_id is not None else None
+    if parent is None or parent.instrument_id != leg.instrument_id or parent.side == order.side:
         return leg.units
-    return min(leg.units, nanos(parent.filled_qty))
+    return min(leg.units, nanos(parent.filled_qty) + beyond(leg, parent))
+
+
+def beyond(leg: Leg, parent: Any) -> int:
+    """What an exit has more than its entry opens, in billionths."""
+    if parent.is_quote_quantity:
+        return leg.units  # nothing tells how many units its money buys
+    return max(leg.units + nanos(leg.order.filled_qty) - nanos(parent.quantity), 0)
 
 
 def nano(value: Decimal) -> int:

@@ -7,15 +7,19 @@ from typing import Any
 
 from nautilus_trader.common.actor import Actor
 from nautilus_trader.common.config import ActorConfig
+from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.data import BarType
-from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.enums import ContingencyType, OrderSide, TimeInForce
 from nautilus_trader.model.identifiers import ExecAlgorithmId, InstrumentId
 from nautilus_trader.model.instruments import CurrencyPair
+from nautilus_trader.model.orders import LimitOrder, OrderList
 from nautilus_trader.trading.strategy import Strategy, StrategyConfig
 
 
 class StepsConfig(StrategyConfig, frozen=True):
-    """`steps`: what to do at each bar, such as `buy 10`, `sell 10`, `bid 5 99.00`, `twap 10`, `raise`, or nothing."""
+    """`steps`: what to do at each bar, such as `buy 10`, `sell 10`, `bid 5 99.00`, `twap 10`, `oto 10 20 95.00`
+    (an entry of 10 with an exit of 20), `raise`, or nothing.
+    """
 
     instrument_id: InstrumentId
     bar_type: BarType
@@ -65,6 +69,9 @@ class Steps(Strategy):
         instrument = self.cache.instrument(self.config.instrument_id)
         side = OrderSide.SELL if what in ("sell", "ask") else OrderSide.BUY
         size = instrument.make_qty(int(qty))
+        if what == "oto":
+            self.enter(size, instrument.make_qty(int(price[0])), instrument.make_price(float(price[1])))
+            return
         day = TimeInForce.GTC if isinstance(instrument, CurrencyPair) else TimeInForce.DAY
         if what == "twap":
             order = self.order_factory.market(
@@ -82,6 +89,21 @@ class Steps(Strategy):
         else:
             order = self.order_factory.market(instrument.id, side, size, time_in_force=day)
         self.submit_order(order, params={"extended_hours": True} if self.config.extended else None)
+
+    def enter(self, size: Any, exit_size: Any, price: Any) -> None:
+        """An entry at a limit with one exit at the same price."""
+        factory, ids = self.order_factory, (self.trader_id, self.id, self.config.instrument_id)
+        entry_id, exit_id = factory.generate_client_order_id(), factory.generate_client_order_id()
+        more = {"order_list_id": factory.generate_order_list_id(), "time_in_force": TimeInForce.DAY}
+        now = self.clock.timestamp_ns()
+        entry = LimitOrder(
+            *ids, entry_id, OrderSide.BUY, size, price, UUID4(), now,
+            contingency_type=ContingencyType.OTO, linked_order_ids=[exit_id], **more,
+        )  # fmt: skip
+        exit_ = LimitOrder(
+            *ids, exit_id, OrderSide.SELL, exit_size, price, UUID4(), now, parent_order_id=entry_id, **more
+        )
+        self.submit_order_list(OrderList(more["order_list_id"], [entry, exit_]))
 
     def on_stop(self) -> None:
         self.stops += 1

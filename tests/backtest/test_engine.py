@@ -68,6 +68,15 @@ def test_nobody_buys_more_than_the_account_can_pay_though_the_file_names_no_marg
     assert dict(backtest.tally.denials) == {"MARGIN_INSUFFICIENT": 1}
 
 
+def test_a_list_is_held_to_the_shapes_that_the_broker_takes(run: Run) -> None:
+    backtest, recorder = run({"a": {"steps": "oto 10 10 99.00, oto 10 20 99.00"}})
+    assert summarize(backtest, recorder)["denials"] == {"ORDER_ILLEGAL": 2}
+    reasons = {
+        order.last_event.reason for order in backtest.engine.cache.orders() if order.status == OrderStatus.DENIED
+    }
+    assert any("its exits have another quantity than its entry" in reason for reason in reasons)
+
+
 @pytest.mark.parametrize("how", ["raise", "timer"])
 def test_a_fault_ends_its_strategy_and_no_other(run: Run, how: str) -> None:
     bad = {"steps": "bid 5 90, raise, buy 10"} if how == "raise" else {"steps": "bid 5 90", "timer": True}

@@ -50,7 +50,10 @@ def quote(bid: str, ask: str, second: int, instrument_id: Any = IBM) -> Any:
 
 def linked_to(order: Any, list_id: Any, others: list[str]) -> Any:
     """The order as one of a list that cancels the others."""
-    links = {"contingency_type": "OCO", "order_list_id": list_id.value, "linked_order_ids": others}
+    return remade(order, contingency_type="OCO", order_list_id=list_id.value, linked_order_ids=others)
+
+
+def remade(order: Any, **links: Any) -> Any:
     event = order.init_event
     return type(order).create(type(event).from_dict(event.to_dict(event) | links))
 
@@ -131,6 +134,20 @@ class Scripted(Strategy):  # type: ignore[misc]
         )
         self.submit_order_list(orders)
         return orders
+
+    def entry_and_exit(self, qty: int, exits: int, price: str, target: str) -> Any:
+        """An entry at a limit with one exit, of whatever quantity."""
+        list_id = self.order_factory.generate_order_list_id()
+        entry, exit_ = (
+            self.order_factory.limit(IBM, side, Quantity.from_int(size), Price.from_str(at))
+            for side, size, at in ((BUY, qty, price), (SELL, exits, target))
+        )
+        entry = remade(
+            entry, contingency_type="OTO", order_list_id=list_id.value, linked_order_ids=[exit_.client_order_id.value]
+        )
+        exit_ = remade(exit_, order_list_id=list_id.value, parent_order_id=entry.client_order_id.value)
+        self.submit_order_list(OrderList(list_id, [entry, exit_]))
+        return entry, exit_
 
     def denials(self) -> list[str]:
         return [event.reason for event in self.events if type(event).__name__ == "OrderDenied"]

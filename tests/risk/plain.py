@@ -72,5 +72,8 @@ def _released(leg: Leg, find: Callable[[Any], Any]) -> Decimal:
     parent = find(parent_id) if parent_id is not None else None
     if parent is None or parent.instrument_id != leg.order.instrument_id or parent.side == leg.order.side:
         return leg.qty
+    if parent.is_quote_quantity:
+        return leg.qty
     filled: Decimal = parent.filled_qty.as_decimal()
-    return min(leg.qty, filled)
+    more = leg.qty + leg.order.filled_qty.as_decimal() - parent.quantity.as_decimal()
+    return min(leg.qty, filled + max(more, ZERO))

@@ -85,6 +85,7 @@ def order(name: str, *, buy: bool = True, instrument: Any = IBM, strategy: str =
         linked_order_ids=None,
         order_list_id=None,
         contingency_type=ContingencyType.NO_CONTINGENCY,
+        quantity=Quantity.from_int(10),
         filled_qty=Quantity.from_int(0),
         is_quote_quantity=False,
     )

@@ -26,7 +26,9 @@ def leg(name: str, side: str, qty: int, price: str | None = "100", **more: Any) 
         linked_order_ids=None,
         order_list_id=None,
         contingency_type=ContingencyType.NO_CONTINGENCY,
+        quantity=Quantity.from_int(qty),
         filled_qty=Quantity.zero(),
+        is_quote_quantity=False,
     )
     vars(order).update(more)
     return plain.leg(order, qty, None if price is None else D(price))
@@ -60,6 +62,27 @@ def test_an_exit_counts_as_far_as_its_entry_is_filled():
     entry.order.filled_qty = Quantity.from_int(4)
     assert released(exit_, orders.get) == 4 * 10**9
     assert released(exit_, {}.get) == 10 * 10**9
+
+
+def test_what_an_exit_has_more_than_its_entry_counts_from_the_start():
+    entry = leg("entry", "buy", 10)
+    exit_ = leg("exit", "sell", 13, parent_order_id=entry.order.client_order_id)
+    find = {entry.order.client_order_id: entry.order}.get
+    assert released(exit_, find) == 3 * 10**9
+    entry.order.filled_qty = Quantity.from_int(4)
+    assert released(exit_, find) == 7 * 10**9
+    entry.order.filled_qty = Quantity.from_int(10)
+    assert released(exit_, find) == 13 * 10**9
+    exit_.order.filled_qty, exit_.units = Quantity.from_int(5), 8 * 10**9
+    assert released(exit_, find) == 8 * 10**9
+    exit_.units = 5 * 10**9  # it was made smaller meanwhile
+    assert released(exit_, find) == 5 * 10**9
+
+
+def test_an_exit_of_an_entry_in_money_counts_in_full():
+    entry = leg("entry", "buy", 1_000, is_quote_quantity=True)
+    exit_ = leg("exit", "sell", 10, parent_order_id=entry.order.client_order_id)
+    assert released(exit_, {entry.order.client_order_id: entry.order}.get) == 10 * 10**9
 
 
 def test_a_child_on_its_parents_side_counts_in_full():

@@ -368,6 +368,40 @@ def test_a_brackets_exits_count_as_one_when_they_reduce(bench):
     assert engine.portfolio.net_position(IBM) == 100
 
 
+@pytest.mark.parametrize(("exits", "codes", "net"), [(100, [], 0), (101, [], -1), (201, ["MAX_POSITION_NOTIONAL"], 0)])
+def test_an_exit_that_is_larger_than_its_entry_is_held_to_what_it_opens(bench, exits, codes, net):
+    ours, gate, engine = bench.run(
+        lambda s: s.entry_and_exit(100, exits, "100.00", "100.00"),
+        lambda s: None,
+        limits=limits(max_position_notional=10_000),
+    )
+    assert sorted(set(ours.codes())) == codes
+    assert engine.portfolio.net_position(IBM) == net
+    assert gate.errors == 0
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_in_a_halt_no_exit_becomes_larger_than_its_entry(bench, filled):
+    gates: list[Any] = []
+    orders: list[Any] = []
+
+    def enlarge(s: Any) -> None:
+        gates[0].set_state("halted", why="a test")
+        for exit_ in orders[0].orders[1:]:
+            s.modify_order(exit_, Quantity.from_int(101))
+
+    entry = "100.00" if filled else "95.00"
+    ours, _, engine = bench.run(
+        lambda s: orders.append(s.bracket(BUY, 100, entry, "90.00", "110.00")),
+        enlarge,
+        lambda s: None,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    rejected = [event.reason for event in ours.events if isinstance(event, OrderModifyRejected)]
+    assert [reason.split(":")[0] for reason in rejected] == ["STATE_HALTED"] * 2
+    assert engine.portfolio.net_position(IBM) == (100 if filled else 0)
+
+
 # -- order rate --------------------------------------------------------------------------------------------------------
 
 

@@ -618,6 +618,12 @@ def test_after_a_restart_an_exit_that_works_still_holds_nothing(bench):
     assert (again.errors, again.margin.reserved(account)) == (0, 0)
 
 
+@pytest.mark.parametrize(("exits", "held"), [(10, 800), (11, 800 + 11 * 103)])
+def test_an_exit_larger_than_its_entry_is_paid_for_as_any_sale(bench, exits, held):
+    _, gate, engine = bench.run(lambda s: s.entry_and_exit(10, exits, "80.00", "100.00"), limits=ALL)
+    assert gate.margin.reserved(engine.cache.accounts()[0].id) == held
+
+
 def test_a_list_whose_room_can_not_be_taken_counts_for_nothing(bench):
     gates: list[Any] = []
     limits = Limits(headroom=Decimal(0), max_orders=Rate(2, 3600 * SECOND), duplicate_window_ns=3600 * SECOND)
