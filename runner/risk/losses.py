@@ -7,17 +7,19 @@ or out is neither won nor lost; what came and the broker does not explain yet is
 loss, and what went counts as lost.
 
 What resets it: a new trading day begins the day's loss anew, never the drawdown. The broker's figures turn later than
-the day or, where it closes, earlier: until they are of the close of the day before, what they said at midnight is taken
-off them. A breach stays until somebody resumes
-it, or, for the day's loss under `daily_loss_rearms: next_day`, until the next trading day. Resuming accepts what was
-lost: both limits count anew from there.
+the day or, where it closes, earlier, and each account's by itself: until they are of the close of the day before, what
+they said at midnight is taken off them. A breach stays until somebody resumes it, or, for the day's loss under
+`daily_loss_rearms: next_day`, until the next trading day. Resuming accepts what was lost: both limits count anew from
+there.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -33,36 +35,55 @@ _PREFIX = "loss/"
 # A record is written anew when the value has moved, but no more often than this; a breach at once.
 _SAVE_EVERY_NS = 5_000_000_000
 _DAY_NS = 86_400 * 1_000_000_000
-
-
-@dataclass(slots=True)
-class Day:
-    """One level's figures: where the day began, the best value so far, and the broker's loss that was accepted."""
-
-    day: str
-    base: Decimal
-    peak: Decimal
-    forgiven: Decimal = ZERO
-    """Taken off the broker's loss while that is told from `closing`: what was accepted, or is of the day before."""
-    closing: str = ""
-    doubted: Decimal = ZERO
-    """How much of it (below 0) was lost only as long as no activity explains it."""
-    lost: Decimal = ZERO
-    below: Decimal = ZERO
-    saved_ns: int = 0
-    saved: str = ""
+# No clock is put right, and no two calendars differ, by as much: a day that is so far back is of another time.
+_APART = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was lost by the broker's own figures, and which close they are told from: its day, and what makes it another
-    than the one before. `doubted` (0 or below) is what went without an explanation so far.
+    """What an account had at its last close and has now by the broker's own figures, without what was paid in or out
+    since. `doubted` (0 or below) is what went without an explanation so far. `closed_on` is the close's day, if told.
     """
 
-    lost: Decimal
-    closing: str = ""
+    before: Decimal
+    now: Decimal
     closed_on: str = ""
     doubted: Decimal = ZERO
+
+    @property
+    def closing(self) -> str:
+        """Tells one close from another. Its day does: the figure may be put right afterwards."""
+        return self.closed_on or f"{self.before.normalize():f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an account's loss of the day begins while its figures are told from this close. `since`: what it had when
+    its loss was accepted, or when the day began; None for all since the close. `doubted` as it was then.
+    """
+
+    closing: str
+    since: Decimal | None = None
+    doubted: Decimal = ZERO
+
+    def lost(self, report: Report) -> Decimal:
+        """Since then. What of it was doubted, and is explained by now, is no loss that is to be taken off any more."""
+        explained = max(self.doubted, report.doubted) - self.doubted
+        return (report.before if self.since is None else self.since) + explained - report.now
+
+
+@dataclass(slots=True)
+class Day:
+    """One level's figures: where the day began, by our own value and by each account's figures, and the best so far."""
+
+    day: str
+    base: Decimal
+    peak: Decimal
+    starts: dict[str, Start] = field(default_factory=dict)
+    lost: Decimal = ZERO
+    below: Decimal = ZERO
+    saved_ns: int = 0
+    saved: str = ""
 
 
 class Losses:
@@ -108,7 +129,7 @@ class Losses:
     def begin(self) -> None:
         """Count from the ledger's values of now on, and from what was kept over a restart.
 
-        Raises what the store raises, ValueError or KeyError for a broken record.
+        Raises what the store raises, ValueError, KeyError, TypeError or SyntaxError for a broken record.
         """
         self._days.clear()
         today = self._day(self._now_ns())
@@ -124,11 +145,9 @@ class Losses:
                 self._days[scope] = Day(today, value, value)
                 self.rearm(scope)
                 continue
-            same = record["day"] == today
             day = Day(record["day"], value, value + Decimal(record["below"]))
-            day.forgiven, day.closing = Decimal(record["forgiven"]), record.get("closing", "")
-            day.doubted = Decimal(record.get("doubted", 0))
-            if same:
+            day.starts = _starts(record) if "starts" in record else self._starts_before(scope, record)
+            if not _is_new(today, day.day):
                 day.base = value + Decimal(record["lost"])
             self._days[scope] = day
 
@@ -141,23 +160,16 @@ class Losses:
             value = self._value(scope)
             if day is None:
                 day = self._days[scope] = Day(today, value, value)
-            report = self._reported(scope)
-            if day.day != today:
+            is_new = _is_new(today, day.day)
+            if is_new:
                 self._ledger.new_day()
                 day.day, day.base = today, value
-                if report.closed_on and report.closed_on < self._day_before(now_ns):
-                    self._forgive(day, report)  # all of it was lost before today
                 if limits.daily_loss_rearms == "next_day":
                     why = f"a new trading day, {today}"
                     self._states.lift(str(Code.MAX_DAILY_LOSS), scope=scope, why=why)
-            if report.closing != day.closing:
-                if report.closing and day.closing:
-                    day.forgiven = day.doubted = ZERO
-                day.closing = report.closing or day.closing
             if value > day.peak:
                 day.peak = value
-            explained = max(day.doubted, report.doubted) - day.doubted
-            day.lost = max(day.base - value, report.lost - (day.forgiven - explained))
+            day.lost = max(day.base - value, self._lost(scope, day, now_ns, is_new=is_new))
             day.below = day.peak - value
             breached = self._breaches(scope, limits, day)
             self._save(scope, day, now_ns, at_once=breached)
@@ -168,16 +180,32 @@ class Losses:
         today = self._day(self._now_ns())
         day = self._days.get(scope)
         if day is not None:
-            day.day, day.base, day.peak = today, value, value
+            day.day = today if _is_new(today, day.day) else day.day
+            day.base = day.peak = value
             day.lost = day.below = ZERO
-            self._forgive(day, self._reported(scope))
+            day.starts = {
+                account: Start(report.closing, report.now, report.doubted)
+                for account, report in self._reported(scope).items()
+                if report is not None
+            }
             self._save(scope, day, self._now_ns(), at_once=True)
 
-    @staticmethod
-    def _forgive(day: Day, report: Report) -> None:
-        known = bool(report.closing)
-        day.forgiven, day.doubted = (report.lost, report.doubted) if known else (ZERO, ZERO)
-        day.closing = report.closing
+    def _lost(self, scope: Scope, day: Day, now_ns: int, *, is_new: bool) -> Decimal:
+        """What the broker says was lost; less than any loss where it does not say it of every account."""
+        reports = self._reported(scope)
+        lost = ZERO
+        for account, report in reports.items():
+            if report is None:
+                continue
+            start = day.starts.get(account)
+            has_turned = start is not None and start.closing != report.closing
+            if (is_new or has_turned) and report.closed_on and report.closed_on < self._day_before(now_ns):
+                start = Start(report.closing, report.now, report.doubted)  # all until now was lost before today
+            elif start is None or has_turned:
+                start = Start(report.closing)
+            day.starts[account] = start
+            lost += start.lost(report)
+        return -_INFINITY if not reports or None in reports.values() else lost
 
     def _day_before(self, now_ns: int) -> str:
         """The trading day before this one."""
@@ -241,24 +269,35 @@ class Losses:
             return sum((self._ledger.value(each) for each in self._accounts(scope)), ZERO)
         return sum((self._ledger.value(strategy_id=each) for each in self._strategies(scope)), ZERO)
 
-    def _reported(self, scope: Scope) -> Report:
-        """Without such figures, and for a strategy, which the broker knows nothing of, less than any loss."""
-        accounts = [] if scope.kind == "strategy" else self._accounts(scope)
-        lost = doubted = ZERO
-        closings: list[tuple[str, str]] = []
-        for account_id in accounts:
-            info = self._cache.account(account_id).last_event.info or {}
-            before, now = info.get("last_equity"), info.get("equity")
-            if before is None or now is None:
-                return Report(-_INFINITY)
-            closings.append((str(info.get("balance_asof", "")), str(before)))
-            lost += Decimal(str(before)) - Decimal(str(now)) + Decimal(info.get("transferred", 0))
-            unexplained = Decimal(info.get("unexplained", 0))
-            lost += max(unexplained, ZERO)
-            doubted += min(unexplained, ZERO)
-        if not closings:
-            return Report(-_INFINITY)
-        return Report(lost, repr(closings), min(closings)[0], doubted)
+    def _reported(self, scope: Scope) -> dict[str, Report | None]:
+        """By account; None for one without such figures. Nothing of a strategy, which the broker knows nothing of."""
+        return {
+            str(account_id): self._report(account_id)
+            for account_id in ([] if scope.kind == "strategy" else self._accounts(scope))
+        }
+
+    def _report(self, account_id: Any) -> Report | None:
+        info = self._cache.account(account_id).last_event.info or {}
+        before, now = info.get("last_equity"), info.get("equity")
+        if before is None or now is None:
+            return None
+        unexplained = Decimal(info.get("unexplained", 0))
+        kept = Decimal(str(now)) - Decimal(info.get("transferred", 0)) - max(unexplained, ZERO)
+        closed_on = str(info.get("balance_asof", ""))[:10]
+        return Report(Decimal(str(before)), kept, closed_on, min(unexplained, ZERO))
+
+    def _starts_before(self, scope: Scope, record: dict[str, Any]) -> dict[str, Start]:
+        """Of a record that has what was accepted as one amount off all accounts together, and their closes as a text:
+        with several, whose part it was is not told, so that all counts.
+
+        Raises ValueError, TypeError or SyntaxError where it is broken.
+        """
+        told, accounts = ast.literal_eval(record.get("closing") or "[]"), self._reported(scope)
+        if len(told) != 1 or len(accounts) != 1:
+            return {}
+        ((closed_on, before),) = told
+        report = Report(Decimal(before), Decimal(before) - Decimal(record["forgiven"]), closed_on[:10])
+        return {name: Start(report.closing, report.now, Decimal(record.get("doubted", 0))) for name in accounts}
 
     def _doubts(self, scope: Scope) -> list[str]:
         """What may look like a loss and be none, for whoever has to decide whether to resume."""
@@ -283,9 +322,10 @@ class Losses:
             "day": day.day,
             "lost": str(lost),
             "below": str(day.below),
-            "forgiven": str(day.forgiven),
-            "closing": day.closing,
-            "doubted": str(day.doubted),
+            "starts": {
+                account: [start.closing, None if start.since is None else str(start.since), str(start.doubted)]
+                for account, start in day.starts.items()
+            },
         }
         written = json.dumps(record)
         if written == day.saved:
@@ -303,6 +343,20 @@ def resume_record(store: LatchStore, scope: Scope) -> None:
     written = store.load().get(key)
     if written is not None:
         store.save(key, json.dumps({**json.loads(written), "resumed": True}))
+
+
+def _is_new(today: str, day: str) -> bool:
+    """Whether a trading day has begun after `day`. A clock that is put back, or a calendar that arrives late and knows
+    of a holiday, begins none.
+    """
+    return today > day or (today < day and date.fromisoformat(day) - date.fromisoformat(today) > _APART)
+
+
+def _starts(record: dict[str, Any]) -> dict[str, Start]:
+    return {
+        account: Start(closing, None if since is None else Decimal(since), Decimal(doubted))
+        for account, (closing, since, doubted) in record["starts"].items()
+    }
 
 
 _INFINITY = Decimal("Infinity")
