@@ -8,7 +8,7 @@ options pages (intents, ratio, sign of a net price: positive is a debit).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
@@ -306,6 +306,39 @@ def leg_order(
         time_in_force=like.time_in_force,
         price=price,
     )
+
+
+def net_price(orders: list[Any], params: dict[str, Any] | None) -> Decimal | str | None:
+    """The net price of a list that is one multi-leg order, a debit positive; None at the market; text says why it can't
+    be sent so.
+
+    What is judged of such a list are its orders' own limits, so that together they must not ask for less.
+    """
+    limit = (params or {}).get("limit_price")
+    if len({(order.order_type, order.time_in_force) for order in orders}) > 1:
+        return "MULTI_LEG: its orders have several types or times in force"
+    if (limit is not None) != (orders[0].order_type == OrderType.LIMIT):
+        return "MULTI_LEG: LIMIT orders need the param limit_price (net; a debit is positive), MARKET orders have none"
+    if limit is None:
+        return None
+    try:
+        price = Decimal(str(limit))
+    except ArithmeticError:
+        return f"MULTI_LEG: limit_price {limit!r} is no number"
+    if not price.is_finite() or price != round(price, 2):
+        return f"PRICE_INCREMENT: limit_price {limit} has more than 2 decimals"
+    units = gcd(*(int(order.quantity.as_decimal()) for order in orders))
+    own = ZERO
+    for order in orders:
+        paid = order.quantity.as_decimal() * _value(order.price)
+        own += paid if order.side == OrderSide.BUY else -paid
+    if price * units > own:
+        most = (own / units).quantize(CENT, ROUND_FLOOR)
+        return (
+            f"MULTI_LEG: the net price {limit} (a debit is positive) is worse than its orders' own limits, which "
+            f"come to {most} and by which it is judged; send at most that, or give them limits that come to {limit}"
+        )
+    return price
 
 
 def spread_fault(legs: list[tuple[Any, str, int]]) -> str | None:

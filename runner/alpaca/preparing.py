@@ -6,13 +6,13 @@ from decimal import Decimal
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
-from nautilus_trader.model.enums import ContingencyType, OrderSide, OrderType
+from nautilus_trader.model.enums import ContingencyType, OrderSide
 from nautilus_trader.model.identifiers import generic_spread_id_to_list
 from nautilus_trader.model.instruments import OptionContract, OptionSpread
 
 from runner.alpaca.crossings import Refusal
 from runner.alpaca.exercise import asked_of
-from runner.alpaca.groups import LEG, Group, Shape, exit_fault, leg_order, shape_of, spread_fault
+from runner.alpaca.groups import LEG, Group, Shape, exit_fault, leg_order, net_price, shape_of, spread_fault
 from runner.alpaca.orders import INTENTS, asset_of, decimal_text, denial, side_text
 from runner.alpaca.through_zero import Plan, is_opposed, plan
 from runner.alpaca.tracking import Part, Tracked
@@ -203,19 +203,9 @@ class Preparing:
             reason = self._refused(order, instrument, params, order_class="mleg")
             if reason is not None:
                 return f"{reason} (order {order.client_order_id} of the list)"
-        limit = params.get("limit_price")
-        if len({(order.order_type, order.time_in_force) for order in orders}) > 1:
-            return "MULTI_LEG: its orders have several types or times in force"
-        if (limit is not None) != (orders[0].order_type == OrderType.LIMIT):
-            return (
-                "MULTI_LEG: LIMIT orders need the param limit_price (net; a debit is positive), MARKET orders have none"
-            )
-        try:
-            price = None if limit is None else Decimal(str(limit))
-        except ArithmeticError:
-            return f"MULTI_LEG: limit_price {limit!r} is no number"
-        if price is not None and (not price.is_finite() or price != round(price, 2)):
-            return f"PRICE_INCREMENT: limit_price {limit} has more than 2 decimals"
+        price = net_price(orders, params)
+        if isinstance(price, str):
+            return price
         sizes = [int(order.quantity.as_decimal()) for order in orders]
         units = gcd(*sizes)
         made = leg_order(

@@ -15,7 +15,7 @@ from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.enums import ContingencyType
 from nautilus_trader.model.identifiers import ComponentId, InstrumentId
 
-from runner.alpaca.groups import exit_fault, shape_of
+from runner.alpaca.groups import exit_fault, net_price, shape_of
 from runner.alpaca.orders import denial
 from runner.config.models import RunnerConfig
 from runner.node.build import NodePlan, Parts, direct
@@ -184,9 +184,10 @@ def illegal_list(
         reason = denial(order, instrument, params, order_class=kind, is_exit=is_exit, now_ns=now_ns)
         if reason is not None:
             return reason, order
-    if shape is None or kind == "mleg" or (reason := exit_fault(shape, list(orders))) is None:
+    if shape is None:
         return None
-    return reason, orders[0]
+    price = net_price(list(orders), params) if kind == "mleg" else exit_fault(shape, list(orders))
+    return (price, orders[0]) if isinstance(price, str) else None
 
 
 def illegal(order: Any, instrument: Any, params: Any, now_ns: int | None) -> str | None:

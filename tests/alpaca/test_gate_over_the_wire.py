@@ -21,6 +21,7 @@ from nautilus_trader.model.objects import Quantity
 
 from runner.alpaca.derived import spread
 from runner.node.build import direct
+from runner.node.gate import illegal_list
 from runner.node.trial import make_instrument
 from runner.risk.gate import RiskGate
 from runner.risk.limits import Limits, LimitsBook, Rate
@@ -43,6 +44,9 @@ def take_the_seat(rig: Any, limits: Limits = ALL) -> RiskGate:
         clock=kernel.clock,
         limits=LimitsBook(top=limits),
         venue_now_ns=rig.client.venue_clock.now_ns,
+        list_legality=lambda orders, instrument_of, params: illegal_list(
+            orders, instrument_of, params, rig.client.venue_clock.now_ns()
+        ),
     )
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))
     rig.client.set_gate_check(gate.approved)

@@ -11,7 +11,9 @@ from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner._engine import Rejected
+from runner.risk.limits import Limits
 from tests.alpaca.scripted import Venue, contract, spread
+from tests.alpaca.test_gate_over_the_wire import take_the_seat
 
 FILLED, CANCELED, ACCEPTED = OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.ACCEPTED
 DENIED, REJECTED, PARTLY = OrderStatus.DENIED, OrderStatus.REJECTED, OrderStatus.PARTIALLY_FILLED
@@ -89,6 +91,41 @@ def test_a_spread_that_is_sold_turns_its_legs_and_asks_for_a_credit(play: Any, r
             await rig.status(closing, FILLED)
             assert closing.avg_px == pytest.approx(3.60)
             await rig.until(lambda: net(rig, CALL) == 0 and net(rig, CALL2) == 0, "flat legs")
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize(
+    ("limit", "prices", "taken"),
+    [("3.00", ("5.05", "2.05"), True), ("3.01", ("5.05", "2.05"), False), ("-3.00", ("2.05", "5.05"), True),
+     ("-2.99", ("2.05", "5.05"), False)],
+)  # fmt: skip
+def test_a_lists_net_price_is_no_worse_for_us_than_its_orders_own(
+    play: Any, running: Any, gated: bool, limit: str, prices: tuple[str, str], taken: bool
+) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            venue = Venue(rig, CALL, CALL2)
+            gate = take_the_seat(rig, Limits()) if gated else None
+            factory = rig.strategy.order_factory
+            sent = zip((CALL, CALL2), (OrderSide.BUY, OrderSide.SELL), prices, strict=True)
+            orders = [
+                factory.limit(each.id, side, Quantity.from_int(2), Price.from_str(price), time_in_force=DAY)
+                for each, side, price in sent
+            ]
+            params = {"order_class": "mleg", "limit_price": limit}
+            rig.strategy.submit_order_list(factory.create_list(orders), params=params)
+            for order in orders:
+                await rig.status(order, ACCEPTED if taken else DENIED)
+            assert len(venue.posted) == taken
+            if taken:
+                return
+            reason = orders[0].last_event.reason
+            assert reason.startswith("ORDER_ILLEGAL: MULTI_LEG: " if gated else "MULTI_LEG: ")
+            assert f"the net price {limit} " in reason
+            assert f"come to {Decimal(prices[0]) - Decimal(prices[1]):f}" in reason
+            assert gate is None or (gate.errors, len(gate.reservations)) == (0, 0)
 
     play(scenario())
 
