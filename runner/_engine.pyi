@@ -664,6 +664,7 @@ class RiskOrder:
         released: int | None = None,
         filled: int = ...,
         trigger: int | None = None,
+        trail: int | None = None,
         least: int = ...,
         group: str | None = None,
         plain: bool = True,

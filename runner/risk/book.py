@@ -21,7 +21,7 @@ from runner.risk.ledger import Ledger
 from runner.risk.limits import I128
 from runner.risk.prices import Prices, whole_multiplier
 from runner.risk.quotes import of_spread
-from runner.risk.self_match import exempt
+from runner.risk.self_match import TRAILING, exempt
 
 _MARKET, _LIMIT, _TRIGGER = 0, 1, 2  # what an order's price is held to
 _HELD_TO = {
@@ -261,6 +261,8 @@ class Book:
             more["filled"] = candidate.filled
         if candidate.trigger is not None:
             more["trigger"] = candidate.trigger
+        if kind in TRAILING:
+            more["trail"] = nano(order.trailing_offset)
         if candidate.least:
             more["least"] = candidate.least
         if order.is_quote_quantity:

@@ -117,7 +117,10 @@ class Finder:
 
 def working_leg(order: Any, prices: Prices) -> Leg:
     """What may still be filled of an order that the gate has not judged, at today's prices."""
-    price = prices.order(order)
+    if order.is_quote_quantity:
+        price = prices.lowest(order, nanos(order.price) if order.has_price else None)
+    else:
+        price = prices.order(order)
     left = nanos(order.leaves_qty)
     units = base_units(order, left, price)
     return Leg(order, left if units is None else units, prices.worth(order.instrument_id, price))

@@ -103,6 +103,8 @@ class Judge:
         price = self._prices.order(order, price=limit, trigger_price=trigger)
         if limit is not None:  # a price finer than we count is taken for the one that is nearer to the other side
             limit = nanos(limit) if buy else nanos_below(limit)
+        if order.is_quote_quantity:
+            price = self._prices.lowest(order, limit)
         if trigger is not None:
             trigger = nanos(trigger)
         asked = nanos(quantity)

@@ -136,6 +136,13 @@ class Prices:
             return market if worth is None else worth
         return max(worth, market)
 
+    def lowest(self, order: Any, limit: int | None) -> int | None:
+        """The lowest price at which an order in money may be filled now: there it is of the most units."""
+        if order.side != _BUY:
+            return limit if limit is not None else self.proceeds(order.instrument_id) or self.order(order)
+        market = self.market(order.instrument_id, buy=True)
+        return market if limit is None else limit if market is None else min(limit, market)
+
     def least(self, order: Any, trigger: int | None) -> int:
         """What a unit costs at least, besides its own price: a short sale 1.03 × ask, a buy stop what the broker's
         protective limit allows. `trigger`: where it is, or would be.
@@ -156,4 +163,4 @@ class Prices:
     def _any_bar(self, instrument_id: Any) -> int | None:
         bars = [self._cache.bar(bar_type) for bar_type in self._cache.bar_types(instrument_id)]
         newest = max((bar for bar in bars if bar is not None), key=lambda bar: bar.ts_event, default=None)
-        return None if newest is None else nanos(newest.close)
+        return nanos(newest.close) if newest is not None and newest.close > 0 else None

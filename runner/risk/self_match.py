@@ -12,8 +12,8 @@ from typing import Any
 from nautilus_trader.model.enums import ContingencyType, OrderType
 
 _ALONE = ContingencyType.NO_CONTINGENCY
-_TRAILING = (OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT)
+TRAILING = (OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT)
 
 
 def exempt(order: Any) -> bool:
-    return order.contingency_type != _ALONE or order.order_type in _TRAILING
+    return order.contingency_type != _ALONE or order.order_type in TRAILING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -155,6 +156,20 @@ def test_the_same_order_within_the_window_is_denied_and_at_its_end_passes(bench)
     )
     assert ours.codes() == ["DUPLICATE_ORDER"]
     assert "passed 1 s ago, within the 2 s of risk.duplicate_window" in ours.denials()[0]
+
+
+def test_trailing_stops_are_doubles_at_the_same_distance_only(bench):
+    def trail(distance: str) -> Any:
+        def step(s: Any) -> None:
+            order = s.order_factory.trailing_stop_market(IBM, SELL, Quantity.from_int(1), Decimal(distance))
+            s.submit_order(order)
+
+        return step
+
+    ours, gate, _ = bench.run(
+        trail("1.00"), trail("2.00"), trail("1.00"), limits=Limits(duplicate_window_ns=10 * SECOND)
+    )
+    assert (ours.codes(), gate.errors) == (["DUPLICATE_ORDER"], 0)
 
 
 @pytest.mark.parametrize(

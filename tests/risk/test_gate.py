@@ -599,3 +599,18 @@ def test_orders_and_positions_that_come_back_without_an_event_are_counted_from_t
     assert again.positions.qty(IBM, account) == 50
     assert [leg.order for leg in again.working.legs(IBM, account)] == late
     assert again.errors == 0
+
+
+@pytest.mark.parametrize(("money", "codes"), [(750, []), (751, ["MAX_ORDER_QTY"])])
+def test_an_order_in_money_is_of_what_it_buys_where_it_is_filled(bench, quotes, money, codes):
+    """At the ask of 50, though its limit is 100."""
+
+    def step(s: Any) -> None:
+        size, price = Quantity.from_int(money), Price.from_str("100.00")
+        s.submit_order(s.order_factory.limit(IBM, BUY, size, price, quote_quantity=True))
+
+    told = quotes(*["50.00"] * 3)
+    ours, gate, _ = bench.run(step, limits=Limits(max_order_qty=Decimal(15)), quotes=told)
+    assert (ours.codes(), gate.errors) == (codes, 0)
+    ours, gate, _ = bench.run(step, limits=Limits(max_order_notional=Decimal(750)), quotes=told)
+    assert (ours.codes(), gate.errors) == (["MAX_ORDER_NOTIONAL"] if codes else [], 0)

@@ -59,6 +59,7 @@ def stop(side: Any, trigger: str) -> Any:
         ({"quote": ("99.00", "0.00"), "trade": "100.00"}, market(BUY), "100"),  # nobody offers
         ({"trade": "100.00"}, market(BUY), "100"),
         ({"bar": "98.00"}, market(SELL), "98"),
+        ({"bar": "0.00"}, market(BUY), None),
         ({}, market(BUY), None),
         ({"quote": ("99.00", "101.00")}, limit(BUY, "90.00"), "90"),
         ({"quote": ("99.00", "101.00")}, limit(BUY, "110.00"), "110"),
@@ -72,6 +73,25 @@ def stop(side: Any, trigger: str) -> Any:
 )
 def test_an_order_is_not_worth_less_than_it_can_cost(known, order, worth):
     assert prices(**known).order(order) == (None if worth is None else nano(Decimal(worth)))
+
+
+@pytest.mark.parametrize(
+    ("known", "side", "own", "lowest"),
+    [
+        ({"quote": ("99.00", "101.00")}, BUY, None, "101"),
+        ({"quote": ("99.00", "101.00")}, BUY, "110.00", "101"),  # is filled at the ask, not at its price
+        ({"quote": ("99.00", "101.00")}, BUY, "90.00", "90"),
+        ({}, BUY, "90.00", "90"),
+        ({}, BUY, None, None),
+        ({"quote": ("99.00", "101.00"), "trade": "120.00"}, SELL, None, "99"),
+        ({"quote": ("99.00", "101.00")}, SELL, "110.00", "110"),
+        ({"trade": "120.00"}, SELL, None, "120"),
+    ],
+)
+def test_an_order_in_money_is_of_the_most_units_at_the_lowest_price(known, side, own, lowest):
+    order = market(side) if own is None else limit(side, own)
+    price = None if own is None else nano(Decimal(own))
+    assert prices(**known).lowest(order, price) == (None if lowest is None else nano(Decimal(lowest)))
 
 
 def test_a_modifications_price_stands_in_for_the_orders_own():

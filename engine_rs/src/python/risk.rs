@@ -99,7 +99,7 @@ impl RiskOrder {
     #[new]
     #[pyo3(signature = (
         id, instrument, buy, kind, held_to, asked, units, left, cost, worth, limit, mark, purse, /, *, released=None,
-        filled=Int(0), trigger=None, least=Int(0), group=None, plain=true, exempt=false, exit=false, money=false,
+        filled=Int(0), trigger=None, trail=None, least=Int(0), group=None, plain=true, exempt=false, exit=false, money=false,
         change=false,
     ))]
     #[allow(clippy::too_many_arguments)]
@@ -120,6 +120,7 @@ impl RiskOrder {
         released: Option<Int>,
         filled: Int,
         trigger: Option<Int>,
+        trail: Option<Int>,
         least: Int,
         group: Option<PyBackedStr>,
         plain: bool,
@@ -150,6 +151,7 @@ impl RiskOrder {
             worth: int(worth),
             limit: int(limit),
             trigger: int(trigger),
+            trail: int(trail),
             mark: int(mark),
             group: group.map(|group| (*group).into()),
             plain,

@@ -86,6 +86,8 @@ pub struct Order {
     pub worth: Option<i128>,
     pub limit: Option<i128>,
     pub trigger: Option<i128>,
+    /// How far a trailing stop stays behind the market.
+    pub trail: Option<i128>,
     /// What the market pays, or asks for, a unit.
     pub mark: Option<i128>,
     /// Of the orders of one group only one can be filled.
@@ -132,8 +134,8 @@ impl Order {
     }
 
     fn likeness(&self, strategy: u32) -> Likeness {
-        let Self { instrument, buy, kind, asked, limit, trigger, .. } = *self;
-        Likeness { strategy, instrument, buy, kind, asked, limit, trigger }
+        let Self { instrument, buy, kind, asked, limit, trigger, trail, .. } = *self;
+        Likeness { strategy, instrument, buy, kind, asked, limit, trigger, trail }
     }
 }
 

@@ -25,6 +25,7 @@ fn order(id: &str, units: i128, price: i128) -> Order {
         worth: price,
         limit: price,
         trigger: None,
+        trail: None,
         mark: Some(100 * DOLLAR),
         group: None,
         plain: true,

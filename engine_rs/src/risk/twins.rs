@@ -14,6 +14,8 @@ pub struct Likeness {
     pub asked: i128,
     pub limit: Option<i128>,
     pub trigger: Option<i128>,
+    /// How far a trailing stop stays behind the market.
+    pub trail: Option<i128>,
 }
 
 const FEW: usize = 256;
@@ -47,8 +49,16 @@ mod tests {
 
     #[test]
     fn what_passed_long_ago_is_forgotten() {
-        let order =
-            |asked| Likeness { strategy: 0, instrument: 0, buy: true, kind: 1, asked, limit: Some(1), trigger: None };
+        let order = |asked| Likeness {
+            strategy: 0,
+            instrument: 0,
+            buy: true,
+            kind: 1,
+            asked,
+            limit: Some(1),
+            trigger: None,
+            trail: None,
+        };
         let mut twins = Twins::default();
         for now in 0..10_000 {
             twins.passed(order(i128::from(now)), 100, now);
@@ -57,6 +67,7 @@ mod tests {
         assert_eq!(twins.age(&order(9_999), 100, 10_000), Some(1));
         assert_eq!(twins.age(&order(9_900), 100, 10_000), None, "at the end of the window it is over");
         assert_eq!(twins.age(&Likeness { buy: false, ..order(9_999) }, 100, 10_000), None);
+        assert_eq!(twins.age(&Likeness { trail: Some(1), ..order(9_999) }, 100, 10_000), None);
     }
 
     #[test]
@@ -69,6 +80,7 @@ mod tests {
             asked,
             limit: Some(1),
             trigger: None,
+            trail: None,
         };
         let mut twins = Twins::default();
         twins.passed(order(0, 1), 1_000_000, 0);
