@@ -38,7 +38,6 @@ class Answers:
         self._on_denied = on_denied
         self._keep = keep
         self._approved: OrderedDict[Any, None] = OrderedDict()
-        self._rejections: set[Any] = set()
         self.denied: Counter[Code] = Counter()
         self.passed = 0
 
@@ -93,17 +92,7 @@ class Answers:
         except Exception as error:
             self._failed(f"rejecting the modification of {command.client_order_id}", error)
             return
-        if order is not None:
-            self._rejections.add(event.id)
         self._bus.send(PROCESS, event)
-
-    def is_own(self, event: Any) -> bool:
-        """Whether this is a rejection of ours that comes back as an event. True once."""
-        try:
-            self._rejections.remove(event.id)
-        except KeyError:
-            return False
-        return True
 
     def _count(self, code: Code, subject: Subject, orders: int) -> None:
         self.denied[code] += orders

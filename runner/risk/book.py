@@ -16,7 +16,7 @@ from nautilus_trader.model.enums import OrderType
 from runner._engine import RiskBook, RiskFault, RiskOrder
 from runner.risk.candidate import Candidate, Finder, Subject
 from runner.risk.codes import Code, Denial
-from runner.risk.exposure import ZERO, Leg, atto, beyond, decimal, nano, nanos_below, released, usd
+from runner.risk.exposure import ZERO, Leg, atto, beyond, decimal, nano, nanos, nanos_below, released, usd
 from runner.risk.ledger import Ledger
 from runner.risk.limits import I128
 from runner.risk.prices import Prices, whole_multiplier
@@ -105,7 +105,9 @@ class Book:
 
     def put(self, leg: Leg, account_id: Any) -> None:
         """An order works; again where anything of it changed."""
-        order = leg.order
+        order, limit = leg.order, leg.limit
+        if limit is None and order.has_price:
+            limit = nanos(order.price) if leg.buy else nanos_below(order.price)
         self.engine.put(
             order.client_order_id.value,
             self._accounts[account_id],
@@ -114,7 +116,7 @@ class Book:
             leg.buy,
             leg.units if leg.plain else released(leg, self._cache.order),
             leg.worth,
-            nanos_below(order.price) if order.has_price else None,
+            limit,
             not leg.plain or exempt(order),
             leg.group,
         )

@@ -26,12 +26,14 @@ _EITHER = (ContingencyType.OCO, ContingencyType.OUO)
 class Leg:
     """The open part of one order: base quantity, and the price that one unit is taken to be worth (None: unknown)."""
 
-    __slots__ = ("buy", "group", "instrument_id", "order", "plain", "units", "worth")
+    __slots__ = ("buy", "group", "instrument_id", "limit", "order", "plain", "units", "worth")
 
     def __init__(self, order: Any, units: int, worth: int | None) -> None:
         self.order = order
         self.units = units
         self.worth = worth
+        self.limit: int | None = None
+        """In nano-dollars, where it may rest nearer to the other side than its order's own price says."""
         self.buy: bool = order.side == _BUY
         self.instrument_id = order.instrument_id
         self.group: str | None = None

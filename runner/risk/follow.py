@@ -7,7 +7,6 @@ from typing import Any
 
 from nautilus_trader.model.events import OrderFilled
 
-from runner.risk.answers import Answers
 from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.collateral import Collateral
@@ -30,7 +29,6 @@ class Follower:
         *,
         cache: Any,
         now_ns: Callable[[], int],
-        answers: Answers,
         states: States,
         reservations: Reservations,
         positions: Positions,
@@ -45,7 +43,6 @@ class Follower:
     ) -> None:
         self._cache = cache
         self._now_ns = now_ns
-        self._answers = answers
         self._states = states
         self._reservations = reservations
         self._positions = positions
@@ -125,7 +122,7 @@ class Follower:
 
     def on_order(self, event: Any) -> None:
         try:
-            self._reservations.on_event(event, denied_here=self._answers.is_own(event))
+            self._reservations.on_event(event)
             if isinstance(event, OrderFilled):
                 self._filled(event)
         except Exception as error:

@@ -36,7 +36,7 @@ from runner.risk.margin import Margin
 from runner.risk.owners import Owners
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
-from runner.risk.reservations import Reservations
+from runner.risk.reservations import Reservations, Wishes
 from runner.risk.runaway import CANCELS, Runaway, cancelled_by
 from runner.risk.seat import Seat
 from runner.risk.state import NODE, By, Scope, Standing, State, States
@@ -159,7 +159,6 @@ class RiskGate:
         self._follower = Follower(
             cache=cache,
             now_ns=now_ns,
-            answers=self._answers,
             states=self.states,
             reservations=self.reservations,
             positions=self.positions,
@@ -323,10 +322,10 @@ class RiskGate:
             subject = self._owners.subject(command, self.limits)
             now_ns = self._now_ns()
             self._follower.fresh(now_ns)
-            candidate = self.judge.modified(order, command)
+            candidate = self.judge.modified(order, self.reservations.dearest(order, command))
             denial = self.judge.modify(candidate, command, subject, now_ns)
             if denial is None:
-                self._expect(candidate, subject)
+                self._expect(candidate, command, subject)
                 self.book.passed([candidate], subject, now_ns)
         except Exception as error:
             if failure is None:
@@ -338,12 +337,13 @@ class RiskGate:
         self._answers.reject_modification(command, order, denial, subject)
         return False
 
-    def _expect(self, candidate: Candidate, subject: Subject) -> None:
-        before = candidate.before
+    def _expect(self, candidate: Candidate, command: Any, subject: Subject) -> None:
+        before, order = candidate.before, candidate.order
         assert before is not None
-        units = candidate.units if candidate.units is not None else nanos(candidate.order.quantity)
+        units = candidate.units if candidate.units is not None else nanos(order.quantity)
+        wishes = Wishes(command.quantity, command.price, command.trigger_price)
         self.margin.expect(candidate, subject.account_id)
-        self.reservations.expect(candidate.order, subject.account_id, units, candidate.leg.worth, before.leg.worth)
+        self.reservations.expect(order, subject.account_id, wishes, units, candidate.leg.worth, before.leg.worth)
 
     def _surely_reduces(self, candidates: list[Candidate], subject: Subject, command: Any) -> bool:
         """After a failure: whether it only shrinks positions and uncovers nothing; False where that can't be told."""

@@ -17,7 +17,7 @@ from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.data import QuoteTick
 from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
 from nautilus_trader.model.identifiers import InstrumentId, new_generic_spread_id
-from nautilus_trader.model.objects import Quantity
+from nautilus_trader.model.objects import Price, Quantity
 
 from runner.alpaca.derived import spread
 from runner.node.build import direct
@@ -275,5 +275,56 @@ def test_live_the_last_fill_of_the_rate_changes_nothing_and_one_more_makes_the_n
             await rig.status(rig.market("buy", 1), OrderStatus.DENIED)
             await rig.status(rig.market("sell", 6), OrderStatus.FILLED)
             assert (gate.denied, gate.errors) == ({"STATE_REDUCING": 1}, 0)
+
+    play(scenario())
+
+
+def twice(rig: Any, order: Any, *wishes: dict[str, Any]) -> Any:
+    """Two modifications in one turn. The adapter refuses the second at once, while the first is on its way."""
+    for wish in wishes:
+        rig.strategy.modify_order(order, **wish)
+    return rig.until(
+        lambda: sorted(rig.strategy.names(order)[-2:]) == ["ModifyRejected", "Updated"], "both modifications' answers"
+    )
+
+
+def test_the_modification_that_is_refused_while_another_is_on_its_way_is_not_taken_for_that(
+    play: Any, running: Any
+) -> None:
+    """17,900 of 18,000 are taken: the order stands at 100 of 179.00."""
+
+    async def scenario() -> None:
+        async with running() as rig:
+            gate = take_the_seat(rig, Limits(max_position_notional=Decimal(18_000)))
+            show(rig, {"IBM": (Decimal("180.00"), Decimal("180.02"))})
+            order = rig.limit("buy", 100, "10.00", time_in_force=TimeInForce.DAY)
+            await rig.status(order, OrderStatus.ACCEPTED)
+            await twice(rig, order, {"price": Price.from_str("179.00")}, {"price": Price.from_str("11.00")})
+            assert order.price == Price.from_str("179.00")
+            (account_id,) = gate.account_ids()
+            assert gate.book.total(account_id) == 17_900
+            second = rig.limit("buy", 1, "179.00", time_in_force=TimeInForce.DAY)
+            await rig.until(lambda: second.is_closed, "the denial")
+            assert second.last_event.reason.startswith("MAX_POSITION_NOTIONAL")
+
+    play(scenario())
+
+
+def test_of_a_larger_quantity_that_was_refused_nothing_is_kept(play: Any, running: Any) -> None:
+    """100 are held and 60 of them sold: an exit of the other 40 passes in halted."""
+
+    async def scenario() -> None:
+        async with running() as rig:
+            gate = take_the_seat(rig, Limits())
+            show(rig, {"IBM": (Decimal("180.00"), Decimal("180.02"))})
+            bought = rig.market("buy", 100, time_in_force=TimeInForce.DAY)
+            await rig.status(bought, OrderStatus.FILLED)
+            order = rig.limit("sell", 50, "190.00", time_in_force=TimeInForce.DAY)
+            await rig.status(order, OrderStatus.ACCEPTED)
+            await twice(rig, order, {"quantity": Quantity.from_int(60)}, {"quantity": Quantity.from_int(100)})
+            assert order.quantity == 60
+            gate.set_state("halted", why="a test")
+            rest = rig.market("sell", 40, time_in_force=TimeInForce.DAY)
+            await rig.status(rest, OrderStatus.FILLED)
 
     play(scenario())

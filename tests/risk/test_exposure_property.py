@@ -88,11 +88,12 @@ class Working:
     filled: int = 0
     accepted: bool = False
     asked: list[int] = field(default_factory=list)  # whole quantities of modifications under way
+    doubtful: list[int] = field(default_factory=list)  # those, and the refused until all are answered
     pair: int | None = None  # of the two orders of a pair only one can be filled
 
     @property
     def leaves(self) -> int:
-        return max([self.qty, *self.asked]) - self.filled
+        return max([self.qty, *self.doubtful]) - self.filled
 
 
 class Desk(RuleBasedStateMachine):
@@ -176,9 +177,9 @@ class Desk(RuleBasedStateMachine):
         it = data.draw(st.sampled_from([w for w in self.working.values() if w.accepted]))
         if qty <= it.filled:
             return
-        it.asked.append(qty)
+        it.doubtful.append(qty)
         fits = qty <= it.qty or self.worst(it.buy) <= LIMIT
-        it.asked.pop()
+        it.doubtful.pop()
         order = it.order
         pending = OrderPendingUpdate(
             order.trader_id, order.strategy_id, IBM, order.client_order_id, order.venue_order_id,
@@ -193,6 +194,7 @@ class Desk(RuleBasedStateMachine):
         assert (command in self.venue.received) == fits
         if fits:
             it.asked.append(qty)
+            it.doubtful.append(qty)
 
     # -- the venue -----------------------------------------------------------------------------------------------
 
@@ -241,19 +243,20 @@ class Desk(RuleBasedStateMachine):
     @precondition(lambda self: any(w.asked for w in self.working.values()))
     @rule(data=st.data(), takes=st.booleans())
     def answer_modification(self, data: Any, takes: bool) -> None:
-        """The oldest modification's answer; one that asks for less than is filled by now can only be refused."""
+        """Any modification's answer; one that asks for less than is filled by now can only be refused."""
         it = data.draw(st.sampled_from([w for w in self.working.values() if w.asked]))
-        qty = it.asked[0]
+        qty = it.asked.pop(data.draw(st.integers(0, len(it.asked) - 1)))
         if takes and qty > it.filled:
             self.venue.generate_order_updated(
                 *self.ids(it), it.order.venue_order_id, Quantity.from_int(qty), None, None, 0
             )
-            it.asked.pop(0)
+            it.doubtful.remove(qty)
             it.qty = qty
         else:
+            # The event does not say which it was.
             self.venue.generate_order_modify_rejected(*self.ids(it), it.order.venue_order_id, "no", 0)
-            # The event does not say which it was: the gate gives back the smallest, and so does this book.
-            it.asked.remove(min(it.asked))
+        if not it.asked:
+            it.doubtful.clear()
 
     # -- what must hold ------------------------------------------------------------------------------------------
 
