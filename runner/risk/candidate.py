@@ -92,6 +92,12 @@ class Candidate:
         return None if self.units is None else decimal(self.units)
 
     @property
+    def grows(self) -> bool:
+        """Of a modification: whether it adds to the quantity, or that can't be told."""
+        before = self.before
+        return self.units is None or before is None or before.units is None or self.units > before.units
+
+    @property
     def value(self) -> int | None:
         """The whole order's, in atto-dollars; of contracts, without their multiplier."""
         worth = self.leg.worth

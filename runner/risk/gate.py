@@ -21,7 +21,7 @@ from nautilus_trader.execution.messages import ModifyOrder, SubmitOrder, SubmitO
 from runner._engine import RateWindows
 from runner.risk.answers import Answers
 from runner.risk.book import Book
-from runner.risk.candidate import Candidate, Subject, working_leg
+from runner.risk.candidate import Candidate, Subject, other_price, working_leg
 from runner.risk.codes import Code, Denial
 from runner.risk.collateral import Collateral
 from runner.risk.exposure import nanos
@@ -311,8 +311,10 @@ class RiskGate:
 
     def _modify(self, command: Any, failure: Exception | None) -> bool:
         order: Any = None
+        candidate: Candidate | None = None
         subject = self._owners.nobody(command)
         denial: Denial | None = None
+        now_ns = 0
         try:
             order = self._cache.order(command.client_order_id)
             if failure is not None:
@@ -320,17 +322,22 @@ class RiskGate:
             if order is None:
                 raise LookupError(f"{command.client_order_id} is not in the cache")
             subject = self._owners.subject(command, self.limits)
+            candidate = self.judge.modified(order, self.reservations.dearest(order, command))
             now_ns = self._now_ns()
             self._follower.fresh(now_ns)
-            candidate = self.judge.modified(order, self.reservations.dearest(order, command))
             denial = self.judge.modify(candidate, command, subject, now_ns)
-            if denial is None:
-                self._expect(candidate, command, subject)
-                self.book.passed([candidate], subject, now_ns)
         except Exception as error:
             if failure is None:
                 self._failed("judging a modification", error)
-            denial = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})")
+            if candidate is None or not self._surely_takes_away(candidate, command, subject):
+                denial = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})")
+        if denial is None and candidate is not None:
+            try:
+                self._expect(candidate, command, subject)
+                self.book.passed([candidate], subject, now_ns)
+            except Exception as error:
+                self._failed("reserving room", error)
+                denial = Denial(Code.GATE_ERROR, f"the gate could not reserve its room ({_short(error)})")
         if denial is None:
             self._answers.approve(command, 1)
             return True
@@ -344,6 +351,14 @@ class RiskGate:
         wishes = Wishes(command.quantity, command.price, command.trigger_price)
         self.margin.expect(candidate, subject.account_id)
         self.reservations.expect(order, subject.account_id, wishes, units, candidate.leg.worth, before.leg.worth)
+
+    def _surely_takes_away(self, candidate: Candidate, command: Any, subject: Subject) -> bool:
+        """After a failure: whether a modification only takes quantity away, or its order surely reduces as modified."""
+        try:
+            shrinks = not candidate.grows and not other_price(candidate.order, command)
+        except Exception:
+            return False
+        return shrinks or self._surely_reduces([candidate], subject, command)
 
     def _surely_reduces(self, candidates: list[Candidate], subject: Subject, command: Any) -> bool:
         """After a failure: whether it only shrinks positions and uncovers nothing; False where that can't be told."""

@@ -148,7 +148,7 @@ class Judge:
         """Judge a modification by what it adds: one that only takes quantity away always passes."""
         before, candidates = candidate.before, [candidate]
         assert before is not None
-        grows = candidate.units is None or before.units is None or candidate.units > before.units
+        grows = candidate.grows
         repriced = other_price(candidate.order, command)
         if not grows and not repriced:
             return None
@@ -163,7 +163,7 @@ class Judge:
         ):
             checks |= check if asked else 0
         look = self._look(candidates, subject, now_ns, checks)
-        reducing = self._reducing.all(candidates, look, subject)
+        reducing = self._reducing.all(candidates, look, subject) or self._comes_to_close(candidate, command, subject)
         denied: Denied | None = None
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial
@@ -175,6 +175,18 @@ class Judge:
             denied = self._may_not_trade(candidates, subject, now_ns)
             denied = denied or self._breaks(candidates, look, subject, now_ns, checks, one=True)
         return None if denied is None else denied[0]
+
+    def _comes_to_close(self, candidate: Candidate, command: Any, subject: Subject) -> bool:
+        """Whether a modification to this quantity closes no more than is left to be closed. The book counts the order
+        with the larger of both quantities, as this may be refused: but then it has changed nothing.
+        """
+        if command.quantity is None or candidate.units is None or candidate.order.is_quote_quantity:
+            return False
+        if subject.account_id is None:
+            return False
+        account, instrument = self._book.account(subject.account_id), self._book.instrument(candidate.instrument_id)
+        order_id = candidate.order.client_order_id.value
+        return 0 < candidate.leg.units <= self._book.engine.closable(account, instrument, candidate.buy, order_id)
 
     def _look(
         self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, checks: int = RiskBook.NEW_ORDER

@@ -9,7 +9,7 @@ from typing import Any
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.risk.limits import Limits
-from tests.risk.conftest import BUY, SELL, quote
+from tests.risk.conftest import BUY, IBM, SELL, quote
 
 D = Decimal
 
@@ -45,6 +45,16 @@ class Rig:
     @property
     def reserved(self) -> Decimal:
         return self.gate.margin.reserved(self.order.account_id)  # type: ignore[no-any-return]
+
+    def stops(self, side: Any, qty: int, trigger: str) -> Any:
+        def send(s: Any) -> None:
+            self.order = s.order_factory.stop_market(IBM, side, Quantity.from_int(qty), Price.from_str(trigger))
+            s.submit_order(self.order)
+
+        return send
+
+    def to(self, *wishes: Any, **more: Any) -> Any:
+        return lambda s: to(s, self.order, *wishes, **more)
 
     def buys(self, qty: int, price: str) -> Any:
         return lambda s: setattr(self, "order", s.limit(BUY, qty, price))
@@ -112,3 +122,78 @@ def test_an_order_that_is_on_its_way_to_another_price_can_be_met_there(bench):
         quotes=[quote("97.00", "100.50", second) for second in range(1, 7)],
     )
     assert ours.codes() == ["SELF_MATCH"] * 2
+
+
+def unvalued(monkeypatch: Any, rig: Rig, *wishes: tuple[Any, ...]) -> Any:
+    """A step that modifies the order while positions can't be valued."""
+
+    def broken() -> None:
+        raise ValueError("a figure that is no number")
+
+    def step(s: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.gate.ledger, "mark", broken)
+            for each in wishes:
+                to(s, rig.order, *each)
+
+    return step
+
+
+def test_a_modification_that_only_takes_away_passes_where_the_gate_has_failed(bench, monkeypatch):
+    rig = Rig()
+    ours, _, _ = bench.run(
+        rig.buys(100, "90.00"),
+        unvalued(monkeypatch, rig, (50,), (50, "95.00"), (101,)),
+        lambda s: None,
+        prepare=rig.prepare,
+    )
+    assert refusals(ours) == ["GATE_ERROR"] * 2
+    assert rig.kept == (50, 90)
+
+
+def test_an_exit_that_surely_reduces_as_modified_passes_where_the_gate_has_failed(bench, monkeypatch):
+    rig = Rig()
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: setattr(rig, "order", s.limit(SELL, 50, "110.00")),
+        unvalued(monkeypatch, rig, (100, "112.00"), (101, "112.00")),
+        lambda s: None,
+        prepare=rig.prepare,
+    )
+    assert refusals(ours) == ["GATE_ERROR"]
+    assert rig.kept == (100, 112)
+
+
+def test_room_that_can_not_be_reserved_refuses_a_modification(bench, monkeypatch):
+    rig = Rig()
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    def fail(s: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.gate.book, "passed", broken)
+            to(s, rig.order, 200)
+
+    ours, gate, _ = bench.run(rig.buys(100, "90.00"), fail, lambda s: None, prepare=rig.prepare)
+    assert (refusals(ours), gate.errors) == (["GATE_ERROR"], 1)
+    assert (rig.kept, rig.order.quantity) == ((100, 90), 100)
+
+
+def test_an_exit_that_is_larger_than_what_is_held_is_made_smaller_and_moved_in_one_step(bench):
+    """While only what reduces passes: moved alone it could still open, and nearer to the market."""
+    rig = Rig()
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 100),
+        rig.stops(SELL, 100, "90.00"),
+        lambda s: s.market(SELL, 50),
+        lambda s: rig.gate.set_state("reducing", why="a test"),
+        rig.to(trigger="95.00"),
+        rig.to(51, trigger="95.00"),
+        rig.to(50, trigger="95.00"),
+        rig.to(trigger="96.00"),
+        lambda s: None,
+        prepare=rig.prepare,
+    )
+    assert refusals(ours) == ["STATE_REDUCING"] * 2
+    assert (rig.order.quantity, rig.order.trigger_price) == (50, Price.from_str("96.00"))
