@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from nautilus_trader.model.events import OrderFilled
@@ -121,49 +122,84 @@ class Follower:
             self._noted(order.client_order_id)
 
     def on_order(self, event: Any) -> None:
-        try:
-            self._reservations.on_event(event)
-            if isinstance(event, OrderFilled):
-                self._filled(event)
-        except Exception as error:
-            self._failed("following an order's event", error)
+        order_id, is_fill = event.client_order_id, isinstance(event, OrderFilled)
+        if is_fill:
+            # First, and by itself: nothing else tells of what it cost.
+            booked = self._do("booking a fill", partial(self._ledger.on_fill, event))
+        self._do(
+            "following an order", partial(self._reservations.on_event, event), partial(self._look_up_order, order_id)
+        )
+        if is_fill:
+            self._do("following a fill", partial(self._moved, event), partial(self._look_up_position, event))
+            self._do("following a fill's cost", partial(self._margin.on_fill, event.account_id))
+            if booked and self._begun:
+                self._check()
+            if not event.reconciliation:
+                self._do("counting a fill", partial(self._on_fill, event))
 
     def on_position(self, event: Any) -> None:
-        try:
-            self._moved(event)
-        except Exception as error:
-            self._failed("following a position", error)
+        self._do("following a position", partial(self._moved, event), partial(self._look_up_position, event))
 
     def on_account(self, event: Any) -> None:
+        if "buying_power" not in (event.info or {}):
+            return  # worked out by Nautilus, not told by a broker
+        # Nautilus publishes an account's last state again with every event of an order or a position: nobody has
+        # told it anew.
+        if event.id == self._told.get(event.account_id):
+            return
+        self._told[event.account_id] = event.id
+        self._do("following an account", partial(self._margin.on_account, event))
         try:
-            if "buying_power" not in (event.info or {}):
-                return  # worked out by Nautilus, not told by a broker
-            # Nautilus publishes an account's last state again with every event of an order or a position: nobody has
-            # told it anew.
-            if event.id == self._told.get(event.account_id):
-                return
-            self._told[event.account_id] = event.id
-            self._margin.on_account(event)
             account_id = event.account_id
             settled = not len(self._reservations) and not self._margin.unseen(account_id)
             if settled and self._margin.is_current(account_id):
                 self._ledger.rebase(account_id)
         except Exception as error:
-            self._failed("following an account", error)
+            # What was told before holds on, or is asked for where it is needed.
+            self._failed("going by an account's figures", error)
 
-    def _filled(self, event: Any) -> None:
-        self._moved(event)
-        self._margin.on_fill(event.account_id)
-        if self._ledger.on_fill(event) and self._begun:
-            self._losses.check()
-        if not event.reconciliation:
-            self._on_fill(event)
+    def _do(self, doing: str, part: Callable[[], Any], anew: Callable[[], Any] | None = None) -> Any:
+        """A part of what an event asks for; the others are done whatever becomes of it.
+
+        Where it fails, what it keeps is made `anew`, by default by doing it once more. Where that fails too, limits
+        count on what is no longer so, and nothing opens until somebody has looked at it.
+        """
+        try:
+            return part()
+        except Exception as error:
+            self._failed(doing, error)
+        try:
+            return (anew or part)()
+        except Exception as error:
+            self._failed(f"{doing} once more", error)
+            why = f"{doing} failed, so that limits may count on what is no longer so: {error!r}"
+            self._states.set(State.REDUCING, scope=NODE, why=why, by="fault")
+
+    def _look_up_order(self, client_order_id: Any) -> None:
+        order = self._cache.order(client_order_id)
+        if order is not None and order.is_closed:
+            self._reservations.release(client_order_id)
+        self._noted(client_order_id)
+        if self._reservations.is_moving(client_order_id):
+            raise RuntimeError(f"which modifications of {client_order_id} may still come can't be told any more")
 
     def _moved(self, event: Any) -> None:
         """A position changed."""
         self._positions.on_event(event)
         self._book.touch(event.instrument_id)
         self._collateral.touch(event.account_id, event.instrument_id)
+
+    def _look_up_position(self, event: Any) -> None:
+        self._positions.clear()
+        self._book.take_up()
+        self._moved(event)
+
+    def _check(self) -> None:
+        try:
+            self._losses.check()
+        except Exception as error:
+            self._marked_ns = None  # the next decision looks again, or is none
+            self._failed("looking at the losses", error)
 
     def _noted(self, client_order_id: Any) -> None:
         """Something happened to an order."""

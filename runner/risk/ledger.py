@@ -80,7 +80,9 @@ class Ledger:
             self._base(account.id)
 
     def on_fill(self, event: Any) -> bool:
-        """Book a fill. False for a spread's own, whose legs' fills are booked instead."""
+        """Book a fill, all of it or, where that raises, nothing. False for a spread's own, whose legs' fills are booked
+        instead.
+        """
         instrument_id = event.instrument_id
         instrument = self._cache.instrument(instrument_id)
         if instrument is not None and instrument.instrument_class in _SPREADS:
@@ -101,23 +103,27 @@ class Ledger:
             paid = event.last_px.as_decimal() * self._multiplier(instrument_id)
         qty: Decimal = event.last_qty.as_decimal()
         signed = qty if event.is_buy else -qty
-        book = self._book((event.account_id, event.strategy_id))
-        if is_unpaid:
-            book.given -= signed * paid
-        else:
-            book.flow -= signed * paid
-        commission = event.commission
+        flow = signed * paid
+        fee, commission = ZERO, event.commission
         if commission is not None and commission.currency == event.currency:
-            book.flow -= commission.as_decimal()
+            fee = commission.as_decimal()
         elif (
             commission is not None and instrument is not None and commission.currency == instrument.get_base_currency()
         ):
             signed -= commission.as_decimal()  # of coins that were bought less arrives
         mark = self._marks.get(instrument_id)
         if mark is None:
-            mark = self._marks[instrument_id] = self._mark(instrument_id) or paid
+            mark = self._mark(instrument_id) or paid
+        worth = signed * mark
+        book = self._book((event.account_id, event.strategy_id))
         book.qty[instrument_id] = book.qty.get(instrument_id, ZERO) + signed
-        book.worth += signed * mark
+        self._marks[instrument_id] = mark
+        book.worth += worth
+        book.flow -= fee
+        if is_unpaid:
+            book.given -= flow
+        else:
+            book.flow -= flow
         return True
 
     def mark(self) -> None:
@@ -155,28 +161,29 @@ class Ledger:
         """`ratio` new shares for one. Told for each position of each account; it happens to all of them once."""
         if (account_id, activity) in self._splits:
             return
-        self._splits.add((account_id, activity))
         ahead = self._ahead.get(instrument_id, set())
-        if account_id in ahead:
-            ahead.discard(account_id)
-            return
         holders = [
             (account, book) for (account, _), book in self._books.items() if book.qty.get(instrument_id, ZERO) != ZERO
         ]
-        if not holders:
+        if account_id in ahead or not holders:
+            self._splits.add((account_id, activity))
+            ahead.discard(account_id)
             return
-        self._ahead[instrument_id] = {account for account, _ in holders} - {account_id}
-        mark, before = self._marks.get(instrument_id, ZERO), self._jumps.pop(instrument_id, None)
+        mark, before = self._marks.get(instrument_id, ZERO), self._jumps.get(instrument_id)
         # Has the price been the new shares' already, or is it still the old ones'?
         is_new = before is not None and _alike(before, mark * ratio)
         after = mark if is_new else mark / ratio
+        held = [(book, book.qty[instrument_id]) for _, book in holders]
+        moved = [(book, old, (old * ratio).quantize(_NANO).normalize()) for book, old in held]
+        self._splits.add((account_id, activity))
+        self._ahead[instrument_id] = {account for account, _ in holders} - {account_id}
+        self._jumps.pop(instrument_id, None)
         if not is_new:
             self._unsure[instrument_id] = mark, ratio
         self._marks[instrument_id] = after
-        for _, book in holders:
-            held = book.qty[instrument_id]
-            book.qty[instrument_id] = now = (held * ratio).quantize(_NANO).normalize()
-            book.worth += now * after - held * mark
+        for book, old, now in moved:
+            book.qty[instrument_id] = now
+            book.worth += now * after - old * mark
 
     def _revalue(self, instrument_id: Any, mark: Decimal) -> None:
         """A mark by which nothing was won or lost."""
