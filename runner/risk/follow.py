@@ -20,6 +20,7 @@ from runner.risk.state import NODE, State, States
 from runner.risk.working import Working
 
 _FRESH_NS = 1_000_000_000
+_LEG = "-LEG-"
 
 
 class Follower:
@@ -134,7 +135,7 @@ class Follower:
             self._do("following a fill's cost", partial(self._margin.on_fill, event.account_id))
             if booked and self._begun:
                 self._check()
-            if not event.reconciliation:
+            if not event.reconciliation and not self._is_legs(event):
                 self._do("counting a fill", partial(self._on_fill, event))
 
     def on_position(self, event: Any) -> None:
@@ -174,6 +175,12 @@ class Follower:
             self._failed(f"{doing} once more", error)
             why = f"{doing} failed, so that limits may count on what is no longer so: {error!r}"
             self._states.set(State.REDUCING, scope=NODE, why=why, by="fault")
+
+    def _is_legs(self, event: Any) -> bool:
+        """Whether it is part of another fill, as of a spread's leg, or booked without any, as a split: Nautilus takes
+        such fills of no order by this mark. One of a spread's own is the execution of the order, and counts.
+        """
+        return _LEG in event.client_order_id.value and self._cache.order(event.client_order_id) is None
 
     def _look_up_order(self, client_order_id: Any) -> None:
         order = self._cache.order(client_order_id)

@@ -451,14 +451,11 @@ class RiskGate:
 
     def used(self) -> list[Used]:
         """How much of each limit is used. For a scrape or a status; never raises, and leaves out what it can't tell."""
-        found: list[Used] = []
         try:
-            found.extend(used(self, self._now_ns()))
-        except LookupError:
-            pass  # a price is missing; what was told until then is right
+            return used(self, self._now_ns(), self._failed)
         except Exception as error:
             self._failed("telling how much of the limits is used", error)
-        return found
+            return []
 
     def set_limits(self, limits: LimitsBook) -> None:
         """Put other limits in force, for orders from now on. Reservations, counts, the day's figures and latches stay.

@@ -32,6 +32,7 @@ Amount = Literal[
 ]
 Counted = Literal["max_orders", "max_cancels", "max_fills"]
 Loss = Literal["max_daily_loss", "max_drawdown"]
+_ALL = Decimal(1)
 # The largest that the engine takes: a file may say more, and means that there is as good as no limit.
 I64, I128 = 2**63 - 1, 2**127 - 1
 # A limit whose name here is not the file's.
@@ -289,6 +290,11 @@ class LimitsBook:
                 if limits.universe is not None
             ),
         )
+
+
+def share(held: Decimal, most: Decimal) -> Decimal:
+    """How much of a limit is used; all of one that allows nothing, as a fraction of an equity that is lost does."""
+    return max(held, ZERO) / most if most > 0 else _ALL
 
 
 def rate_limits(rates: Iterable[tuple[Scope, Rate]]) -> RateLimits:

@@ -28,7 +28,7 @@ from runner.risk.codes import Code, percent, text
 from runner.risk.exposure import ZERO
 from runner.risk.latches import LatchStore
 from runner.risk.ledger import Ledger
-from runner.risk.limits import Limits, LimitsBook
+from runner.risk.limits import Limits, LimitsBook, share
 from runner.risk.state import Scope, State, States
 
 _PREFIX = "loss/"
@@ -213,16 +213,20 @@ class Losses:
         return next(day for n in range(1, 15) if (day := self._day(now_ns - n * _DAY_NS)) != today)
 
     def used(self) -> Iterator[tuple[Scope, str, Decimal]]:
-        """Each level's limits with how much of them is used, as fractions."""
+        """Each level's limits with how much of them is used, as fractions; those that can be told."""
         for scope, limits in self._watched:
             day = self._days.get(scope)
             for name, limit, lost in (
                 ("max_daily_loss", limits.max_daily_loss, ZERO if day is None else day.lost),
                 ("max_drawdown", limits.max_drawdown, ZERO if day is None else day.below),
             ):
-                most = None if limit is None else self._most(scope, limit, lost)
-                if most:
-                    yield scope, name, max(lost, ZERO) / most
+                try:
+                    most = None if limit is None else self._most(scope, limit, lost)
+                except Exception as error:
+                    self._on_error(f"telling how much of {scope.section}.{name} is used", error)
+                    continue
+                if most is not None:
+                    yield scope, name, share(lost, most)
 
     def _breaches(self, scope: Scope, limits: Limits, day: Day) -> bool:
         breached = False

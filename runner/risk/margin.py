@@ -28,10 +28,10 @@ from runner.risk.collateral import Collateral, Uncovered
 from runner.risk.exposure import NANO, ZERO, atto, nanos, usd
 from runner.risk.instruments import Instruments
 from runner.risk.ledger import Ledger
-from runner.risk.limits import I128, Bound
+from runner.risk.limits import I128, Bound, share
 from runner.risk.options import NoPrice, OptionOrders, by_root
 from runner.risk.positions import Positions
-from runner.risk.prices import Prices
+from runner.risk.prices import ONE, Prices
 from runner.risk.reservations import Reservations
 from runner.risk.working import Working
 
@@ -209,12 +209,17 @@ class Margin:
         power = self._book.engine.power(self._book.account(account_id), purse)
         return None if power is None else Power(*power)
 
-    def used(self) -> Iterator[tuple[Any, Decimal]]:
-        """Each account with the fraction of its buying power that is in use."""
-        for account_id in self._collateral.known():
+    def used(self, account_id: Any) -> Decimal | None:
+        """The fraction of its buying power that is in use: all of it where short calls are uncovered, or nothing is
+        left of the equity. None where that is not known. Raises as `power` does otherwise.
+        """
+        try:
             power = self.power(account_id, "regt")
-            if power is not None and power.whole > 0:
-                yield account_id, 1 - Decimal(max(power.available, 0)) / power.whole
+        except Uncovered:
+            return ONE
+        if power is None:
+            return None
+        return ONE - min(share(Decimal(power.available), Decimal(power.whole)), ONE) if power.whole > 0 else ONE
 
     # -- judging -----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from nautilus_trader.model.identifiers import ClientOrderId
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner._engine import Rejected
-from runner.risk.limits import Limits
+from runner.risk.limits import Limits, Rate
+from runner.risk.state import NODE, State
 from tests.alpaca.scripted import Venue, contract, spread
 from tests.alpaca.test_gate_over_the_wire import take_the_seat
 
@@ -91,6 +92,22 @@ def test_a_spread_that_is_sold_turns_its_legs_and_asks_for_a_credit(play: Any, r
             await rig.status(closing, FILLED)
             assert closing.avg_px == pytest.approx(3.60)
             await rig.until(lambda: net(rig, CALL) == 0 and net(rig, CALL2) == 0, "flat legs")
+
+    play(scenario())
+
+
+def test_a_spreads_fill_counts_as_one_and_not_once_more_for_each_leg(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            venue = Venue(rig, CALL, CALL2, VERTICAL)
+            gate = take_the_seat(rig, Limits(max_fills=Rate(2, 60 * 10**9)))
+            for number in (1, 2, 3):
+                order = send(rig, OrderSide.BUY, 1, "3.00")
+                await rig.status(order, ACCEPTED)
+                venue.fill_units(venue.last(), 1, "3.00", ["5.00", "2.00"])
+                await rig.until(lambda number=number: net(rig, CALL2) == -number, "the last leg")
+                assert gate.states.get(NODE).state is (State.ACTIVE if number < 3 else State.REDUCING)
+            assert gate.states.get(NODE).why.startswith("MAX_FILLS: 3 fills within ")
 
     play(scenario())
 

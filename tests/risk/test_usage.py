@@ -11,7 +11,7 @@ from nautilus_trader.model.objects import Quantity
 from runner.config.risk import Portion
 from runner.risk.limits import Limits, LimitsBook, Rate
 from runner.risk.state import NODE, Scope
-from tests.risk.conftest import SECOND
+from tests.risk.conftest import SECOND, quote
 
 BUY = OrderSide.BUY
 D = Decimal
@@ -86,3 +86,48 @@ def test_a_fault_leaves_the_node_as_it_was(bench):
     gate.losses.used = lambda: 1 / 0
     assert len(gate.used()) == 1
     assert gate.errors == 1
+
+
+def test_of_an_equity_that_is_lost_a_fraction_is_used_up(bench):
+    """It was told as below 0."""
+    _, gate, _ = bench.run(
+        lambda s: s.market(BUY, 20_000),
+        lambda s: None,
+        lambda s: None,
+        limits=Limits(max_gross_exposure=Portion(fraction=D(3)), max_daily_loss=Portion(fraction=D(1)), headroom=D(0)),
+        quotes=[quote(price, price, at) for at, price in enumerate(["100.00", "100.00", "40.00", "40.00"], 1)],
+    )
+    gate.tick()
+    (account_id,) = gate.account_ids()
+    assert gate.ledger.equity(account_id) < 0
+    found = {each.limit: each.fraction for each in gate.used()}
+    assert found == {"max_gross_exposure": 1, "max_daily_loss": D("1.2"), "margin": 1}
+    assert gate.errors == 0
+
+
+def test_a_limit_that_can_not_be_told_leaves_the_others_to_be(bench):
+    limits = Limits(
+        max_position_notional=D(20_000),
+        max_gross_exposure=Portion(amount=D(20_000)),
+        max_open_orders=4,
+        max_daily_loss=Portion(amount=D(100)),
+        max_drawdown=Portion(fraction=D("0.01")),
+        headroom=D(0),
+    )
+    book = LimitsBook(top=limits, strategies={"main": limits})
+    _, gate, _ = bench.run(lambda s: s.market(BUY, 50), lambda s: None, limits=book)
+    assert len(gate.used()) == 11
+
+    def missing(*_args: Any) -> Any:
+        raise LookupError("no price of it is known")
+
+    gate.book.total = missing
+    assert [each.limit for each in gate.used()] == [
+        *["max_open_orders"] * 2,
+        "margin",
+        *["max_daily_loss", "max_drawdown"] * 2,
+    ]
+    assert gate.errors == 0
+    gate.book.count = gate.ledger.equities = lambda *_args: 1 / 0
+    assert [each.limit for each in gate.used()] == ["margin", *["max_daily_loss"] * 2]
+    assert gate.errors == 4
