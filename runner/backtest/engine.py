@@ -296,12 +296,12 @@ class Backtest:
                 self._settle()
                 cancel_orders(self.parts, name)
                 self._settle()
-                if plan.spec.on_stop == "flatten":
-                    for _ in range(TRIES):
-                        done = closer.step([name], shorts_first=True) and closer.step([name], shorts_first=False)
-                        self._settle()
-                        if done:
-                            break
+            flat = [name for name, plan in self.plan.strategies.items() if plan.spec.on_stop == "flatten"]
+            for _ in range(TRIES if flat else 0):
+                done = closer.step(flat, shorts_first=True) and closer.step(flat, shorts_first=False)
+                self._settle()
+                if done:
+                    break
 
     def _settle(self) -> None:
         """Let the venue carry out what it has been sent, with no time passing but the latency."""

@@ -39,9 +39,7 @@ from runner.node.guard import Fault, Guard
 from runner.node.logs import nautilus_level
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
-
-# Marks an order that the node itself sends while winding down; it passes although its strategy is down.
-NODE_TAG = "RUNNER_STOP"
+from runner.risk.reducing import NODE_TAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +332,7 @@ def refuse_from_down(parts: Parts) -> None:
         if isinstance(command, SubmitOrder | SubmitOrderList):
             guard = parts.guards.get(parts.names.get(command.strategy_id.value, ""))
             orders = orders_of(command)
+            # What the node itself closes passes although its strategy is down.
             if guard is not None and guard.fault is not None and NODE_TAG not in (orders[0].tags or ()):
                 for order in orders:
                     deny(kernel, order, f"STRATEGY_DOWN: {guard.name} ended with {guard.fault.error}")

@@ -3,13 +3,19 @@
 The order matters. Resting orders are cancelled first and waited for, as they hold the shares that are to be sold. Then
 short options are bought back, since what is held beside them (longs of the spread, shares) is their cover; the rest is
 closed after that, and where a short could not be bought back, its cover is kept.
+
+The broker knows an account's position alone, so no order may be larger than that: opposite positions of one instrument
+are set off against each other first (`netting`), and where others keep the opposite, as much is closed as the account
+holds. What goes beyond would open at the venue. It is sent by itself, and judged by the gate like any order that opens.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 from nautilus_trader.core.uuid import UUID4
@@ -17,14 +23,19 @@ from nautilus_trader.execution.messages import SubmitOrder
 from nautilus_trader.model.enums import InstrumentClass, OrderSide, OrderStatus, TimeInForce
 from nautilus_trader.model.identifiers import ClientId, ClientOrderId
 from nautilus_trader.model.instruments import CurrencyPair
-from nautilus_trader.model.orders import MarketOrder
+from nautilus_trader.model.objects import Quantity
+from nautilus_trader.model.orders import MarketOrder, Order
 
-from runner.node.build import NODE_TAG, Parts
+from runner.node.build import Parts
+from runner.node.netting import net, set_off
 from runner.node.stages import Condition
+from runner.risk.reducing import NODE_TAG
 
 log = logging.getLogger("runner.node")
-# A closing order that was denied or rejected (a double within its window, a share still held) is sent again.
+# A closing order that was denied or rejected (a share is still held, another strategy's order is in its way) is sent
+# again: when the account's position has changed, or after this time.
 TRIES = 5
+PAUSE_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +149,15 @@ def cancel_of_algorithm(parts: Parts, name: str) -> None:
 
 @dataclass
 class _Attempt:
-    """One position's closing: what it was, how often an order was sent, and the last of them."""
+    """One position's closing: what it was, how often an order was sent in vain, and the last of them."""
 
     owner: str
     quantity: str
     symbol: str
     tries: int = 0
+    tried_ns: int = 0
+    then: tuple[Decimal, Decimal] | None = None
+    """What the position was at the last try, and the account's."""
     error: str = ""
     order_id: Any = None
 
@@ -157,10 +171,14 @@ class Closer:
     """Cancels and closes for some strategies of a node. Use it as a context manager: it listens while it is open.
 
     `everything`: closing orders that the node itself sent (an earlier flatten after hours) are cancelled as well.
+    `now_ns`: the time by which it waits (UNIX nanoseconds), by default the node's clock. `beside`: strategies that are
+    being closed as well, by other closers: their positions may be set off against these.
     """
 
     parts: Parts
     everything: bool = False
+    now_ns: Callable[[], int] | None = None
+    beside: Callable[[], Iterable[str]] = tuple
     _changed: Condition = field(default_factory=Condition)
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
 
@@ -225,8 +243,10 @@ class Closer:
         """Close all positions, what needs no cover first; what became of each, at most `timeout_s` later."""
         owners: list[str | Owner] = [*names, *others]
         self._attempts.clear()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
         await self._changed.until(lambda: self.step(owners, shorts_first=True), timeout_s / 2)
-        await self._changed.until(lambda: self.step(owners, shorts_first=False), timeout_s / 2)
+        await self._changed.until(lambda: self.step(owners, shorts_first=False), deadline - loop.time())
         results = self.outcome(owners)
         for result in results:
             if result.result != "closed":
@@ -235,8 +255,8 @@ class Closer:
 
     def outcome(self, owners: Sequence[str | Owner]) -> list[Closing]:
         """What has become of each position so far."""
-        open_ = {position.id.value for _, position in self._positions(owners)}
-        return [self._result(attempt, is_open=key in open_) for key, attempt in self._attempts.items()]
+        open_ = {position.id.value: position for _, position in self._positions(owners)}
+        return [self._result(attempt, open_.get(key)) for key, attempt in self._attempts.items()]
 
     def try_again(self) -> None:
         """Forget what was refused, so that it is tried as if for the first time; what is under way goes on."""
@@ -250,6 +270,8 @@ class Closer:
     def step(self, owners: Sequence[str | Owner], *, shorts_first: bool) -> bool:
         """Send what is still to be sent; whether nothing is left to wait for."""
         open_ = self._positions(owners)
+        mine = {position.id for _, position in open_}
+        others = [position for _, position in self._positions(self.beside()) if position.id not in mine]
         for owner, position in open_:
             self._attempts.setdefault(
                 position.id.value,
@@ -259,6 +281,8 @@ class Closer:
                     position.instrument_id.symbol.value,
                 ),
             )
+        if set_off(self.parts, [*(position for _, position in open_), *others]):
+            open_ = [each for each in open_ if each[1].is_open]
         shorts = [each for each in open_ if self._is_short_option(each[1])]
         uncovered = {self._root(position) for _, position in shorts}
         for owner, position in shorts:
@@ -278,25 +302,66 @@ class Closer:
 
     def _send(self, owner: str | Owner, position: Any) -> None:
         attempt = self._attempts[position.id.value]
-        if attempt.is_over or self._is_closing(attempt):
+        if self._is_closing(attempt):
             return
-        attempt.tries += 1
-        cache, known = self.parts.kernel.cache, {"instrument_id": position.instrument_id}
-        before = {order.client_order_id for order in cache.orders(**known)}
+        held, whole = position.signed_decimal_qty(), net(self.parts, position)
+        if attempt.then is not None and abs(held) < abs(attempt.then[0]):
+            attempt.tries = 0  # it was not in vain
+        now_ns = (self.now_ns or self.parts.kernel.clock.timestamp_ns)()
+        if attempt.is_over or (attempt.then == (held, whole) and now_ns - attempt.tried_ns < PAUSE_NS):
+            return
+        quantity = self._quantity(position, held, whole)
+        if quantity is None:
+            return
+        attempt.tries, attempt.tried_ns, attempt.then = attempt.tries + 1, now_ns, (held, whole)
         try:
-            if isinstance(owner, Owner):
-                self._close_for(owner, position)
-            else:
-                self.parts.strategies[owner].close_position(
-                    position, tags=[NODE_TAG], time_in_force=self._time_in_force(position), reduce_only=False
-                )
+            self._close(owner, position, quantity, attempt)
         except Exception as error:  # the other positions must still be closed
             attempt.error = f"{type(error).__name__}: {error}"
             log.exception("%s: %s could not be closed", attempt.owner, attempt.symbol)
-        sent = [order for order in cache.orders(**known) if order.client_order_id not in before]
-        attempt.order_id = sent[-1].client_order_id if sent else attempt.order_id
 
-    def _close_for(self, owner: Owner, position: Any) -> None:
+    def _quantity(self, position: Any, held: Decimal, whole: Decimal) -> Any:
+        """What of a position (signed: `held`, of which the account has `whole`) the next order closes: no more than the
+        account holds, as long as it holds anything on this side.
+
+        None while a closing order of another position of the instrument works, which may leave nothing.
+        """
+        working = self._working_on(position)
+        side = Order.closing_side(position.side)
+        room = abs(whole) if held * whole > 0 else Decimal(0)
+        room -= sum((order.leaves_qty.as_decimal() for order in working if order.side == side), Decimal(0))
+        if room >= abs(held):
+            return position.quantity
+        if room > 0:
+            return Quantity(room, position.size_precision)
+        return None if any(NODE_TAG in (order.tags or ()) for order in working) else position.quantity
+
+    def _working_on(self, position: Any) -> list[Any]:
+        """What works of a position's instrument on its account, or is about to."""
+        cache, known = self.parts.kernel.cache, {"instrument_id": position.instrument_id}
+        orders = {
+            order.client_order_id: order for order in (*cache.orders_open(**known), *cache.orders_inflight(**known))
+        }
+        for attempt in self._attempts.values():
+            order = cache.order(attempt.order_id) if self._is_closing(attempt) else None
+            if order is not None and order.instrument_id == position.instrument_id:
+                orders[order.client_order_id] = order
+        return [each for each in orders.values() if each.account_id in (None, position.account_id)]
+
+    def _close(self, owner: str | Owner, position: Any, quantity: Any, attempt: _Attempt) -> None:
+        side = Order.closing_side(position.side)
+        terms = {"time_in_force": self._time_in_force(position), "tags": [NODE_TAG]}
+        if isinstance(owner, Owner):
+            self._close_for(owner, position, side, quantity, terms, attempt)
+            return
+        strategy = self.parts.strategies[owner]
+        order = strategy.order_factory.market(position.instrument_id, side, quantity, **terms)
+        attempt.order_id = order.client_order_id
+        strategy.submit_order(order, position_id=position.id)
+
+    def _close_for(
+        self, owner: Owner, position: Any, side: OrderSide, quantity: Any, terms: dict[str, Any], attempt: _Attempt
+    ) -> None:
         """An order as a strategy would send it, through Nautilus's risk engine and the gate."""
         kernel = self.parts.kernel
         order = MarketOrder(
@@ -304,13 +369,13 @@ class Closer:
             strategy_id=owner.strategy_id,
             instrument_id=position.instrument_id,
             client_order_id=ClientOrderId(f"FLATTEN-{UUID4()}"),
-            order_side=OrderSide.SELL if position.is_long else OrderSide.BUY,
-            quantity=position.quantity,
+            order_side=side,
+            quantity=quantity,
             init_id=UUID4(),
             ts_init=kernel.clock.timestamp_ns(),
-            time_in_force=self._time_in_force(position),
-            tags=[NODE_TAG],
+            **terms,
         )
+        attempt.order_id = order.client_order_id
         kernel.cache.add_order(order, position.id, owner.client_id)
         command = SubmitOrder(
             trader_id=kernel.trader_id,
@@ -332,9 +397,9 @@ class Closer:
         order = self.parts.kernel.cache.order(attempt.order_id) if attempt.order_id is not None else None
         return order is not None and not order.is_closed
 
-    def _result(self, attempt: _Attempt, *, is_open: bool) -> Closing:
+    def _result(self, attempt: _Attempt, position: Any) -> Closing:
         what = (attempt.owner, attempt.quantity, attempt.symbol)
-        if not is_open:
+        if position is None:
             return Closing(*what, "closed")
         order = self.parts.kernel.cache.order(attempt.order_id) if attempt.order_id is not None else None
         if attempt.error:
@@ -345,6 +410,12 @@ class Closer:
         if not order.is_closed:
             return Closing(*what, "working", f"its closing order {name} is {order.status_string().lower()}")
         reason = getattr(order.last_event, "reason", "") or f"its closing order {name} ended as {order.status_string()}"
+        held, whole = position.signed_decimal_qty(), net(self.parts, position)
+        if whole * held <= 0 or abs(held) > abs(whole):
+            reason += (
+                f"; {held.normalize():f} are left, of which the account holds {whole.normalize():f} in all, as others "
+                "on it hold the opposite: flatten the account, where they are set off against each other"
+            )
         return Closing(*what, "refused", reason)
 
     def _positions(self, owners: Iterable[str | Owner]) -> list[tuple[str | Owner, Any]]:

@@ -65,7 +65,7 @@ class WindDown:
             if name not in self._heirs:
                 cancel_held(self._parts, name)
             return ""
-        with Closer(self._parts) as closer:
+        with Closer(self._parts, beside=self._closing) as closer:
             await closer.cancel([name], timeout_s / 4, spare=last)
             await closer.finish(name, timeout_s / 4)
             left = await closer.cancel([name], timeout_s / 4)
@@ -75,3 +75,6 @@ class WindDown:
         words = [f"{len(left)} orders are not canceled"] if left else []
         words += [f"{each.quantity} {each.symbol} is not closed" for each in positions if each.result != "closed"]
         return ", ".join(words)
+
+    def _closing(self) -> list[str]:
+        return [name for name, policy in self._policies.items() if policy == "flatten"]

@@ -21,6 +21,8 @@ from runner.risk.working import Working
 
 _FRESH_NS = 1_000_000_000
 _LEG = "-LEG-"
+HALF = "half"
+"""In the info of a fill by which one position is set off against another (`runner.node.netting`): 1, then 2."""
 
 
 class Follower:
@@ -132,10 +134,12 @@ class Follower:
         )
         if is_fill:
             self._do("following a fill", partial(self._moved, event), partial(self._look_up_position, event))
-            self._do("following a fill's cost", partial(self._margin.on_fill, event.account_id))
-            if booked and self._begun:
+            half = (event.info or {}).get(HALF)
+            if half is None:
+                self._do("following a fill's cost", partial(self._margin.on_fill, event.account_id))
+            if booked and self._begun and half != 1:  # the first half alone may look like a loss
                 self._check()
-            if not event.reconciliation and not self._is_legs(event):
+            if half is None and not event.reconciliation and not self._is_legs(event):
                 self._do("counting a fill", partial(self._on_fill, event))
 
     def on_position(self, event: Any) -> None:

@@ -26,7 +26,7 @@ from runner.risk.limits import LimitsBook
 from runner.risk.margin import Margin
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
-from runner.risk.reducing import Reducing
+from runner.risk.reducing import NODE_TAG, Reducing
 from runner.risk.state import State, States
 from runner.risk.trading_day import TradingDay
 from runner.risk.universe import Legality, ListLegality
@@ -136,7 +136,11 @@ class Judge:
             return denial, candidates[0].order
         if (denied := self._illegal(candidates, params)) is not None:
             return denied
-        if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
+        fault = look.at_all
+        if fault is not None and reducing and _closes_for_the_node(candidates):
+            # No handler that ran twice and no fat finger sends these, and nothing else would close the position.
+            fault = self._book.look_at(look.orders, subject, now_ns, RiskBook.SELF_MATCH).at_all
+        if fault is not None and not (reducing and _wants_a_price(fault)):
             return self._faults.words(fault, candidates, subject, now_ns)
         one = _one_order(candidates, params)
         if (denied := self._uncovers(candidates, look, subject, reducing=reducing, one=one)) is not None or reducing:
@@ -329,6 +333,10 @@ class Judge:
 def _one_order(candidates: Sequence[Candidate], params: Any) -> bool:
     """Whether the venue takes them as one order, of several legs; a list is sent order by order otherwise."""
     return len(candidates) == 1 or (params is not None and params.get("order_class") == "mleg")
+
+
+def _closes_for_the_node(candidates: Sequence[Candidate]) -> bool:
+    return all(NODE_TAG in (candidate.order.tags or ()) for candidate in candidates)
 
 
 def _wants_a_price(fault: RiskFault) -> bool:

@@ -11,6 +11,9 @@ from runner.risk.exposure import ZERO
 from runner.risk.positions import Positions
 from runner.risk.working import Working
 
+NODE_TAG = "RUNNER_STOP"
+"""Marks an order by which the node itself closes a position."""
+
 
 class Reducing:
     """Closing orders, option legs that close, and bought options that hedge."""

@@ -6,8 +6,10 @@ import asyncio
 import logging
 
 import pytest
+from nautilus_trader.model.enums import OrderSide
 
 from runner.node.exit_codes import ExitCode
+from runner.node.gate import install_gate
 from tests.node.fake_venue import Behaviour, Quiet, Run, Stubborn, make_plan, quote
 
 
@@ -150,6 +152,21 @@ async def test_flatten_cancels_and_closes_the_position(behaviour: Behaviour) -> 
         await run.end()
         assert order.is_closed
     assert run.exec.held == {"IBM": 0}
+    assert run.node.books["main"].agree is True
+
+
+async def test_flatten_at_the_end_sets_opposite_positions_off_and_sells_what_the_account_holds(
+    behaviour: Behaviour,
+) -> None:
+    plan = make_plan({"a": Quiet, "b": Quiet, "c": Quiet}, on_stop={"a": "flatten", "b": "flatten", "c": "keep"})
+    async with Run(plan, behaviour, install_gate=install_gate) as run:
+        for name, side in (("a", OrderSide.BUY), ("a", OrderSide.BUY), ("b", OrderSide.SELL), ("c", OrderSide.SELL)):
+            run.strategy(name).market(side)
+            await run.until(lambda name=name: run.strategy(name).cache.orders_closed(strategy_id=run.strategy(name).id))
+        await run.until(lambda: len(run.exec.fills) == 4)
+        await run.end()
+    assert run.exec.held == {"IBM": -10}, "c's"
+    assert len(run.exec.sent) == 5, "10 of a and b are set off, 10 are sold"
     assert run.node.books["main"].agree is True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,9 +11,13 @@ from nautilus_trader.model.enums import LiquiditySide, OrderSide, TimeInForce
 from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, StrategyId, TradeId, VenueOrderId
 from nautilus_trader.model.objects import Money, Price, Quantity
 
+from runner.node import closer
+from runner.node.gate import install_gate
 from runner.node.orders import cancel, flatten, halt, strategies_of
+from runner.risk.codes import Code
+from runner.risk.limits import Limits, LimitsBook
 from runner.risk.state import NODE, Scope, State
-from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
+from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan, quote
 from tests.risk.test_margin_options import contract
 
 PUT, LOWER = "IBM280121P00090000", "IBM280121P00080000"
@@ -74,18 +79,23 @@ async def test_halting_takes_back_what_works_in_its_scope_where_it_is_asked_to(c
 
 
 async def test_flattening_cancels_first_then_closes_everything():
-    async with Run(make_plan({"a": Quiet, "b": Quiet}, on_stop="keep"), Behaviour()) as run:
-        run.strategy("a").market()
-        run.strategy("b").market(OrderSide.SELL)
+    plan = make_plan({"a": Quiet, "b": Quiet}, on_stop="keep")
+    async with Run(plan, Behaviour(), install_gate=install_gate) as run:
+        trade(run, "a", "IBM", OrderSide.BUY, 100)
+        trade(run, "b", "IBM", OrderSide.SELL, 60)
         resting = run.strategy("a").limit("110.00", OrderSide.SELL)  # holds the shares
-        await run.until(lambda: resting.is_open and len(run.exec.fills) == 2)
+        await run.until(lambda: resting.is_open and len(held(run, "a", "b")) == 2)
         since = len(run.exec.sent)
-        left = await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="a test", timeout_s=3)
+        left = await flatten(run.node.plan, run.node.parts, run.node.gate, NODE, why="a test", timeout_s=3)
         assert not left
+        assert [str(each) for each in left.closed] == ["a: 100 IBM is closed", "b: -60 IBM is closed"]
         assert resting.is_closed
-        assert sorted(sent(run, since)) == [("buy", "IBM"), ("sell", "IBM")]
+        assert sent(run, since) == [("sell", "IBM")], "of what the account holds, and nothing that would open"
+        assert run.exec.held["IBM"] == 0
         assert run.behaviour.cancels == [resting.client_order_id.value]
         assert held(run, "a", "b") == []
+        assert not run.node.gate.denied
+        assert run.node.gate.errors == 0
 
 
 async def test_short_options_are_bought_back_before_their_cover_is_sold():
@@ -149,12 +159,13 @@ async def test_a_closing_order_that_is_refused_is_sent_again():
         assert held(run, "a") == []
 
 
-async def test_what_is_refused_again_and_again_is_told_with_its_reason_and_not_waited_for():
+async def test_what_is_refused_again_and_again_is_told_with_its_reason_and_not_waited_for(monkeypatch):
     async with Run(make_plan({"a": Quiet, "b": Quiet}, on_stop="keep"), Behaviour()) as run:
         run.strategy("a").market()
         run.strategy("b").market()
         await run.until(lambda: len(run.exec.fills) == 2)
         real = run.exec._submit_order
+        monkeypatch.setattr(closer, "PAUSE_NS", 0)
 
         async def refuse(command: Any) -> None:
             if command.strategy_id == run.strategy("b").id:
@@ -225,4 +236,100 @@ async def test_a_second_flatten_and_a_cancel_take_back_the_closing_orders_of_the
         assert parts.kernel.cache.orders_open() == []
         run.behaviour.fill_markets = True
         assert not await flatten(plan, parts, Gate(), NODE, why="x", timeout_s=1)
+        assert run.exec.held["IBM"] == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (Limits(duplicate_window_ns=600_000_000_000), Code.DUPLICATE_ORDER),
+        (Limits(max_order_qty=Decimal(50)), Code.MAX_ORDER_QTY),
+        (Limits(max_order_notional=Decimal(5_000)), Code.MAX_ORDER_NOTIONAL),
+    ],
+)
+async def test_what_holds_back_a_strategys_order_for_itself_does_not_hold_up_a_closing_order(limits, code):
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour(), install_gate=install_gate) as run:
+        for _ in range(3):
+            trade(run, "a", "IBM", OrderSide.BUY, 50)
+        trade(run, "a", "IBM", OrderSide.SELL, 75)
+        await run.until(lambda: [each.quantity for each in held(run, "a")] == [75])
+        run.adapter.data.send(quote())
+        await run.until(lambda: run.strategy("a").ticks == 1)
+        gate = run.node.gate
+        gate.set_limits(LimitsBook(top=limits))
+        if code is Code.DUPLICATE_ORDER:  # the window knows what has passed since it was set
+            trade(run, "a", "IBM", OrderSide.BUY, 75)
+            trade(run, "a", "IBM", OrderSide.SELL, 75)
+            await run.until(lambda: len(run.exec.fills) == 6 and held(run, "a")[0].quantity == 75)
+        trade(run, "a", "IBM", OrderSide.SELL, 75)
+        assert gate.denied == {code: 1}, "of the strategy's own"
+        assert not await flatten(run.node.plan, run.node.parts, gate, NODE, why="x", timeout_s=3)
+        assert run.exec.held["IBM"] == 0
+        assert gate.denied == {code: 1}
+
+
+async def test_a_closing_order_that_would_open_is_held_to_every_limit():
+    plan = make_plan({"a": Quiet, "b": Quiet}, on_stop="keep")
+    async with Run(plan, Behaviour(), install_gate=install_gate) as run:
+        trade(run, "a", "IBM", OrderSide.BUY, 100)
+        trade(run, "b", "IBM", OrderSide.SELL, 100)
+        await run.until(lambda: len(held(run, "a", "b")) == 2)
+        run.node.gate.set_limits(LimitsBook(top=Limits(max_order_qty=Decimal(99))))
+        with closer.Closer(run.node.parts) as closing:
+            closing.step(["a"], shorts_first=False)
+        assert run.node.gate.denied == {Code.MAX_ORDER_QTY: 1}
+
+
+async def test_tries_are_not_spent_at_once_but_as_something_changes_or_time_passes():
+    plan = make_plan({"a": Quiet}, on_stop="keep")
+    async with Run(plan, Behaviour(), install_gate=install_gate) as run:
+        trade(run, "a", "IBM", OrderSide.BUY, 10)
+        await run.until(lambda: held(run, "a"))
+        run.node.gate.set_limits(LimitsBook(top=Limits(self_match=True)))
+        resting = run.strategy("a").limit("90.00")  # the market order would meet it
+        await run.until(lambda: resting.is_open)
+        now = [0]
+        with closer.Closer(run.node.parts, now_ns=lambda: now[0]) as closing:
+
+            async def tries() -> int:
+                for _ in range(2 * closer.TRIES):
+                    assert not closing.step(["a"], shorts_first=False), "it is not given up"
+                    await run.until(lambda: not closing.under_way)
+                return run.node.gate.denied[Code.SELF_MATCH]
+
+            assert await tries() == 1
+            now[0] += closer.PAUSE_NS - 1
+            assert await tries() == 1
+            now[0] += 1
+            assert await tries() == 2
+            trade(run, "a", "BAC", OrderSide.BUY, 1)
+            await run.until(lambda: len(held(run, "a")) == 2)
+            assert await tries() == 2, "of something else"
+            run.strategy("a").cancel_order(resting)
+            await run.until(lambda: resting.is_closed)
+            now[0] += closer.PAUSE_NS
+            await run.until(lambda: closing.step(["a"], shorts_first=False))
+        assert held(run, "a") == []
+
+
+async def test_a_strategy_alone_is_closed_as_far_as_its_account_holds_anything_and_the_rest_is_told():
+    plan = make_plan({"a": Quiet, "b": Quiet}, on_stop="keep")
+    async with Run(plan, Behaviour(), install_gate=install_gate) as run:
+        trade(run, "a", "IBM", OrderSide.BUY, 100)
+        trade(run, "b", "IBM", OrderSide.SELL, 60)
+        await run.until(lambda: len(held(run, "a", "b")) == 2)
+        plan, parts, gate = run.node.plan, run.node.parts, run.node.gate
+        left = await flatten(plan, parts, gate, Scope("strategy", "a"), why="x", timeout_s=2)
+        assert run.exec.held["IBM"] == 0
+        (rest,) = left.positions
+        assert rest.result == "refused"
+        assert rest.why.startswith("STATE_REDUCING: strategy a is reducing (x): only what shrinks a position passes; ")
+        assert rest.why.endswith(
+            "60 are left, of which the account holds 0 in all, as others on it hold the opposite: flatten the account, "
+            "where they are set off against each other"
+        )
+        assert {str(each.signed_decimal_qty()) for each in held(run, "a", "b")} == {"60", "-60"}
+        left = await flatten(plan, parts, gate, Scope("account", "main"), why="x", timeout_s=2)
+        assert not left
+        assert held(run, "a", "b") == []
         assert run.exec.held["IBM"] == 0

@@ -12,6 +12,7 @@ from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.risk.limits import Limits, LimitsBook, Rate
+from runner.risk.reducing import NODE_TAG
 from runner.risk.state import NODE, Scope, State
 from tests.risk.conftest import IBM, SECOND, equity
 
@@ -195,6 +196,31 @@ def test_a_double_is_denied_when_it_reduces_too(bench):
     )
     assert ours.codes() == ["DUPLICATE_ORDER"]
     assert engine.portfolio.net_position(IBM) == 6
+
+
+def test_the_nodes_own_closing_order_is_no_double_and_of_any_size_as_long_as_it_reduces(bench):
+    own = {"tags": [NODE_TAG]}
+    ours, _, engine = bench.run(
+        lambda s: s.market(BUY, 4),
+        lambda s: s.market(BUY, 5),
+        lambda s: s.market(SELL, 4),
+        lambda s: s.market(SELL, 4, **own),
+        lambda s: s.market(SELL, 4, **own),  # more than the 1 that is left
+        lambda s: s.market(BUY, 6),
+        lambda s: s.market(SELL, 1),
+        limits=Limits(duplicate_window_ns=MINUTE, max_order_qty=5),
+    )
+    assert ours.codes() == ["DUPLICATE_ORDER", "MAX_ORDER_QTY"]
+    assert engine.portfolio.net_position(IBM) == 0
+    ours, _, engine = bench.run(
+        lambda s: s.market(BUY, 3),
+        lambda s: s.market(BUY, 4),
+        lambda s: s.market(SELL, 7),
+        lambda s: s.market(SELL, 7, **own),
+        limits=Limits(max_order_qty=5, max_order_notional=500),
+    )
+    assert ours.codes() == ["MAX_ORDER_QTY"]
+    assert engine.portfolio.net_position(IBM) == 0
 
 
 def test_an_order_that_was_denied_does_not_count_as_sent(bench):

@@ -201,10 +201,14 @@ class Keeper:
     def _flatten(self, name: str, kept: _Kept, now_ns: int, *, sweep: bool) -> bool:
         """Take back everything, and close what there is once that is through."""
         if kept.closer is None:
-            kept.closer, kept.since_ns, kept.round_ns = Closer(self._parts), now_ns, now_ns
+            kept.closer = Closer(self._parts, now_ns=self._schedules.now_ns, beside=self._closing)
+            kept.since_ns = kept.round_ns = now_ns
             kept.told, kept.due = False, True
             kept.sent.clear()
-        elif now_ns - kept.round_ns >= _ROUND_NS:
+        elif now_ns - kept.since_ns >= _GRACE_NS and not kept.told and self._positions(name):
+            kept.told = True  # before a new round, which has no reasons yet
+            self._trouble(name, kept.closer, "is to be flat by its schedule, and is not yet")
+        if now_ns - kept.round_ns >= _ROUND_NS:
             kept.closer.try_again()
             kept.sent.clear()
             kept.round_ns = now_ns
@@ -221,11 +225,7 @@ class Keeper:
             for shorts_first in (True, False):
                 if not kept.closer.step([name], shorts_first=shorts_first):
                     break
-        positions = self._positions(name)
-        if positions and now_ns - kept.since_ns >= _GRACE_NS and not kept.told:
-            kept.told = True
-            self._trouble(name, kept.closer, "is to be flat by its schedule, and is not yet")
-        return bool(positions or self._working(name))
+        return bool(self._positions(name) or self._working(name))
 
     def _flat_no_more(self, name: str, kept: _Kept) -> None:
         """The time in which it could be closed is over."""
@@ -241,6 +241,10 @@ class Keeper:
         self._on_trouble(words)
 
     # -- what there is -----------------------------------------------------------------------------------------------
+
+    def _closing(self) -> list[str]:
+        """Strategies whose positions are to be closed now."""
+        return [name for name, kept in self._kept.items() if kept.closer is not None]
 
     def _opens(self, name: str, order: Any) -> bool:
         return self._gate.opens(order, self._account_of(name))

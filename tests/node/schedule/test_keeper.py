@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
 from nautilus_trader.model.identifiers import ClientOrderId
+from nautilus_trader.model.objects import Quantity
 
 from runner.alpaca.models import WireError
 from runner.alpaca.venue_clock import VenueClock
@@ -19,7 +21,8 @@ from runner.node.remote.commands import Command, Commands
 from runner.node.remote.status import status
 from runner.node.schedule.hook import ScheduleHook
 from runner.node.telemetry import TelemetryHook
-from tests.node.fake_venue import Behaviour, Quiet, Run, make_plan
+from runner.risk.limits import Limits, LimitsBook
+from tests.node.fake_venue import IBM, Behaviour, Quiet, Run, make_plan
 from tests.node.schedule.test_timetable import ns
 from tests.node.test_algorithms import Slicer, User, algorithm, with_algorithms
 
@@ -82,6 +85,13 @@ async def worked(run: Run, *orders: Any) -> None:
 async def bought(run: Run, name: str = "a") -> None:
     run.strategy(name).market()
     await run.until(lambda: held(run, name) == 10)
+
+
+def hold(run: Run, name: str, qty: int) -> None:
+    strategy, side = run.strategy(name), OrderSide.BUY if qty > 0 else OrderSide.SELL
+    strategy.submit_order(
+        strategy.order_factory.market(IBM, side, Quantity.from_int(abs(qty)), time_in_force=TimeInForce.DAY)
+    )
 
 
 async def denied(run: Run, side: Any = OrderSide.BUY) -> str:
@@ -270,15 +280,77 @@ async def test_a_refused_closing_order_is_sent_again_after_a_while(
     async with start({"a": FLAT}) as run:
         await bought(run)
         refuse(run, times=7)
-        venue.move("15:55")
-        await run.until(lambda: refused(run) == 5)
-        await settled(run)
-        venue.move("15:55:14")
-        await settled(run)
-        assert refused(run) == 5, "no hammering"
-        venue.move("15:55:15")
+        for second in range(5):
+            venue.move(f"15:55:0{second}")
+            await run.until(lambda tries=second + 1: refused(run) == tries)
+            await settled(run)
+        for at in ("15:55:05", "15:55:14"):
+            venue.move(at)
+            await settled(run)
+            assert refused(run) == 5, "no hammering"
+        for at, tries in (("15:55:15", 6), ("15:55:16", 7)):
+            venue.move(at)
+            await run.until(lambda tries=tries: refused(run) == tries)
+            await settled(run)
+        venue.move("15:55:17")
         await run.until(lambda: held(run) == 0)
         assert refused(run) == 7
+
+
+@pytest.mark.parametrize("sides", [(100, -60), (60, -100), (60, -60)])
+async def test_opposite_positions_of_strategies_that_are_to_be_flat_are_set_off_against_each_other(
+    start: Start, venue: Venue, sides: tuple[int, int]
+) -> None:
+    async with start({"a": FLAT, "b": FLAT}) as run:
+        for name, qty in zip("ab", sides, strict=True):
+            hold(run, name, qty)
+            await run.until(lambda name=name, qty=qty: held(run, name) == qty)
+        venue.move("15:55")
+        await run.until(lambda: held(run, "a") == held(run, "b") == 0)
+        assert run.exec.held["IBM"] == 0
+        await settled(run)
+        net = abs(sum(sides))
+        assert sum(qty for _, qty in sent(run)[2:]) == net, "no more than the account held"
+        assert run.node.gate.errors == 0
+        assert venue.troubles == []
+
+
+async def test_a_strategy_that_is_to_be_flat_is_not_set_off_against_one_that_trades_on(
+    start: Start, venue: Venue
+) -> None:
+    async with start({"a": FLAT, "b": {"stop": "16:00", "on_stop": "keep"}}) as run:
+        run.strategy("a").market()
+        run.strategy("b").market(OrderSide.SELL)
+        await run.until(lambda: (held(run, "a"), held(run, "b")) == (10, -10))
+        cache = run.node.parts.kernel.cache
+        for tries, at in enumerate(("15:55", "15:55:15", "15:55:30"), 1):
+            venue.move(at)
+            await run.until(
+                lambda tries=tries: sum(each.status == OrderStatus.DENIED for each in cache.orders()) == tries
+            )
+            await settled(run)
+        assert "SCHEDULE_CLOSED" in venue.troubles[0]
+        assert "flatten the account" in venue.troubles[0]
+        assert (held(run, "a"), held(run, "b")) == (10, -10)
+        assert len(sent(run)) == 2
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(duplicate_window_ns=600 * 10**9), Limits(max_order_qty=D(5)), Limits(max_order_notional=D(50))]
+)
+async def test_limits_on_one_order_do_not_hold_up_its_closing_order(start: Start, venue: Venue, limits: Limits) -> None:
+    async with start({"a": FLAT}) as run:
+        run.node.gate.set_limits(LimitsBook(top=Limits(duplicate_window_ns=600 * 10**9)))
+        await bought(run)
+        run.strategy("a").market(OrderSide.SELL)
+        await run.until(lambda: held(run) == 0)
+        for qty in (4, 6):
+            hold(run, "a", qty)
+        await run.until(lambda: held(run) == 10)
+        run.node.gate.set_limits(LimitsBook(top=limits))
+        venue.move("15:55")
+        await run.until(lambda: held(run) == 0)
+        assert not run.node.gate.denied
 
 
 def refuse(run: Run, times: int) -> None:

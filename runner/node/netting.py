@@ -1,0 +1,125 @@
+"""Opposite positions of one account and instrument that are all to be closed: they are set off against each other.
+
+The broker holds their sum alone. Strategies with +100 and -60 shares can't both close at the venue: there are 40 to be
+sold, and anything more would open. So 60 of the one go to the other, at one price and without an order, as fills that
+belong to none (Nautilus books such fills where their ids say `-LEG-`). The account's position stays what it is, from
+the first moment to the last; what is left of them is all on its side, and closes like any other position.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.engine import ExecutionEngine
+from nautilus_trader.model.enums import LiquiditySide, OrderSide, OrderType
+from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.identifiers import ClientOrderId, TradeId, VenueOrderId
+from nautilus_trader.model.objects import Money
+
+from runner.alpaca.adjust import EXTERNAL
+from runner.alpaca.emit import exact_price, exact_quantity
+from runner.node.build import Parts
+from runner.risk.follow import HALF
+from runner.risk.prices import Prices
+
+log = logging.getLogger("runner.node")
+NETTED = "NETTED"
+ZERO = Decimal(0)
+
+
+def net(parts: Parts, position: Any) -> Decimal:
+    """What the position's account holds of its instrument in all, signed."""
+    held = parts.kernel.cache.positions_open(instrument_id=position.instrument_id, account_id=position.account_id)
+    return sum((each.signed_decimal_qty() for each in held), ZERO)
+
+
+def set_off(parts: Parts, positions: Sequence[Any]) -> bool:
+    """Set these open positions off against each other as far as they are opposite; whether any changed.
+
+    Those of an owner that has an order of the instrument under way are left alone: its fill may be on its way.
+    """
+    by_place: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
+    for position in positions:
+        by_place[position.account_id, position.instrument_id].append(position)
+    changed = False
+    for (_, instrument_id), held in by_place.items():
+        if all(each.is_long for each in held) or all(each.is_short for each in held):
+            continue
+        instrument = parts.kernel.cache.instrument(instrument_id)
+        if instrument is None or instrument.is_spread():
+            continue
+        still = [each for each in held if not _is_under_way(parts, each)]
+        longs, shorts = [each for each in still if each.is_long], [each for each in still if each.is_short]
+        while longs and shorts:
+            _pair(parts, instrument, longs[0], shorts[0])
+            changed = True
+            longs, shorts = [each for each in longs if each.is_open], [each for each in shorts if each.is_open]
+    return changed
+
+
+def _is_under_way(parts: Parts, position: Any) -> bool:
+    cache = parts.kernel.cache
+    orders = cache.orders(strategy_id=position.strategy_id, instrument_id=position.instrument_id)
+    return any(not order.is_closed for order in orders)
+
+
+def _pair(parts: Parts, instrument: Any, long: Any, short: Any) -> None:
+    """Both halves in one go: neither a task nor a queued event comes between them."""
+    quantity = min(long.quantity, short.quantity)
+    price = Prices(parts.kernel.cache).middle(instrument.id)
+    if price is None:  # no market is known: what the larger one was opened at moves the least between the two
+        larger = max(long, short, key=lambda each: each.quantity)
+        price = Decimal(str(larger.avg_px_open)).quantize(Decimal("1e-9")).normalize()
+    log.warning(
+        "%s %s of %s are set off against as many short of %s at %s: the account holds their difference alone",
+        quantity,
+        instrument.id.symbol,
+        long.strategy_id,
+        short.strategy_id,
+        f"{price:f}",
+    )
+    # Between the two the account seems to hold less, or something on the other side; never more than it does.
+    halves = [(long, OrderSide.SELL), (short, OrderSide.BUY)]
+    if net(parts, long) < 0:
+        halves.reverse()
+    for half, (position, side) in enumerate(halves, 1):
+        _fill(parts, instrument, position, side, quantity.as_decimal(), price, half=half)
+
+
+def _fill(
+    parts: Parts, instrument: Any, position: Any, side: OrderSide, quantity: Decimal, price: Decimal, *, half: int
+) -> None:
+    kernel, name = parts.kernel, str(UUID4())
+    client_order_id = ClientOrderId(f"{NETTED}-LEG-{name}")
+    clients = [each for each in parts.exec_clients.values() if each.account_id == position.account_id]
+    journal = getattr(clients[0], "journal", None) if clients else None
+    if journal is not None and position.strategy_id != EXTERNAL:
+        journal.follow(client_order_id.value)
+    now_ns = kernel.clock.timestamp_ns()
+    fill = OrderFilled(
+        trader_id=kernel.trader_id,
+        strategy_id=position.strategy_id,
+        instrument_id=instrument.id,
+        client_order_id=client_order_id,
+        venue_order_id=VenueOrderId(client_order_id.value),
+        account_id=position.account_id,
+        trade_id=TradeId(name),
+        position_id=None,
+        order_side=side,
+        order_type=OrderType.MARKET,
+        last_qty=exact_quantity(quantity, instrument.size_precision),
+        last_px=exact_price(price, instrument.price_precision),
+        currency=instrument.quote_currency,
+        commission=Money(0, instrument.quote_currency),
+        liquidity_side=LiquiditySide.NO_LIQUIDITY_SIDE,
+        event_id=UUID4(),
+        ts_event=now_ns,
+        ts_init=now_ns,
+        info={"activity": NETTED, "id": name, HALF: half},
+    )
+    ExecutionEngine.process(kernel.exec_engine, fill)

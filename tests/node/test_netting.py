@@ -1,0 +1,126 @@
+"""Opposite positions of one account are set off against each other, and stay so over a restart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.objects import Quantity
+
+from runner.exchange.server import ExchangeServer
+from runner.exchange.settings import Settings
+from runner.node.netting import net, set_off
+from runner.node.orders import flatten
+from runner.risk.limits import Limits, LimitsBook, Rate
+from runner.risk.state import NODE, State
+from tests.node.inside import IBM, running, until, write
+
+KEY = "PKNETTING00000000001"
+OTHER = """
+  other:
+    class: "tests.node.inside:Idle"
+    account: main
+    feed: stocks
+    on_stop: keep
+    params: {instrument_id: IBM.ALPACA}
+"""
+D = Decimal
+Life = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+@pytest.fixture
+async def life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Life]:
+    """Lives of one node with two strategies, one after another, over one venue; the books of each must agree."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    settings = Settings(wait=True, symbols=("IBM",), start=time(10, 0), activity=0.001)
+    async with ExchangeServer(settings) as exchange:
+        path = tmp_path / "netting.yaml"
+        write(path, exchange, tmp_path / "state", on_stop="keep")
+        text = path.read_text().replace("params: {inst", "shared: true\n    params: {inst")
+        other = OTHER.replace("params:", "shared: true\n    params:").lstrip("\n")
+        path.write_text(text.replace("state: {dir", other + "state: {dir"))
+
+        @asynccontextmanager
+        async def lived() -> AsyncIterator[Any]:
+            async with running(path, KEY) as assembled:
+                yield assembled.node
+            assert assembled.node.books["main"].agree, assembled.node.books
+
+        yield lived
+
+
+def held(node: Any) -> dict[str, Decimal]:
+    positions = node.parts.kernel.cache.positions_open()
+    return {each.strategy_id.value.removeprefix("Idle-"): each.signed_decimal_qty() for each in positions}
+
+
+async def hold(node: Any, name: str, qty: int) -> None:
+    strategy, side = node.parts.strategies[name], OrderSide.BUY if qty > 0 else OrderSide.SELL
+    order = strategy.order_factory.market(IBM, side, Quantity.from_int(abs(qty)), time_in_force=TimeInForce.DAY)
+    strategy.submit_order(order)
+    await until(lambda: held(node).get(name) == qty)
+
+
+async def test_a_flatten_closes_what_the_account_holds_and_nothing_is_left_after_a_restart(life: Life) -> None:
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        client = node.parts.exec_clients["main"]
+        assert client.crossings.positions["IBM"] == 3
+        left = await flatten(node.plan, node.parts, node.gate, NODE, why="a test", timeout_s=20)
+        assert not left, left
+        assert held(node) == {}
+        assert client.crossings.positions["IBM"] == 0
+        assert [(fill.side, fill.qty) for fill in client.fills][2:] == [("sell", D(3))]
+        node.gate.resume(why="a test")
+    async with life() as node:
+        assert held(node) == {}
+
+
+async def test_what_is_set_off_is_set_off_after_a_restart_too_and_the_account_holds_what_it_held(life: Life) -> None:
+    async with life() as node:
+        await hold(node, "quiet", -5)
+        await hold(node, "other", 2)
+        cache = node.parts.kernel.cache
+        worth = node.gate.ledger.value()
+        assert set_off(node.parts, cache.positions_open())
+        assert held(node) == {"quiet": D(-3)}
+        assert not set_off(node.parts, cache.positions_open())
+        assert net(node.parts, cache.positions_open()[0]) == -3
+        assert node.gate.ledger.value() == worth, "at the price that the ledger values them at"
+    async with life() as node:
+        assert held(node) == {"quiet": D(-3)}
+
+
+async def test_a_strategy_with_an_order_under_way_is_left_alone(life: Life) -> None:
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        order = node.parts.strategies["other"].send("1.00")
+        assert not set_off(node.parts, node.parts.kernel.cache.positions_open()), "before it has left"
+        await until(lambda: order.is_open)
+        assert not set_off(node.parts, node.parts.kernel.cache.positions_open())
+        node.parts.strategies["other"].cancel_order(order)
+        await until(lambda: order.is_closed)
+        assert set_off(node.parts, node.parts.kernel.cache.positions_open())
+        assert held(node) == {"quiet": D(3)}
+
+
+async def test_it_is_no_loss_and_no_fill_for_the_limits_not_even_between_its_halves(life: Life) -> None:
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        gate = node.gate
+        gate.set_limits(LimitsBook(top=Limits(max_fills=Rate(1, 3_600_000_000_000))))
+        checks: list[dict[str, Decimal]] = []
+        inner = gate.losses.check
+        gate.losses.check = lambda: (checks.append(held(node)), inner())
+        assert set_off(node.parts, node.parts.kernel.cache.positions_open())
+        assert checks == [{"quiet": D(3)}]
+        assert gate.states.get(NODE).state is State.ACTIVE
