@@ -281,8 +281,11 @@ class Closer:
                     position.instrument_id.symbol.value,
                 ),
             )
-        if set_off(self.parts, [*(position for _, position in open_), *others]):
-            open_ = [each for each in open_ if each[1].is_open]
+        try:
+            set_off(self.parts, [*(position for _, position in open_), *others])
+        except Exception:  # what the account holds must still be closed
+            log.exception("opposite positions could not be set off against each other")
+        open_ = [each for each in open_ if each[1].is_open]
         shorts = [each for each in open_ if self._is_short_option(each[1])]
         uncovered = {self._root(position) for _, position in shorts}
         for owner, position in shorts:

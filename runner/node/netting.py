@@ -56,7 +56,11 @@ def set_off(parts: Parts, positions: Sequence[Any]) -> bool:
         still = [each for each in held if not _is_under_way(parts, each)]
         longs, shorts = [each for each in still if each.is_long], [each for each in still if each.is_short]
         while longs and shorts:
+            before = longs[0].quantity
             _pair(parts, instrument, longs[0], shorts[0])
+            if longs[0].is_open and longs[0].quantity == before:
+                log.error("%s could not be set off: Nautilus did not take the fills", instrument_id)
+                break
             changed = True
             longs, shorts = [each for each in longs if each.is_open], [each for each in shorts if each.is_open]
     return changed
@@ -83,17 +87,23 @@ def _pair(parts: Parts, instrument: Any, long: Any, short: Any) -> None:
         short.strategy_id,
         f"{price:f}",
     )
-    # Between the two the account seems to hold less, or something on the other side; never more than it does.
+    # From the account's own side on: to who looks between the two it holds less, where that can be.
     halves = [(long, OrderSide.SELL), (short, OrderSide.BUY)]
     if net(parts, long) < 0:
         halves.reverse()
-    for half, (position, side) in enumerate(halves, 1):
+    first, second = (
         _fill(parts, instrument, position, side, quantity.as_decimal(), price, half=half)
+        for half, (position, side) in enumerate(halves, 1)
+    )
+    try:
+        ExecutionEngine.process(parts.kernel.exec_engine, first)
+    finally:  # whoever heard of the first and failed: one half alone would be a position that the account does not have
+        ExecutionEngine.process(parts.kernel.exec_engine, second)
 
 
 def _fill(
     parts: Parts, instrument: Any, position: Any, side: OrderSide, quantity: Decimal, price: Decimal, *, half: int
-) -> None:
+) -> OrderFilled:
     kernel, name = parts.kernel, str(UUID4())
     client_order_id = ClientOrderId(f"{NETTED}-LEG-{name}")
     clients = [each for each in parts.exec_clients.values() if each.account_id == position.account_id]
@@ -101,7 +111,7 @@ def _fill(
     if journal is not None and position.strategy_id != EXTERNAL:
         journal.follow(client_order_id.value)
     now_ns = kernel.clock.timestamp_ns()
-    fill = OrderFilled(
+    return OrderFilled(
         trader_id=kernel.trader_id,
         strategy_id=position.strategy_id,
         instrument_id=instrument.id,
@@ -122,4 +132,3 @@ def _fill(
         ts_init=now_ns,
         info={"activity": NETTED, "id": name, HALF: half},
     )
-    ExecutionEngine.process(kernel.exec_engine, fill)

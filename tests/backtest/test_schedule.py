@@ -112,3 +112,22 @@ def test_what_an_algorithm_has_not_sent_by_the_stop_is_not_sent_any_more(run: Ru
     assert [qty for ts, _, qty, _ in fills(recorder) if ts < at_stop] == [5]
     assert [qty for ts, _, qty, _ in fills(recorder) if ts >= at_stop] == ([-5] if on_stop == "flatten" else [])
     assert backtest.gate.errors == 0
+
+
+@pytest.mark.parametrize("latency", [timedelta(), timedelta(seconds=1)])
+@pytest.mark.parametrize("at_stop", [True, False], ids=["by its schedule", "at the end"])
+def test_opposite_positions_that_are_to_be_closed_are_set_off_against_each_other(run: Run, at_stop, latency) -> None:
+    """10 and -6: the account holds 4."""
+    mine = (
+        {"on_stop": "keep", "schedule": {"stop": "10:00", "on_stop": "flatten"}} if at_stop else {"on_stop": "flatten"}
+    )
+    backtest, recorder = run(
+        {"a": {"steps": "buy 10", **mine}, "b": {"steps": ", sell 6", **mine}}, terms=Terms(latency=latency)
+    )
+    assert backtest.engine.kernel.cache.positions_open() == []
+    assert [qty for _, _, qty, _ in fills(recorder)[:2]] == [10, -6]
+    assert sorted(qty for _, _, qty, _ in fills(recorder)[2:]) == [-6, -4, 6]
+    closing = [order for order in backtest.engine.kernel.cache.orders() if order.tags]
+    assert [(order.side_string(), order.quantity) for order in closing] == [("SELL", 4)]
+    assert not backtest.denials
+    assert backtest.gate.errors == 0

@@ -15,6 +15,7 @@ from nautilus_trader.model.objects import Quantity
 
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
+from runner.node import closer
 from runner.node.netting import net, set_off
 from runner.node.orders import flatten
 from runner.risk.limits import Limits, LimitsBook, Rate
@@ -124,3 +125,21 @@ async def test_it_is_no_loss_and_no_fill_for_the_limits_not_even_between_its_hal
         assert set_off(node.parts, node.parts.kernel.cache.positions_open())
         assert checks == [{"quiet": D(3)}]
         assert gate.states.get(NODE).state is State.ACTIVE
+
+
+async def test_who_fails_at_hearing_of_the_first_half_does_not_keep_the_other_from_being_booked(life: Life) -> None:
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        parts, failed = node.parts, []
+
+        def fail(event: Any) -> None:
+            failed.append(event)
+            raise ValueError("a test")
+
+        parts.kernel.msgbus.subscribe("events.order.*", fail, priority=1000)
+        with closer.Closer(parts) as closing:
+            closing.step(["quiet", "other"], shorts_first=True)
+        parts.kernel.msgbus.unsubscribe("events.order.*", fail)
+        assert failed
+        assert held(node) == {"quiet": D(3)}
