@@ -139,7 +139,7 @@ class Follower:
                 self._do("following a fill's cost", partial(self._margin.on_fill, event.account_id))
             if booked and self._begun and half != 1:  # the first half alone may look like a loss
                 self._check()
-            if half is None and not event.reconciliation and not self._is_legs(event):
+            if not event.reconciliation and not self._is_legs(event):
                 self._do("counting a fill", partial(self._on_fill, event))
 
     def on_position(self, event: Any) -> None:
