@@ -468,14 +468,16 @@ class RiskFault:
     @final
     class Position(RiskFault):
         """`worst` in 10^-18 USD; `held` and what the others of its side could add in nano-units. The account's, or the
-        strategy's."""
+        strategy's; of a spread perhaps that in one of its contracts."""
 
-        __match_args__ = ("order", "account", "worst", "held", "working")
-        def __new__(cls, order: int, account: bool, worst: int, held: int, working: int) -> Self: ...
+        __match_args__ = ("order", "account", "instrument", "worst", "held", "working")
+        def __new__(cls, order: int, account: bool, instrument: int, worst: int, held: int, working: int) -> Self: ...
         @property
         def order(self) -> int: ...
         @property
         def account(self) -> bool: ...
+        @property
+        def instrument(self) -> int: ...
         @property
         def worst(self) -> int: ...
         @property
@@ -641,7 +643,7 @@ class RiskOrder:
     at most and `least` at least, counts for `worth` in limits, and is `mark` at the market. `purse`: what it is paid from
     is judged elsewhere (0), cash (1) or Reg T buying power (2). Of a `group` only one order can be filled; one that is
     not `plain` does not count by itself; `exempt`: it may stand beside what it could trade with; `exit`: it closes what
-    its own entry opens; `change`: it is what a working order is to become.
+    its own entry opens; `change`: it is what a working order is to become; `legs`: see `RiskBook.put`.
     """
 
     def __new__(
@@ -672,6 +674,7 @@ class RiskOrder:
         exit: bool = False,
         money: bool = False,
         change: bool = False,
+        legs: Sequence[tuple[int, int, int | None]] = ...,
     ) -> Self: ...
 
 @final
@@ -695,8 +698,8 @@ class RiskBook:
     RATES: Final[int]
     MARGIN: Final[int]
     def __new__(cls) -> Self: ...
-    def declare(self, instrument: int, multiplier: int | None) -> None:
-        """What one contract is of; None where that is not known."""
+    def declare(self, instrument: int, multiplier: int | None, spread: bool = False) -> None:
+        """What one contract is of (None where that is not known), and whether it is several contracts at once."""
 
     def mark(self, instrument: int, buy: bool, price: int | None) -> None:
         """What a unit is bought or sold for now; None where nothing says it."""
@@ -719,8 +722,10 @@ class RiskBook:
         limit: int | None = None,
         exempt: bool = False,
         group: str | None = None,
+        legs: Sequence[tuple[int, int, int | None]] = ...,
     ) -> None:
-        """An order works with so much of it free to be filled; again replaces what was said before."""
+        """An order works with so much of it free to be filled; again replaces what was said before. `legs`: of a spread
+        its contracts, each with its ratio and what a unit is worth."""
 
     def drop(self, order: str) -> None:
         """An order is over. Nothing where it is not known."""
@@ -808,7 +813,7 @@ class RiskBook:
         """The largest instrument's part of it."""
 
     def side(self, account: int, instrument: int, buy: bool, orders: Sequence[RiskOrder] = ...) -> int:
-        """The quantity that could be filled on one side, that of these orders included."""
+        """The quantity that could be filled on one side, that of these orders included, and without orders of spreads."""
 
     def largest_order(self, place: str) -> int:
         """The largest that passed a limit on one order, by the limit's place in the file: a quantity or a value."""

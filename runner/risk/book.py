@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from nautilus_trader.model.enums import OrderType
+from nautilus_trader.model.identifiers import generic_spread_id_to_list, is_generic_spread_id
 
 from runner._engine import RiskBook, RiskFault, RiskOrder
 from runner.risk.candidate import Candidate, Finder, Subject
@@ -119,6 +120,7 @@ class Book:
             limit,
             not leg.plain or exempt(order),
             leg.group,
+            self._legs(leg.instrument_id) if is_generic_spread_id(leg.instrument_id) else (),
         )
 
     def drop(self, client_order_id: Any) -> None:
@@ -169,8 +171,12 @@ class Book:
         return self.engine.orders(account, None if strategy_id is None else self._strategies[strategy_id])
 
     def side(self, instrument_id: Any, account_id: Any, *, buy: bool, orders: Sequence[RiskOrder] = ()) -> Decimal:
-        """The quantity that one side's orders could fill, with those of the candidates."""
+        """The quantity that one side's orders could fill, with those of the candidates and without those of spreads."""
         return decimal(self.engine.side(self._accounts[account_id], self.instrument(instrument_id), buy, orders))
+
+    def instrument_id(self, number: int) -> Any:
+        """Nautilus's id of it."""
+        return self._ids[number]
 
     def missing(self, number: int) -> str:
         """What is not known of an instrument, in words."""
@@ -271,6 +277,8 @@ class Book:
             more["money"] = True
         if candidate.before is not None:
             more["change"] = True
+        if facts is not None and facts.spread:
+            more["legs"] = self._legs(instrument_id, fresh=True)
         candidate.row = row = RiskOrder(
             order.client_order_id.value,
             number,
@@ -288,6 +296,16 @@ class Book:
             **more,
         )
         return row
+
+    def _legs(self, instrument_id: Any, *, fresh: bool = False) -> list[tuple[int, int, int | None]]:
+        """The contracts of a spread with their ratios and what a unit is worth; `fresh`: their marks are as of now."""
+        legs = []
+        for leg_id, ratio in generic_spread_id_to_list(instrument_id):
+            number, middle = self.instrument(leg_id), self._prices.middle(leg_id)
+            if fresh:
+                self._mark(number)
+            legs.append((number, ratio, None if middle is None else nano(middle)))
+        return legs
 
     def is_exit(self, order: Any, leg: Leg) -> bool:
         """Whether it closes what its own entry opens, and no more than that."""
@@ -341,7 +359,7 @@ class Book:
                 of = whole_multiplier(instrument)
             except ValueError as error:
                 why = str(error)
-        self.engine.declare(number, of)
+        self.engine.declare(number, of, is_generic_spread_id(instrument_id))
         if of is None:
             self._unknown[number] = why
             return number

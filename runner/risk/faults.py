@@ -99,13 +99,16 @@ class Faults:
     def _of_exposure(self, fault: RiskFault, candidate: Candidate, subject: Subject) -> Denial | None:
         rules = subject.rules
         match fault:
-            case RiskFault.Position(account=account, worst=worst, held=held, working=working):
+            case RiskFault.Position(account=account, instrument=number, worst=worst, held=held, working=working):
                 bound = rules.position_of_account if account else rules.position_of_strategy
+                instrument_id = self._book.instrument_id(number)
+                position, others = "the position", f"working {'buys' if candidate.buy else 'sells'}"
+                if instrument_id != candidate.instrument_id:
+                    position, others = f"the position in {instrument_id}", "working orders of its side"
                 return Denial(
                     Code.MAX_POSITION_NOTIONAL,
-                    f"{candidate.words} could take the position to {text(usd(worst))} (held {text(decimal(held))}, "
-                    f"working {'buys' if candidate.buy else 'sells'} {text(decimal(working))}), "
-                    f"more than the {_named(bound)}",
+                    f"{candidate.words} could take {position} to {text(usd(worst))} (held {text(decimal(held))}, "
+                    f"{others} {text(decimal(working))}), more than the {_named(bound)}",
                 )
             case RiskFault.PositionUnpriced(account=account):
                 return _no_price(candidate, rules.position_of_account if account else rules.position_of_strategy)

@@ -76,7 +76,7 @@ class Judge:
         self._margin = margin
         self._positions = positions
         self._faults = Faults(cache, book, margin, prices)
-        self._reducing = Reducing(book, positions, working, collateral)
+        self._reducing = Reducing(book, working, collateral)
         self._cover = Cover(book, positions, working)
         self._outage = outage
         self._schedule = schedule

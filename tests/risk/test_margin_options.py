@@ -7,16 +7,18 @@ The account has 1,000,000 dollars, so as much options buying power. Contracts ar
 from __future__ import annotations
 
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nautilus_trader.common.factories import OrderFactory
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.enums import AssetClass, OptionKind, OrderSide, TimeInForce
-from nautilus_trader.model.identifiers import InstrumentId, new_generic_spread_id
+from nautilus_trader.model.identifiers import InstrumentId, StrategyId, new_generic_spread_id
 from nautilus_trader.model.instruments import OptionContract
 from nautilus_trader.model.objects import Price, Quantity
 
+from runner.alpaca.derived import spread
+from runner.risk.candidate import Subject
 from runner.risk.collateral import legs_of, root_of
 from runner.risk.exposure import nano, usd
 from runner.risk.gate import RiskGate
@@ -328,19 +330,24 @@ def test_symbols_and_units():
     assert (nano(Decimal("1.0000000001")), nano(Decimal("-1.0000000001"))) == (1_000_000_001, -1_000_000_001)
 
 
-@pytest.mark.parametrize(
-    ("buy", "qty", "reduces"),
-    [(True, 2, True), (True, 3, False), (False, 1, False)],
-)
-def test_a_spread_reduces_where_every_leg_closes_what_is_held(options, buy, qty, reduces):
+def only_reduces(gate: Any, engine: Any, side: Any, qty: int) -> bool:
+    """Whether a spread of a put of 90 that is bought and a call of 100 that is sold would."""
+    put, call = CONTRACTS[2], CONTRACTS[0]
+    legs = [(put, 1), (call, -1)]
+    made = spread(new_generic_spread_id([(each.id, ratio) for each, ratio in legs]), legs)
+    engine.cache.add_instrument(made)
+    factory = OrderFactory(engine.kernel.trader_id, StrategyId("Scripted-main"), engine.kernel.clock)
+    order = factory.limit(made.id, side, Quantity.from_int(qty), Price.from_str("1.00"))
+    account_id, rules = engine.cache.accounts()[0].id, gate.limits.rules("ALPACA", "main")
+    subject = Subject(account_id, order.strategy_id, "ALPACA", "main", rules)
+    return bool(gate.judge.reduces([gate.judge.candidate(order)], subject))
+
+
+@pytest.mark.parametrize(("side", "qty", "reduces"), [(BUY, 2, True), (BUY, 3, False), (SELL, 1, False)])
+def test_a_spread_reduces_where_every_leg_closes_what_is_held(options, side, qty, reduces):
     """Two puts of 90 are held short and two calls of 100 long; the spread buys the one and sells the other."""
     _, gate, engine = options(lambda s: trade(s, P90, SELL, 2), lambda s: trade(s, C100, BUY, 2))
-    ids = {symbol: InstrumentId.from_str(f"{symbol}.ALPACA") for symbol in (P90, C100)}
-    spread = new_generic_spread_id([(ids[P90], 1), (ids[C100], -1)])
-    order = SimpleNamespace(client_order_id="new")
-    candidate = SimpleNamespace(instrument_id=spread, buy=buy, leg=SimpleNamespace(qty=Decimal(qty)), order=order)
-    subject = SimpleNamespace(account_id=engine.cache.accounts()[0].id)
-    assert gate.judge._reducing.closes_legs(candidate, subject) is reduces
+    assert only_reduces(gate, engine, side, qty) is reduces
 
 
 def test_a_spreads_legs_that_another_order_closes_already_are_not_closed_twice(options):
@@ -349,13 +356,8 @@ def test_a_spreads_legs_that_another_order_closes_already_are_not_closed_twice(o
         lambda s: trade(s, C100, BUY, 2),
         lambda s: trade(s, P90, BUY, 1, "1.00"),
     )
-    ids = {symbol: InstrumentId.from_str(f"{symbol}.ALPACA") for symbol in (P90, C100)}
-    spread = new_generic_spread_id([(ids[P90], 1), (ids[C100], -1)])
-    subject = SimpleNamespace(account_id=engine.cache.accounts()[0].id)
-    for qty, reduces in ((1, True), (2, False)):
-        order = SimpleNamespace(client_order_id="new")
-        candidate = SimpleNamespace(instrument_id=spread, buy=True, leg=SimpleNamespace(qty=Decimal(qty)), order=order)
-        assert gate.judge._reducing.closes_legs(candidate, subject) is reduces
+    assert only_reduces(gate, engine, BUY, 1)
+    assert not only_reduces(gate, engine, BUY, 2)
 
 
 OTHER = OptionContract.from_dict(

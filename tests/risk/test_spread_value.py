@@ -17,7 +17,7 @@ from nautilus_trader.model.objects import Price, Quantity
 from runner.alpaca.derived import spread
 from runner.config.risk import Portion
 from runner.risk.limits import Limits
-from tests.risk.test_margin_options import CONTRACTS, quotes
+from tests.risk.test_margin_options import CONTRACTS, quotes, trade
 
 LONG, SHORT, _ = CONTRACTS
 LEGS = [(LONG, -1), (SHORT, 1)]
@@ -68,3 +68,67 @@ def test_a_spread_whose_legs_have_no_price_can_not_be_judged(bench):
         instruments=[*CONTRACTS, CREDIT],
     )
     assert ours.codes() == ["NO_PRICE"]
+
+
+@pytest.mark.parametrize(("most", "codes"), [(2_400, []), (2_399, ["MAX_POSITION_NOTIONAL"])])
+def test_a_spread_adds_to_what_is_held_of_each_contract(bench, most, codes):
+    """Two calls of 100 are held; the spread, sold, buys one more."""
+    ours, gate, _ = bench.run(
+        lambda s: trade(s, LONG.id.symbol.value, OrderSide.BUY, 2),
+        order(OrderSide.SELL, 1, "-5.00"),
+        limits=Limits(max_position_notional=Decimal(most)),
+        quotes=quotes(4),
+        instruments=[*CONTRACTS, CREDIT],
+    )
+    assert (ours.codes(), gate.errors) == (codes, 0)
+    assert all(
+        f"the position in {LONG.id} to 2,400 (held 2, working orders of its side 0)" in each for each in ours.denials()
+    )
+
+
+@pytest.mark.parametrize(("most", "codes"), [(1_600, []), (1_599, ["MAX_POSITION_NOTIONAL"])])
+def test_a_contract_adds_to_what_working_spreads_buy_of_it(bench, most, codes):
+    ours, gate, _ = bench.run(
+        order(OrderSide.SELL, 1, "-5.00"),
+        lambda s: trade(s, LONG.id.symbol.value, OrderSide.BUY, 1, "8.00"),
+        limits=Limits(max_position_notional=Decimal(most)),
+        quotes=quotes(4),
+        instruments=[*CONTRACTS, CREDIT],
+    )
+    assert (ours.codes(), gate.errors) == (codes, 0)
+
+
+def test_what_a_working_spread_closes_is_closed_by_no_other_order(bench):
+    """A call of 100 is held and one of 110 is short; the spread, bought, closes both."""
+    gates: list[Any] = []
+    ours, gate, engine = bench.run(
+        lambda s: trade(s, LONG.id.symbol.value, OrderSide.BUY, 1),
+        lambda s: trade(s, SHORT.id.symbol.value, OrderSide.SELL, 1),
+        order(OrderSide.BUY, 1, "5.00"),
+        lambda s: gates[0].set_state("halted", why="a test"),
+        lambda s: trade(s, LONG.id.symbol.value, OrderSide.SELL, 1),
+        lambda s: trade(s, SHORT.id.symbol.value, OrderSide.BUY, 1),
+        lambda s: s.cancel_all_orders(CREDIT.id),
+        lambda s: trade(s, SHORT.id.symbol.value, OrderSide.BUY, 1),
+        lambda s: None,
+        quotes=quotes(10),
+        instruments=[*CONTRACTS, CREDIT],
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert (ours.codes(), gate.errors) == (["STATE_HALTED"] * 2, 0)
+    assert engine.portfolio.net_position(SHORT.id) == 0
+
+
+def test_a_spread_that_closes_adds_nothing_to_what_is_exposed(bench):
+    account: list[Any] = []
+    gates: list[Any] = []
+    bench.run(
+        lambda s: trade(s, LONG.id.symbol.value, OrderSide.BUY, 1),
+        lambda s: trade(s, SHORT.id.symbol.value, OrderSide.SELL, 1),
+        order(OrderSide.BUY, 1, "5.00"),
+        lambda s: account.append(gates[0].book.total(s.cache.accounts()[0].id)),
+        quotes=quotes(6),
+        instruments=[*CONTRACTS, CREDIT],
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert account == [1_100]

@@ -44,6 +44,8 @@ struct Parts {
 #[derive(Clone, Copy, Debug, Default)]
 struct Market {
     multiplier: Option<i128>,
+    /// Several contracts at once, which count one by one: nobody ever holds a spread.
+    spread: bool,
     /// What a unit is sold for, and bought for.
     marks: [Option<i128>; 2],
 }
@@ -81,6 +83,23 @@ struct Placed {
     instrument: u32,
     buy: bool,
     resting: Resting,
+    /// The contracts of a spread, and on which side each is.
+    legs: Box<[(u32, bool)]>,
+}
+
+/// One contract of a spread: how many of it one spread has, less than 0 where it is sold, and what a unit is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    pub instrument: u32,
+    pub ratio: i128,
+    pub worth: Option<i128>,
+}
+
+impl Leg {
+    /// What an order of the spread does to the contract: its side, and how much of it can be filled.
+    fn part(&self, buy: bool, qty: i128) -> Result<(bool, i128), Wrong> {
+        Ok((buy == (self.ratio > 0), times(qty, self.ratio.abs())?))
+    }
 }
 
 /// An order that is judged. `qty` is None where it is given in money and can't be told in units.
@@ -92,6 +111,19 @@ pub struct Candidate<'a> {
     pub qty: Option<i128>,
     pub price: Option<i128>,
     pub group: Option<&'a str>,
+    /// Which one of those that are judged, counted from 0.
+    pub of: usize,
+    /// Whether it is what an order of a spread does to one of its contracts.
+    pub leg: bool,
+}
+
+impl Candidate<'_> {
+    /// Put what it does to the contract of a spread beside it.
+    pub fn leg(&self, leg: &Leg) -> Result<Self, Wrong> {
+        let (buy, qty) = leg.part(self.buy, self.qty.unwrap_or(0))?;
+        let qty = self.qty.map(|_| qty);
+        Ok(Self { instrument: leg.instrument, buy, qty, price: leg.worth, group: None, leg: true, ..self.clone() })
+    }
 }
 
 /// What a limit is measured on.
@@ -114,7 +146,7 @@ pub struct Bounds {
 /// The first bound that is exceeded, with the numbers; `candidate`, `bound`: which one, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
-    Position { level: Level, candidate: usize, worst: i128, held: i128, working: i128 },
+    Position { level: Level, candidate: usize, instrument: u32, worst: i128, held: i128, working: i128 },
     PositionUnpriced { level: Level, candidate: usize },
     Gross { bound: usize, before: i128, after: i128 },
     GrossUnpriced { bound: usize, instrument: u32 },
@@ -131,9 +163,10 @@ pub struct Book {
 }
 
 impl Book {
-    /// Say what one contract is of; None where that is not known (any more).
-    pub fn declare(&mut self, instrument: u32, multiplier: Option<i128>) {
-        self.markets.entry(instrument).or_default().multiplier = multiplier;
+    /// Say what one contract is of (None where that is not known, any more), and whether it is a spread.
+    pub fn declare(&mut self, instrument: u32, multiplier: Option<i128>, spread: bool) {
+        let market = self.markets.entry(instrument).or_default();
+        (market.multiplier, market.spread) = (multiplier, spread);
         self.revalue(instrument, true);
         self.revalue(instrument, false);
     }
@@ -181,22 +214,33 @@ impl Book {
         buy: bool,
         open: Open,
         resting: Resting,
+        legs: &[Leg],
     ) -> Result<(), Wrong> {
         self.remove(order);
-        self.market(instrument)?;
+        let mut opens = vec![(instrument, buy, open)];
+        for leg in legs {
+            let (buy, qty) = leg.part(buy, opens[0].2.qty)?;
+            opens.push((leg.instrument, buy, Open { qty, price: leg.worth, group: None, leg: true }));
+        }
+        for (instrument, ..) in &opens {
+            self.market(*instrument)?;
+        }
         self.number += 1;
         let number = self.number;
-        self.placed.insert(order.into(), Placed { number, account, strategy, instrument, buy, resting });
+        let legs = opens[1..].iter().map(|(instrument, buy, _)| (*instrument, *buy)).collect();
+        self.placed.insert(order.into(), Placed { number, account, strategy, instrument, buy, resting, legs });
         self.names.insert(number, order.into());
         for owner in [Owner { account, strategy: None }, Owner { account, strategy: Some(strategy) }] {
-            let parts = self.owners.entry(owner).or_default();
-            let part = parts.by_instrument.entry(instrument).or_insert_with(nothing);
-            if let Err(wrong) = part.sides[usize::from(buy)].put(number, open.clone()) {
-                self.remove(order);
-                return Err(wrong);
+            for (instrument, buy, open) in &opens {
+                let parts = self.owners.entry(owner).or_default();
+                let part = parts.by_instrument.entry(*instrument).or_insert_with(nothing);
+                if let Err(wrong) = part.sides[usize::from(*buy)].put(number, open.clone()) {
+                    self.remove(order);
+                    return Err(wrong);
+                }
+                parts.orders += usize::from(!open.leg);
+                self.value(owner, *instrument, *buy);
             }
-            parts.orders += 1;
-            self.value(owner, instrument, buy);
         }
         Ok(())
     }
@@ -205,13 +249,17 @@ impl Book {
     pub fn remove(&mut self, order: &str) {
         let Some(placed) = self.placed.remove(order) else { return };
         self.names.remove(&placed.number);
-        let Placed { number, account, strategy, instrument, buy, .. } = placed;
+        let Placed { number, account, strategy, instrument, buy, legs, .. } = placed;
         for owner in [Owner { account, strategy: None }, Owner { account, strategy: Some(strategy) }] {
-            if let Some(parts) = self.owners.get_mut(&owner)
-                && let Some(part) = parts.by_instrument.get_mut(&instrument)
-            {
-                parts.orders -= usize::from(part.sides[usize::from(buy)].remove(number));
-                self.value(owner, instrument, buy);
+            let own = [(instrument, buy, true)].into_iter();
+            for (instrument, buy, own) in own.chain(legs.iter().map(|(leg, buy)| (*leg, *buy, false))) {
+                if let Some(parts) = self.owners.get_mut(&owner)
+                    && let Some(part) = parts.by_instrument.get_mut(&instrument)
+                {
+                    let removed = part.sides[usize::from(buy)].remove(number);
+                    parts.orders -= usize::from(removed && own);
+                    self.value(owner, instrument, buy);
+                }
             }
         }
     }
@@ -271,7 +319,7 @@ impl Book {
         self.markets.get(&instrument)?.multiplier
     }
 
-    /// One side's sums with the candidates of that side.
+    /// What the orders of one side can fill together, with the candidates of that side and without spreads.
     pub fn side(
         &self,
         account: u32,
@@ -279,9 +327,15 @@ impl Book {
         instrument: u32,
         buy: bool,
         candidates: &[Candidate<'_>],
-    ) -> Result<Sum, Wrong> {
+    ) -> Result<i128, Wrong> {
         let part = self.part(Owner { account, strategy }, instrument);
-        self.sum(part, instrument, buy, candidates)
+        let legs = part.map_or(0, |part| part.sides[usize::from(buy)].legs());
+        Ok(self.sum(part, instrument, buy, candidates)?.qty - legs)
+    }
+
+    /// Whether it is several contracts at once.
+    pub fn is_spread(&self, instrument: u32) -> bool {
+        self.markets.get(&instrument).is_some_and(|market| market.spread)
     }
 
     /// Whether the candidates of one instrument only shrink the position, together with what closes it already.
@@ -361,7 +415,7 @@ impl Book {
                 Level::Account => self.orders(Some(account), None),
                 Level::Strategy => self.orders(Some(account), Some(strategy)),
             };
-            if working + candidates.len() > *most {
+            if working + candidates.iter().filter(|each| !each.leg).count() > *most {
                 return Ok(Some(Breach::OpenOrders { bound, working }));
             }
         }
@@ -376,7 +430,7 @@ impl Book {
         most: i128,
     ) -> Result<Option<Breach>, Wrong> {
         for (index, candidate) in candidates.iter().enumerate() {
-            let Candidate { instrument, buy, .. } = *candidate;
+            let Candidate { instrument, buy, of, .. } = *candidate;
             if candidates[..index].iter().any(|each| each.instrument == instrument && each.buy == buy) {
                 continue;
             }
@@ -392,12 +446,12 @@ impl Book {
             let market = self.market(instrument)?;
             let worst = sum.worst(held, market.marks[usize::from(buy)], buy)?;
             let (Some(worst), Some(multiplier), Some(qty)) = (worst, market.multiplier, candidate.qty) else {
-                return Ok(Some(Breach::PositionUnpriced { level, candidate: index }));
+                return Ok(Some(Breach::PositionUnpriced { level, candidate: of }));
             };
             let worst = times(worst, multiplier)?;
             if worst > most {
                 let working = (sum.qty - qty).max(0);
-                return Ok(Some(Breach::Position { level, candidate: index, worst, held, working }));
+                return Ok(Some(Breach::Position { level, candidate: of, instrument, worst, held, working }));
             }
         }
         Ok(None)
@@ -414,6 +468,9 @@ impl Book {
             let instrument = candidate.instrument;
             if candidate.qty.is_none() {
                 return Ok(Err(instrument));
+            }
+            if self.is_spread(instrument) {
+                continue; // its contracts are candidates too
             }
             if candidates[..index].iter().any(|each| each.instrument == instrument) {
                 continue;
@@ -450,7 +507,12 @@ impl Book {
         let asked: Vec<Asked> = of_side
             .map(|each| Asked {
                 number: self.placed.get(each.order).map(|placed| placed.number),
-                open: Open { qty: each.qty.unwrap_or(0), price: each.price, group: each.group.map(Into::into) },
+                open: Open {
+                    qty: each.qty.unwrap_or(0),
+                    price: each.price,
+                    group: each.group.map(Into::into),
+                    leg: each.leg,
+                },
             })
             .collect();
         match part {
@@ -466,6 +528,9 @@ impl Book {
             return Ok(Some(0));
         }
         let market = self.market(instrument)?;
+        if market.spread {
+            return Ok(Some(0)); // its contracts count
+        }
         let mark = market.marks[usize::from(buy)];
         let mark = if held == 0 { mark } else { mark.or(part.and_then(|part| part.opened_at)) };
         let (Some(worst), Some(multiplier)) = (sum.worst(held, mark, buy)?, market.multiplier) else {

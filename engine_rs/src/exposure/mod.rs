@@ -8,7 +8,7 @@
 pub mod book;
 pub mod side;
 
-pub use book::{Book, Bounds, Breach, Candidate, Level, Resting};
+pub use book::{Book, Bounds, Breach, Candidate, Leg, Level, Resting};
 pub use side::{Open, Side, Sum};
 
 /// What can't be answered.

@@ -11,6 +11,8 @@ pub struct Open {
     pub price: Option<i128>,
     /// Of the orders of one group only one can be filled, so the largest counts.
     pub group: Option<Box<str>>,
+    /// Whether it is what an order of a spread does to one of its contracts.
+    pub leg: bool,
 }
 
 /// Orders together: quantity, Σ quantity × price, and the dearest price of those whose price is known.
@@ -82,6 +84,7 @@ pub struct Side {
     unpriced: usize,
     prices: BTreeMap<i128, usize>,
     grouped: usize,
+    legs: i128,
 }
 
 impl Side {
@@ -89,9 +92,14 @@ impl Side {
         self.orders.is_empty()
     }
 
-    /// The numbers of the orders, in the order in which they came.
+    /// The numbers of the orders, in the order in which they came, without those of spreads.
     pub fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
-        self.orders.iter().map(|(number, _)| *number)
+        self.orders.iter().filter(|(_, open)| !open.leg).map(|(number, _)| *number)
+    }
+
+    /// What of it orders of spreads can fill.
+    pub fn legs(&self) -> i128 {
+        self.legs
     }
 
     /// Add an order that is not there yet. An error changes nothing.
@@ -107,6 +115,7 @@ impl Side {
                 self.unpriced += 1;
             }
             self.qty = qty;
+            self.legs += if open.leg { open.qty } else { 0 };
         }
         self.orders.push((number, open));
         Ok(())
@@ -120,6 +129,7 @@ impl Side {
             self.grouped -= 1;
         } else if open.qty > 0 {
             self.qty -= open.qty;
+            self.legs -= if open.leg { open.qty } else { 0 };
             self.unprice(&open);
         }
         true

@@ -19,7 +19,7 @@ pub enum RiskFault {
     QuoteCrossed { order: usize },
     QuoteStale { order: usize, age_ns: i64 },
     Collar { order: usize, price: i128, reference: i128, away: i128, worth: i128, absolute: bool, at_trigger: bool },
-    Position { order: usize, account: bool, worst: i128, held: i128, working: i128 },
+    Position { order: usize, account: bool, instrument: u32, worst: i128, held: i128, working: i128 },
     PositionUnpriced { order: usize, account: bool },
     Gross { bound: usize, before: i128, after: i128 },
     GrossUnpriced { bound: usize, instrument: u32 },
@@ -72,8 +72,8 @@ impl From<Fault> for RiskFault {
 impl From<Breach> for RiskFault {
     fn from(breach: Breach) -> Self {
         match breach {
-            Breach::Position { level, candidate: order, worst, held, working } => {
-                Self::Position { order, account: level == Level::Account, worst, held, working }
+            Breach::Position { level, candidate: order, instrument, worst, held, working } => {
+                Self::Position { order, account: level == Level::Account, instrument, worst, held, working }
             }
             Breach::PositionUnpriced { level, candidate: order } => {
                 Self::PositionUnpriced { order, account: level == Level::Account }

@@ -9,7 +9,7 @@ use pyo3::pybacked::PyBackedStr;
 
 use super::fault::{RiskFault, level_of};
 use super::numbers::Int;
-use crate::exposure::{Bounds, Level, Open, Resting};
+use crate::exposure::{Bounds, Leg, Level, Open, Resting};
 use crate::rate::Limit;
 use crate::risk::quote::{Collar, HeldTo, Quote};
 use crate::risk::room::{Entry, Figure, Figures, LEAST_EQUITY, Own, Purse, Whole};
@@ -100,7 +100,7 @@ impl RiskOrder {
     #[pyo3(signature = (
         id, instrument, buy, kind, held_to, asked, units, left, cost, worth, limit, mark, purse, /, *, released=None,
         filled=Int(0), trigger=None, trail=None, least=Int(0), group=None, plain=true, exempt=false, exit=false, money=false,
-        change=false,
+        change=false, legs=vec![],
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -128,6 +128,7 @@ impl RiskOrder {
         exit: bool,
         money: bool,
         change: bool,
+        legs: Vec<Contract>,
     ) -> PyResult<Self> {
         Ok(Self(Order {
             id: (*id).into(),
@@ -164,6 +165,7 @@ impl RiskOrder {
                 _ => return Err(PyValueError::new_err("purse is 0 (judged elsewhere), 1 (cash) or 2 (Reg T)")),
             },
             change,
+            legs: legs_of(legs),
         }))
     }
 }
@@ -203,8 +205,9 @@ impl RiskBook {
 
     // What changed.
 
-    fn declare(&self, instrument: u32, multiplier: Option<i64>) {
-        self.0.relock().book.declare(instrument, multiplier.map(i128::from));
+    #[pyo3(signature = (instrument, multiplier, spread=false))]
+    fn declare(&self, instrument: u32, multiplier: Option<i64>, spread: bool) {
+        self.0.relock().book.declare(instrument, multiplier.map(i128::from), spread);
     }
 
     fn mark(&self, instrument: u32, buy: bool, price: Option<Int>) -> PyResult<()> {
@@ -228,7 +231,8 @@ impl RiskBook {
     }
 
     #[pyo3(signature = (
-        order, account, strategy, instrument, buy, released, price, limit=None, exempt=false, group=None
+        order, account, strategy, instrument, buy, released, price, limit=None, exempt=false, group=None,
+        legs=vec![]
     ))]
     #[allow(clippy::too_many_arguments)]
     fn put(
@@ -243,14 +247,19 @@ impl RiskBook {
         limit: Option<Int>,
         exempt: bool,
         group: Option<&str>,
+        legs: Vec<Contract>,
     ) -> PyResult<()> {
-        let open = Open { qty: released.0, price: int(price), group: group.map(Into::into) };
+        let open = Open { qty: released.0, price: int(price), group: group.map(Into::into), leg: false };
         let resting = match limit {
             _ if exempt => Resting::Exempt,
             Some(limit) => Resting::Limit(limit.0),
             None => Resting::Market,
         };
-        self.0.relock().book.put(order, account, strategy, instrument, buy, open, resting).map_err(wrong)
+        self.0
+            .relock()
+            .book
+            .put(order, account, strategy, instrument, buy, open, resting, &legs_of(legs))
+            .map_err(wrong)
     }
 
     fn drop(&self, order: &str) {
@@ -363,8 +372,8 @@ impl RiskBook {
 
     #[pyo3(signature = (account, instrument, buy, orders=vec![]))]
     fn side(&self, account: u32, instrument: u32, buy: bool, orders: Vec<Bound<'_, RiskOrder>>) -> PyResult<i128> {
-        let asked: Vec<_> = orders.iter().map(|order| order.get().0.candidate()).collect();
-        Ok(self.0.relock().book.side(account, None, instrument, buy, &asked).map_err(wrong)?.qty)
+        let asked: Vec<_> = orders.iter().enumerate().map(|(of, order)| order.get().0.candidate(of)).collect();
+        self.0.relock().book.side(account, None, instrument, buy, &asked).map_err(wrong)
     }
 
     fn largest_order(&self, place: &str) -> i128 {
@@ -416,6 +425,14 @@ impl RiskBook {
         let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
         self.0.relock().count(strategy, &rules.0, &orders, now_ns);
     }
+}
+
+/// A contract of a spread: instrument, ratio, what a unit is worth.
+type Contract = (u32, i64, Option<Int>);
+
+fn legs_of(legs: Vec<Contract>) -> Box<[Leg]> {
+    let leg = |(instrument, ratio, worth)| Leg { instrument, ratio: i128::from(ratio), worth: int(worth) };
+    legs.into_iter().map(leg).collect()
 }
 
 fn of_whole(whole: Option<(i128, i128)>) -> Option<Whole> {

@@ -98,6 +98,8 @@ pub struct Order {
     pub exempt: bool,
     /// Whether it closes what its own entry opened.
     pub exit: bool,
+    /// Of a spread its contracts.
+    pub legs: Box<[exposure::Leg]>,
     /// What it is paid from; None where that is judged elsewhere (options).
     pub purse: Option<Purse>,
     /// Whether this is what a working order is to become.
@@ -105,8 +107,11 @@ pub struct Order {
 }
 
 impl Order {
-    pub fn candidate(&self) -> Candidate<'_> {
+    /// As the one that is judged as the `of`th.
+    pub fn candidate(&self, of: usize) -> Candidate<'_> {
         Candidate {
+            of,
+            leg: false,
             order: &self.id,
             instrument: self.instrument,
             buy: self.buy,
@@ -117,7 +122,7 @@ impl Order {
     }
 
     fn open(&self) -> exposure::Open {
-        exposure::Open { qty: self.released, price: self.worth, group: self.group.clone() }
+        exposure::Open { qty: self.released, price: self.worth, group: self.group.clone(), leg: false }
     }
 
     fn resting(&self) -> Resting {
@@ -309,9 +314,16 @@ impl Desk {
         for order in orders {
             self.book.mark(order.instrument, order.buy, order.mark)?;
         }
-        let candidates: Vec<Candidate<'_>> = orders.iter().map(|order| order.candidate()).collect();
+        let mut candidates = Vec::with_capacity(orders.len());
+        for (of, order) in orders.iter().enumerate() {
+            let own = order.candidate(of);
+            for leg in &order.legs {
+                candidates.push(own.leg(leg)?);
+            }
+            candidates.push(own);
+        }
         let mut reduces = orders.iter().all(|order| !order.money && order.units.is_some());
-        for each in &candidates {
+        for each in candidates.iter().filter(|each| !self.book.is_spread(each.instrument)) {
             reduces = reduces && self.book.reduces(account, None, each.instrument, &candidates)?;
         }
         let at_all = self.at_all(account, strategy, rules, orders, checks, now).err();
@@ -337,7 +349,16 @@ impl Desk {
             let lent = order.purse == Some(Purse::RegT);
             self.room.enter(&order.id, Entry { lent, whole, ..Entry::new(account, closing, order.least) });
         }
-        self.book.put(&order.id, account, strategy, order.instrument, order.buy, order.open(), order.resting())?;
+        self.book.put(
+            &order.id,
+            account,
+            strategy,
+            order.instrument,
+            order.buy,
+            order.open(),
+            order.resting(),
+            &order.legs,
+        )?;
         if self.margin {
             let (left, worth, filled) = (order.left, order.worth, order.filled);
             self.note(&order.id, order.instrument, left, worth, filled, false, false, now)?;

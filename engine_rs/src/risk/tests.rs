@@ -31,6 +31,7 @@ fn order(id: &str, units: i128, price: i128) -> Order {
         plain: true,
         exempt: false,
         exit: false,
+        legs: Box::default(),
         purse: Some(Purse::RegT),
         change: false,
     }
@@ -43,7 +44,7 @@ fn sale(id: &str, units: i128, price: i128) -> Order {
 /// One instrument at 100, and 10,000 dollars on a margin account.
 fn desk() -> Desk {
     let mut desk = Desk { margin: true, ..Desk::default() };
-    desk.book.declare(0, Some(1));
+    desk.book.declare(0, Some(1), false);
     let (bid, ask) = (Some(99 * DOLLAR), Some(101 * DOLLAR));
     desk.quote(0, Quote { bid, ask, ts: 0, worth: None });
     let equity = 10_000 * ATTO;
@@ -109,7 +110,7 @@ fn a_list_is_held_against_itself() {
     let mut desk = desk();
     let rules = Rules { twins: Some(10), self_match: true, ..Rules::default() };
     let bid = order("a", 1, 99);
-    desk.book.declare(1, Some(1));
+    desk.book.declare(1, Some(1), false);
     let mut with = |other: Order| look(&mut desk, &rules, &[&bid, &other], 0).at_all;
     assert_eq!(with(order("b", 1, 99)), Some(Fault::Twin { order: 1, age: None }));
     assert_eq!(with(order("b", 2, 99)), None);
@@ -238,7 +239,7 @@ fn what_one_of_a_list_closes_no_other_closes_again() {
 #[test]
 fn one_equity_pays_for_what_is_lent_on_and_what_is_not() {
     let mut desk = desk();
-    desk.book.declare(1, Some(1));
+    desk.book.declare(1, Some(1), false);
     let rules = Rules { headroom: Some(0), ..Rules::default() };
     let coins = |units| Order { instrument: 1, purse: Some(Purse::Cash), ..order("b", units, 10) };
     let mut asked = |shares, coins: Order| look(&mut desk, &rules, &[&order("a", shares, 100), &coins], 0).opening;
@@ -255,7 +256,7 @@ fn one_equity_pays_for_what_is_lent_on_and_what_is_not() {
 fn what_closes_is_followed_whatever_a_contract_is_of() {
     let mut desk = desk();
     desk.book.hold(0, None, 0, 10 * NANO, None).unwrap();
-    desk.book.declare(0, None);
+    desk.book.declare(0, None, false);
     desk.take(0, 0, &sale("a", 10, 100), None, 0).unwrap();
     desk.note("a", 0, 5 * NANO, Some(100 * DOLLAR), 5 * NANO, false, true, 1).unwrap();
     assert_eq!(desk.room.reserved(0), 0);
@@ -281,7 +282,7 @@ fn a_short_sale_needs_a_broker_that_lends_and_what_is_unknown_is_a_fault() {
     assert_eq!(fault(&mut desk, &rules, &unpriced), Some(Fault::NoPrice { order: 0 }));
     desk.room.own(0, None);
     assert_eq!(fault(&mut desk, &rules, &order("a", 1, 100)), Some(Fault::NoEquity));
-    desk.book.declare(0, None);
+    desk.book.declare(0, None, false);
     assert_eq!(fault(&mut desk, &rules, &order("a", 1, 100)), Some(Fault::Wrong(Wrong::Unsized(0))));
 }
 

@@ -11,18 +11,18 @@ const DOLLAR: i128 = 1_000_000_000;
 const USD: i128 = DOLLAR * DOLLAR;
 
 fn open(qty: i128, price: i128) -> Open {
-    Open { qty: qty * DOLLAR, price: Some(price * DOLLAR), group: None }
+    Open { qty: qty * DOLLAR, price: Some(price * DOLLAR), group: None, leg: false }
 }
 
 fn buy(qty: i128, price: i128) -> Candidate<'static> {
     let (qty, price) = (Some(qty * DOLLAR), Some(price * DOLLAR));
-    Candidate { order: "new", instrument: 0, buy: true, qty, price, group: None }
+    Candidate { order: "new", instrument: 0, buy: true, qty, price, group: None, leg: false, of: 0 }
 }
 
 /// One instrument at 100.
 fn book() -> Book {
     let mut book = Book::default();
-    book.declare(0, Some(1));
+    book.declare(0, Some(1), false);
     for side in [false, true] {
         book.mark(0, side, Some(100 * DOLLAR)).unwrap();
     }
@@ -33,8 +33,8 @@ fn book() -> Book {
 fn a_position_and_what_works_count_at_once() {
     let mut book = book();
     book.hold(0, None, 0, 10 * DOLLAR, None).unwrap();
-    book.put("a", 0, 0, 0, true, open(5, 90), Resting::Market).unwrap();
-    book.put("b", 0, 0, 0, false, open(40, 110), Resting::Market).unwrap();
+    book.put("a", 0, 0, 0, true, open(5, 90), Resting::Market, &[]).unwrap();
+    book.put("b", 0, 0, 0, false, open(40, 110), Resting::Market, &[]).unwrap();
     // 10 at 100 and 5 at 90 is less than what is left short of 40 sold at 110.
     assert_eq!(book.total(0, None), Ok(30 * 110 * USD));
     assert_eq!(book.total(0, Some(0)), Ok(40 * 110 * USD));
@@ -51,14 +51,17 @@ fn at_the_bound_it_passes_and_a_unit_more_is_a_breach() {
     assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds, &bounds.gross, true), Ok(None));
     let breach = book.check(0, 0, &[buy(6, 100)], &bounds, &bounds.gross, true).unwrap();
     let (level, held) = (Level::Account, 10 * DOLLAR);
-    assert_eq!(breach, Some(Breach::Position { level, candidate: 0, worst: 1_600 * USD, held, working: 0 }));
+    assert_eq!(
+        breach,
+        Some(Breach::Position { level, candidate: 0, instrument: 0, worst: 1_600 * USD, held, working: 0 })
+    );
     let bounds = Bounds { gross: vec![(Level::Node, 1_500 * USD)], ..Bounds::default() };
     assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds, &bounds.gross, true), Ok(None));
     let breach = book.check(0, 0, &[buy(6, 100)], &bounds, &bounds.gross, true).unwrap();
     assert_eq!(breach, Some(Breach::Gross { bound: 0, before: 1_000 * USD, after: 1_600 * USD }));
     let bounds = Bounds { open_orders: vec![(Level::Strategy, 1)], ..Bounds::default() };
     assert_eq!(book.check(0, 0, &[buy(5, 100)], &bounds, &bounds.gross, true), Ok(None));
-    book.put("a", 0, 0, 0, true, open(1, 90), Resting::Market).unwrap();
+    book.put("a", 0, 0, 0, true, open(1, 90), Resting::Market, &[]).unwrap();
     let breach = book.check(0, 0, &[buy(5, 100)], &bounds, &bounds.gross, true).unwrap();
     assert_eq!(breach, Some(Breach::OpenOrders { bound: 0, working: 1 }));
 }
@@ -66,7 +69,7 @@ fn at_the_bound_it_passes_and_a_unit_more_is_a_breach() {
 #[test]
 fn what_has_no_price_or_no_quantity_is_told_of() {
     let mut book = book();
-    book.declare(1, Some(1));
+    book.declare(1, Some(1), false);
     let bounds =
         Bounds { position_of_account: Some(USD), gross: vec![(Level::Account, 1_000_000 * USD)], ..Bounds::default() };
     let gross = Bounds { position_of_account: None, ..bounds.clone() };
@@ -86,7 +89,7 @@ fn what_has_no_price_or_no_quantity_is_told_of() {
     assert_eq!(book.total(0, None), Ok(7 * USD));
     book.mark(1, false, Some(9 * DOLLAR)).unwrap();
     assert_eq!(book.total(0, None), Ok(9 * USD));
-    book.declare(1, None);
+    book.declare(1, None, false);
     assert_eq!(book.total(0, None), Err(1));
     book.hold(0, None, 1, 0, None).unwrap();
     assert_eq!(book.total(0, None), Ok(0));
@@ -106,11 +109,11 @@ fn the_nodes_gross_exposure_is_that_of_all_accounts() {
 #[test]
 fn what_does_not_fit_is_an_error_and_leaves_the_book_as_it_was() {
     let mut book = book();
-    book.put("a", 0, 0, 0, true, open(1, 90), Resting::Market).unwrap();
-    let huge = Open { qty: i128::MAX / 2, price: Some(4), group: None };
-    assert_eq!(book.put("b", 0, 0, 0, true, huge, Resting::Market), Err(Wrong::Overflow));
+    book.put("a", 0, 0, 0, true, open(1, 90), Resting::Market, &[]).unwrap();
+    let huge = Open { qty: i128::MAX / 2, price: Some(4), group: None, leg: false };
+    assert_eq!(book.put("b", 0, 0, 0, true, huge, Resting::Market, &[]), Err(Wrong::Overflow));
     assert_eq!((book.orders(None, None), book.orders(Some(0), None), book.total(0, None)), (1, 1, Ok(90 * USD)));
-    assert_eq!(book.side(0, None, 0, true, &[]).unwrap().qty, DOLLAR);
+    assert_eq!(book.side(0, None, 0, true, &[]), Ok(DOLLAR));
     let bounds = Bounds { position_of_account: Some(USD), ..Bounds::default() };
     let wanted = Candidate { qty: Some(i128::MAX), ..buy(1, 1) };
     assert_eq!(book.check(0, 0, &[wanted], &bounds, &bounds.gross, true), Err(Wrong::Overflow));
@@ -119,12 +122,69 @@ fn what_does_not_fit_is_an_error_and_leaves_the_book_as_it_was() {
 }
 
 #[test]
+fn a_spread_counts_as_its_contracts() {
+    let mut book = book();
+    book.declare(1, Some(1), false);
+    book.declare(2, Some(1), true);
+    let legs = [
+        Leg { instrument: 0, ratio: 1, worth: Some(100 * DOLLAR) },
+        Leg { instrument: 1, ratio: -2, worth: Some(10 * DOLLAR) },
+    ];
+    book.put("a", 0, 0, 2, true, open(3, 120), Resting::Market, &legs).unwrap();
+    assert_eq!(book.total(0, None), Ok((3 * 100 + 6 * 10) * USD));
+    assert_eq!((book.orders(None, None), book.orders(Some(0), Some(0))), (1, 1));
+    assert_eq!(book.others(0, 1, false, "new", None), Ok(6 * DOLLAR));
+    assert_eq!(book.side(0, None, 1, false, &[]), Ok(0), "orders of spreads are counted elsewhere");
+    assert_eq!(book.meets(0, 0, false, None, "new"), None, "its contracts meet nothing by themselves");
+    assert_eq!(book.meets(0, 2, false, None, "new"), Some("a"));
+
+    let own = Candidate { instrument: 2, ..buy(2, 120) };
+    let [one, other] = legs.each_ref().map(|leg| own.leg(leg).unwrap());
+    let bounds = |position| Bounds { position_of_account: Some(position * USD), ..Bounds::default() };
+    let check = |wanted: &[Candidate<'_>], most| book.check(0, 0, wanted, &bounds(most), &[], true).unwrap();
+    let spread = [one.clone(), other.clone(), own.clone()];
+    assert_eq!(check(&spread, 600), None);
+    let (level, worst) = (Level::Account, 600 * USD);
+    let breach = Breach::Position { level, candidate: 0, instrument: 2, worst, held: 0, working: 3 * DOLLAR };
+    assert_eq!(check(&spread, 599), Some(breach), "all contracts together");
+    let worst = 500 * USD;
+    let breach = Breach::Position { level, candidate: 0, instrument: 0, worst, held: 0, working: 3 * DOLLAR };
+    assert_eq!(check(std::slice::from_ref(&one), 499), Some(breach), "each by itself");
+    let gross = [(Level::Account, 600 * USD)];
+    let bounds = Bounds { open_orders: vec![(Level::Node, 2)], ..Bounds::default() };
+    assert_eq!(book.check(0, 0, &spread, &bounds, &gross, true), Ok(None));
+    let gross = [(Level::Account, 599 * USD)];
+    let breach = Breach::Gross { bound: 0, before: 360 * USD, after: 600 * USD };
+    assert_eq!(book.check(0, 0, &spread, &bounds, &gross, true), Ok(Some(breach)));
+    assert_eq!(check(&[Candidate { qty: Some(1), ..buy(1, 1) }], 300 + 1), None);
+
+    book.remove("a");
+    assert_eq!((book.total(0, None), book.instruments()), (Ok(0), vec![]));
+}
+
+#[test]
+fn what_a_spread_closes_no_other_order_closes_again() {
+    let mut book = book();
+    book.declare(2, Some(1), true);
+    book.hold(0, None, 0, 5 * DOLLAR, None).unwrap();
+    let legs = [Leg { instrument: 0, ratio: 1, worth: None }];
+    let sale = |qty| Candidate { buy: false, ..buy(qty, 100) };
+    book.put("a", 0, 0, 2, false, open(3, 0), Resting::Market, &legs).unwrap();
+    assert_eq!(book.reduces(0, None, 0, &[sale(2)]), Ok(true));
+    assert_eq!(book.reduces(0, None, 0, &[sale(3)]), Ok(false));
+    let closing = Candidate { order: "b", instrument: 2, ..sale(2) };
+    assert_eq!(book.reduces(0, None, 0, &[closing.leg(&legs[0]).unwrap()]), Ok(true));
+    let again = Candidate { order: "a", instrument: 2, ..sale(5) };
+    assert_eq!(book.reduces(0, None, 0, &[again.leg(&legs[0]).unwrap()]), Ok(true), "as a modification of itself");
+}
+
+#[test]
 fn an_order_meets_what_it_could_trade_with() {
     let mut book = book();
     let limit = |price: i128| Resting::Limit(price * DOLLAR);
-    book.put("exempt", 0, 0, 0, false, open(1, 90), Resting::Exempt).unwrap();
-    book.put("sale", 0, 0, 0, false, open(1, 101), limit(101)).unwrap();
-    book.put("bid", 0, 1, 0, true, open(1, 99), limit(99)).unwrap();
+    book.put("exempt", 0, 0, 0, false, open(1, 90), Resting::Exempt, &[]).unwrap();
+    book.put("sale", 0, 0, 0, false, open(1, 101), limit(101), &[]).unwrap();
+    book.put("bid", 0, 1, 0, true, open(1, 99), limit(99), &[]).unwrap();
     assert_eq!(book.meets(0, 0, true, Some(100 * DOLLAR), "new"), None);
     assert_eq!(book.meets(0, 0, true, Some(101 * DOLLAR), "new"), Some("sale"));
     assert_eq!(book.meets(0, 0, true, Some(101 * DOLLAR), "sale"), None);
@@ -132,7 +192,7 @@ fn an_order_meets_what_it_could_trade_with() {
     assert_eq!(book.meets(0, 0, false, Some(100 * DOLLAR), "new"), None);
     assert_eq!(book.meets(0, 0, false, Some(99 * DOLLAR), "new"), Some("bid"));
     assert_eq!(book.meets(1, 0, true, None, "new"), None);
-    book.put("stop", 0, 0, 0, true, open(1, 99), Resting::Market).unwrap();
+    book.put("stop", 0, 0, 0, true, open(1, 99), Resting::Market, &[]).unwrap();
     assert_eq!(book.meets(0, 0, false, Some(100 * DOLLAR), "new"), Some("stop"));
 }
 
@@ -155,8 +215,9 @@ struct Wanted {
 }
 
 fn opens() -> impl Strategy<Value = Open> {
-    (0..9i128, proptest::option::weighted(0.9, 1..5i128), proptest::option::weighted(0.3, 0..2u8))
-        .prop_map(|(qty, price, group)| Open { qty, price, group: group.map(|group| group.to_string().into()) })
+    (0..9i128, proptest::option::weighted(0.9, 1..5i128), proptest::option::weighted(0.3, 0..2u8)).prop_map(
+        |(qty, price, group)| Open { qty, price, group: group.map(|group| group.to_string().into()), leg: false },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -272,7 +333,7 @@ proptest! {
     ) {
         let mut book = Book::default();
         for instrument in 0..3 {
-            book.declare(instrument, Some(multiplier(instrument)));
+            book.declare(instrument, Some(multiplier(instrument)), false);
         }
         let mut plain = Plain::default();
         for step in all {
@@ -292,7 +353,7 @@ proptest! {
                 }
                 Step::Put { order, account, strategy, instrument, buy, open } => {
                     let at = Resting::Market;
-                    book.put(&order.to_string(), account, strategy, instrument, buy, open.clone(), at).unwrap();
+                    book.put(&order.to_string(), account, strategy, instrument, buy, open.clone(), at, &[]).unwrap();
                     plain.orders.insert(order, (account, strategy, instrument, buy, open));
                 }
                 Step::Drop { order } => {
@@ -342,7 +403,10 @@ proptest! {
         let candidates: Vec<Candidate<'_>> = wanted
             .iter()
             .zip(&names)
-            .map(|(each, order)| Candidate {
+            .enumerate()
+            .map(|(of, (each, order))| Candidate {
+                of,
+                leg: false,
                 order,
                 instrument: each.instrument,
                 buy: each.buy,
@@ -372,13 +436,13 @@ proptest! {
         }
         for each in &candidates {
             for strategy in [None, Some(0)] {
-                let sum = book.side(0, strategy, each.instrument, each.buy, &candidates).unwrap();
+                let qty = book.side(0, strategy, each.instrument, each.buy, &candidates).unwrap();
                 let side = plain.side(0, strategy, each.instrument, each.buy);
-                prop_assert_eq!(sum.qty, side.iter().map(|each| each.0).sum::<i128>());
+                prop_assert_eq!(qty, side.iter().map(|each| each.0).sum::<i128>());
                 let held = plain.position(0, strategy, each.instrument);
                 let closes = if each.buy { -held } else { held };
                 let one_way = candidates.iter().all(|other| other.instrument != each.instrument || other.buy == each.buy);
-                let reduces = held != 0 && closes > 0 && one_way && sum.qty <= held.abs();
+                let reduces = held != 0 && closes > 0 && one_way && qty <= held.abs();
                 prop_assert_eq!(book.reduces(0, strategy, each.instrument, &candidates).unwrap(), reduces);
             }
         }
