@@ -30,6 +30,7 @@ from nautilus_trader.model.identifiers import AccountId, ClientId, ComponentId, 
 from nautilus_trader.model.instruments import CurrencyPair, OptionSpread
 from nautilus_trader.model.objects import Money
 
+from runner.alpaca.exercise import asked_of
 from runner.alpaca.fees import BASIS_POINT, TIERS
 from runner.backtest.feed import Feed
 from runner.backtest.guard import BacktestGuard
@@ -217,11 +218,11 @@ class Backtest:
             route=self.parts.router.route,
             schedule=schedules,
             legality=lambda order, instrument, params: (
-                several_legs(instrument, params) or illegal(order, instrument, params, now_ns())
+                not_here(instrument, params) or illegal(order, instrument, params, now_ns())
             ),
             list_legality=lambda orders, instrument_of, params: (
                 (why, orders[0])
-                if (why := several_legs(None, params)) is not None
+                if (why := not_here(None, params)) is not None
                 else illegal_list(orders, instrument_of, params, now_ns())
             ),
             on_denied=self._on_denied,
@@ -346,10 +347,12 @@ class Backtest:
         cancel_orders(self.parts, fault.name)
 
 
-def several_legs(instrument: Any, params: Mapping[str, Any] | None) -> str | None:
-    """Why an order of several legs is not taken here; None for others."""
+def not_here(instrument: Any, params: Mapping[str, Any] | None) -> str | None:
+    """Why an order of several legs, or an exercise, is not taken here; None for others."""
     if isinstance(instrument, OptionSpread) or (params or {}).get("order_class") == "mleg":
         return "a backtest fills no orders of several legs; `runner FILE --sim --replay RECORDING` does"
+    if asked_of(dict(params or {})) is not None:
+        return "a backtest exercises no contracts; `runner FILE --sim --replay RECORDING` does"
     return None
 
 

@@ -46,12 +46,14 @@ class Candidate:
         What a unit costs at least, besides its own price (see `Prices.least`).
     facts : Facts, optional
         Of its instrument; None where the cache does not have it.
+    shares : Candidate, optional
+        What it brings or takes of the shares, where it exercises contracts.
 
     """
 
     __slots__ = (
         "asked", "before", "buy", "cost", "facts", "filled", "instrument_id", "least", "leg", "limit", "order", "row",
-        "trigger", "units",
+        "shares", "trigger", "units",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +69,7 @@ class Candidate:
         asked: int | None = None,
         before: Candidate | None = None,
         facts: Facts | None = None,
+        shares: Candidate | None = None,
     ) -> None:
         self.order = order
         self.units = units
@@ -77,6 +80,7 @@ class Candidate:
         self.asked = asked if asked is not None else units or 0
         self.before = before
         self.facts = facts
+        self.shares = shares
         self.row: RiskOrder | None = None
         left = units or 0
         self.filled = 0

@@ -60,6 +60,7 @@ class Follower:
         self._failed = failed
         self._begun = False
         self._marked_ns: int | None = None  # venue time
+        self._exercises: dict[Any, Any] = {}  # by their orders' ids: those of the shares that they bring or take
         self._told: dict[Any, Any] = {}  # by account: the id of the last state that the broker told
         reservations.on_change = self._noted
 
@@ -109,12 +110,18 @@ class Follower:
     def take(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int) -> None:
         """Orders passed as one command: take their room, then count them."""
         for candidate in candidates:
-            leg = candidate.leg
-            self._reservations.reserve(candidate.order, subject.account_id, leg.worth, leg)
-            self._working.add(leg, subject.account_id)
-            whole = self._margin.whole(candidate, subject) if self._margin.enabled else None
-            self._book.take(candidate, subject, now_ns, whole)
+            self._take(candidate, subject, now_ns)
+            if (shares := candidate.shares) is not None:
+                self._exercises[candidate.order.client_order_id] = shares.order.client_order_id
+                self._take(shares, subject, now_ns)
         self._book.passed(candidates, subject, now_ns)
+
+    def _take(self, candidate: Candidate, subject: Subject, now_ns: int) -> None:
+        leg = candidate.leg
+        self._reservations.reserve(candidate.order, subject.account_id, leg.worth, leg)
+        self._working.add(leg, subject.account_id)
+        whole = self._margin.whole(candidate, subject) if self._margin.enabled else None
+        self._book.take(candidate, subject, now_ns, whole)
 
     # -- by event ----------------------------------------------------------------------------------------------------
 
@@ -132,6 +139,12 @@ class Follower:
         self._do(
             "following an order", partial(self._reservations.on_event, event), partial(self._look_up_order, order_id)
         )
+        if self._exercises and (shares := self._exercises.get(order_id)) is not None:
+            self._do(
+                "following an exercise",
+                partial(self._follow_shares, order_id, shares),
+                partial(self._look_up_order, shares),
+            )
         if is_fill:
             self._do("following a fill", partial(self._moved, event), partial(self._look_up_position, event))
             half = (event.info or {}).get(HALF)
@@ -179,6 +192,11 @@ class Follower:
             self._failed(f"{doing} once more", error)
             why = f"{doing} failed, so that limits may count on what is no longer so: {error!r}"
             self._states.set(State.REDUCING, scope=NODE, why=why, by="fault")
+
+    def _follow_shares(self, order_id: Any, shares: Any) -> None:
+        self._reservations.follow(shares)
+        if self._reservations.get(shares) is None:
+            del self._exercises[order_id]
 
     def _is_legs(self, event: Any) -> bool:
         """Whether it is part of another fill, as of a spread's leg, or booked without any, as a split: Nautilus takes

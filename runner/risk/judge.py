@@ -16,9 +16,10 @@ from runner._engine import RiskBook, RiskFault
 from runner.risk import quotes, universe
 from runner.risk.book import Book, Look
 from runner.risk.candidate import Candidate, Subject, base_units, other_price
-from runner.risk.codes import Code, Denial
+from runner.risk.codes import Code, Denial, text
 from runner.risk.collateral import Collateral
 from runner.risk.cover import Cover
+from runner.risk.exercise import Shares, is_exercise, refused
 from runner.risk.exposure import nanos, nanos_below
 from runner.risk.faults import Denied, Faults
 from runner.risk.instruments import Instruments
@@ -33,6 +34,7 @@ from runner.risk.universe import Legality, ListLegality
 from runner.risk.working import Working
 
 _BUY, _MARKET = OrderSide.BUY, OrderType.MARKET
+_EXERCISE = RiskBook.NEW_ORDER & ~RiskBook.SELF_MATCH  # it trades with nobody
 
 
 class Schedule(Protocol):
@@ -126,8 +128,12 @@ class Judge:
     ) -> Denied | None:
         """Judge an order, or a list as a whole: a denial with the order that it is about, or None.
 
-        `now_ns` is venue time; `params` are the command's own, for the adapter.
+        `now_ns` is venue time; `params` are the command's own, for the adapter. An exercise that passes has
+        its shares from then on.
         """
+        if is_exercise(params):
+            denied = self._exercise(candidates, subject, now_ns, params)
+            return None if denied is None else (denied[0], candidates[0].order)
         look = self._look(candidates, subject, now_ns)
         reducing = self._reducing.all(candidates, look, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
@@ -147,6 +153,56 @@ class Judge:
             return denied
         denied = self._may_not_trade(candidates, subject, now_ns)
         return denied or self._breaks(candidates, look, subject, now_ns, one=one)
+
+    def _exercise(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, params: Any) -> Denied | None:
+        """What exercising comes to: an order for the shares, and contracts that are gone."""
+        contracts, order = candidates[0], candidates[0].order
+        shares = self._shares(contracts) if len(candidates) == 1 else refused("send one order at a time, not a list")
+        if isinstance(shares, Denial):
+            return shares, order
+        look = self._look([shares], subject, now_ns, _EXERCISE)
+        reducing = self._reducing.all([shares], look, subject)
+        if not reducing and (denial := self._may_not_open(subject)) is not None:
+            return denial, order
+        if reducing and (denial := self._may_not_rest([shares], subject)) is not None:
+            return denial, order
+        if (denied := self._illegal([contracts], params)) is not None:
+            return denied
+        if order.order_type != _MARKET or contracts.buy or not self.reduces([contracts], subject):
+            held = text(self._positions.qty(contracts.instrument_id, subject.account_id))
+            sold = text(self._book.side(contracts.instrument_id, subject.account_id, buy=False))
+            return refused(
+                f"{contracts.words} must be a market order that sells contracts which are held (the position is "
+                f"{held}) and which no other order sells ({sold} are for sale)"
+            ), order
+        if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
+            return self._faults.words(fault, [shares], subject, now_ns)
+        both = [contracts, shares]
+        gone = look._replace(orders=self._book.rows(both))
+        if (denied := self._uncovers(both, gone, subject, reducing=True, one=False)) is None and not reducing:
+            denied = self._may_not_trade([shares], subject, now_ns)
+            denied = denied or self._breaks([shares], look, subject, now_ns, one=True)
+        if denied is None:
+            contracts.shares = shares
+        return denied
+
+    def _shares(self, contracts: Candidate) -> Candidate | Denial:
+        """What exercising brings or takes; the reason where it can't be judged."""
+        if contracts.facts is None:
+            return refused(f"{contracts.instrument_id} is not loaded")
+        try:
+            order = Shares(contracts.order, contracts.facts.instrument)
+        except ValueError as error:
+            return refused(str(error))
+        facts, strike, buy = self._instruments.get(order.instrument_id), nanos(order.price), order.side == _BUY
+        if facts is None:
+            return refused(f"{order.instrument_id} is not loaded, so that nothing can be held against its shares")
+        # Whatever the strike, the shares are worth what the market says once they are there.
+        market = self._prices.market(order.instrument_id, buy=buy)
+        worth = None if market is None else max(market, strike)
+        least = 0 if buy else self._prices.least(order, None)
+        units, cost = nanos(order.quantity), strike if buy else worth
+        return Candidate(order, units, cost, worth=worth, limit=strike, least=least, facts=facts)
 
     def modify(self, candidate: Candidate, command: Any, subject: Subject, now_ns: int) -> Denial | None:
         """Judge a modification by what it adds: one that only takes quantity away always passes."""
@@ -210,7 +266,7 @@ class Judge:
     def surely_reduces(self, candidates: Sequence[Candidate], subject: Subject, params: Any) -> bool:
         """True where all of them only shrink positions, and take no cover away."""
         look = self._book.look(candidates, subject, 0, 0)
-        if not self._reducing.all(candidates, look, subject):
+        if is_exercise(params) or not self._reducing.all(candidates, look, subject):
             return False
         one = _one_order(candidates, params)
         return self._uncovers(candidates, look, subject, reducing=True, one=one) is None

@@ -167,6 +167,16 @@ class Reservations:
             reservation.known = None
             raise
 
+    def follow(self, client_order_id: Any) -> None:
+        """Something happened to the order that this one goes with."""
+        if (reservation := self._by_id.get(client_order_id)) is None:
+            return
+        reservation.known = None
+        if reservation.order.is_closed:
+            self.release(client_order_id)
+        else:
+            self._changed(client_order_id)
+
     def release(self, client_order_id: Any) -> None:
         if self._by_id.pop(client_order_id, None) is not None:
             self._changed(client_order_id)

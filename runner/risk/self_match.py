@@ -2,7 +2,7 @@
 
 Source: docs.alpaca.markets "User protection". Against any open order on the other side of the symbol: where one of
 the two is a market or a stop order, always; where both have a limit, if the buy's is at or above the sale's. Trailing
-stops, and orders of a list (brackets, OCO, OTO), are exempt on either side.
+stops, and orders of a list (brackets, OCO, OTO), are exempt on either side; an exercise trades with nobody.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from typing import Any
 
 from nautilus_trader.model.enums import ContingencyType, OrderType
 
+from runner.risk.exercise import Shares
+
 _ALONE = ContingencyType.NO_CONTINGENCY
 TRAILING = (OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT)
 
 
 def exempt(order: Any) -> bool:
-    return order.contingency_type != _ALONE or order.order_type in TRAILING
+    if order.contingency_type != _ALONE or order.order_type in TRAILING:
+        return True
+    return isinstance(order, Shares)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Quantity
 
+from runner.config.risk import Portion
+from runner.risk.limits import Limits, UniverseLimits
 from tests.alpaca.test_adjust import CALL, PUT, SYMBOL, agree, arrange
+from tests.alpaca.test_gate_over_the_wire import show, take_the_seat
 from tests.alpaca.test_multi_leg import net, send
 
 FILLED, CANCELED, DENIED, REJECTED = (
@@ -26,11 +33,26 @@ def ask(rig: Any, qty: int, instrument: Any = CALL, **params: Any) -> Any:
     return order
 
 
-async def hold(rig: Any) -> None:
+async def hold(rig: Any, contract: Any = CALL) -> None:
     arrange(rig)
     rig.quote("IBM", "185.00", "185.02")
-    await rig.status(send(rig, OrderSide.BUY, 2, "5.10", CALL), FILLED)
-    await rig.until(lambda: net(rig, CALL) == 2)
+    await rig.status(send(rig, OrderSide.BUY, 2, "5.10", contract), FILLED)
+    await rig.until(lambda: net(rig, contract) == 2)
+
+
+@asynccontextmanager
+async def gated(running: Any, limits: Limits, contract: Any = CALL, *, shares: int = 0) -> AsyncIterator[Any]:
+    """Two contracts are held that are worth exercising (a call at 180 or a put at 175), and so many shares."""
+    async with running() as rig:
+        await hold(rig, contract)
+        if shares:
+            await rig.status(rig.market("buy" if shares > 0 else "sell", abs(shares)), FILLED)
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == shares, "the shares")
+        gate = take_the_seat(rig, limits)
+        price = Decimal("185.00") if contract is CALL else Decimal("170.00")
+        show(rig, {"IBM": (price, price)})
+        yield rig, gate
+        assert gate.errors == 0
 
 
 def test_contracts_are_exercised_and_the_shares_come_at_the_strike(play: Any, running: Any) -> None:
@@ -74,6 +96,167 @@ def test_a_part_of_the_contracts_or_somebody_elses_is_denied(play: Any, running:
             for order in (ask(rig, 1, exercise=True), ask(rig, 1, PUT, exercise=True)):
                 await rig.status(order, DENIED)
                 assert order.last_event.reason.startswith("EXERCISE")
+
+    play(scenario())
+
+
+CALLED = 2 * 100 * Decimal(185)  # the shares' worth, which is more than the strike
+PUT_AWAY = 2 * 100 * Decimal(175)  # they go at the strike, which is more than they are worth
+
+
+@pytest.mark.parametrize(
+    ("contract", "worth", "bounds", "code"),
+    [
+        (contract, worth, bounds(worth), code)
+        for contract, worth in ((CALL, CALLED), (PUT, PUT_AWAY))
+        for bounds, code in (
+            (lambda worth: {"max_order_notional": worth - 1}, "MAX_ORDER_NOTIONAL"),
+            (lambda _worth: {"max_order_qty": Decimal(199)}, "MAX_ORDER_QTY"),
+            (lambda worth: {"max_position_notional": worth - 1}, "MAX_POSITION_NOTIONAL"),
+            (lambda worth: {"max_gross_exposure": Portion(amount=worth)}, "MAX_GROSS_EXPOSURE"),  # beside the contracts
+            (lambda _worth: {"headroom": Decimal("0.9")}, "MARGIN_INSUFFICIENT"),
+            (lambda _worth: {"universe": UniverseLimits(deny=("IBM",))}, "SYMBOL_DENIED"),
+        )
+    ]
+    + [(PUT, PUT_AWAY, {"universe": UniverseLimits(shorting=False)}, "NOT_SHORTABLE")],
+)
+def test_an_exercise_is_held_to_the_limits_on_the_shares(
+    play: Any, running: Any, contract: Any, worth: Decimal, bounds: dict[str, Any], code: str
+) -> None:
+    async def scenario() -> None:
+        async with gated(running, Limits(**bounds), contract) as (rig, gate):
+            order = ask(rig, 2, contract, exercise=True)
+            await rig.status(order, DENIED)
+            assert order.last_event.reason.startswith(f"{code}: ")
+            assert len(gate.reservations) == 0
+            assert net(rig, contract) == 2
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(("contract", "worth", "held", "shares"), [(CALL, CALLED, 0, 200), (PUT, PUT_AWAY, 200, 0)])
+def test_what_an_exercise_may_bring_it_brings_and_its_room_is_given_back(
+    play: Any, running: Any, contract: Any, worth: Decimal, held: int, shares: int
+) -> None:
+    async def scenario() -> None:
+        limits = Limits(
+            max_order_notional=worth, max_position_notional=worth, max_order_qty=Decimal(200), headroom=Decimal(0)
+        )
+        async with gated(running, limits, contract, shares=held) as (rig, gate):
+            order = ask(rig, 2, contract, exercise=True)
+            await rig.status(order, FILLED)
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == shares, "the shares")
+            assert rig.position("IBM") == shares
+            assert len(gate.reservations) == 0
+            assert gate.margin.reserved(gate.account_ids()[0]) == 0
+            assert gate.book.count() == 0
+            await agree(rig)
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("state", ["reducing", "halted"])
+@pytest.mark.parametrize(("contract", "shares"), [(CALL, 0), (CALL, 100), (CALL, -100), (PUT, 0), (PUT, 100)])
+def test_in_no_state_an_exercise_opens(play: Any, running: Any, state: str, contract: Any, shares: int) -> None:
+    async def scenario() -> None:
+        async with gated(running, Limits(), contract, shares=shares) as (rig, gate):
+            gate.set_state(state, why="a test")
+            order = ask(rig, 2, contract, exercise=True)
+            await rig.status(order, DENIED)
+            assert order.last_event.reason.startswith(f"STATE_{state.upper()}")
+            assert rig.position("IBM") == shares
+
+    play(scenario())
+
+
+@pytest.mark.parametrize(("contract", "shares"), [(CALL, -200), (CALL, -300), (PUT, 200), (PUT, 300)])
+def test_one_that_only_shrinks_the_shares_passes_in_a_halt(play: Any, running: Any, contract: Any, shares: int) -> None:
+    async def scenario() -> None:
+        limits = Limits(
+            max_position_notional=Decimal(1), universe=UniverseLimits(deny=("*",)), headroom=Decimal("0.99")
+        )
+        async with gated(running, limits, contract, shares=shares) as (rig, gate):
+            gate.set_state("halted", why="a test")
+            await rig.status(ask(rig, 2, contract, exercise=True), FILLED)
+            left = shares + (200 if shares < 0 else -200)
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == left, "the shares")
+            assert len(gate.reservations) == 0
+
+    play(scenario())
+
+
+def test_until_an_exercise_is_settled_its_room_is_taken_and_its_contracts_are_not_free(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        limits = Limits(max_position_notional=CALLED + 10 * 185)
+        async with gated(running, limits) as (rig, gate):
+            path = f"/v2/positions/{SYMBOL}/exercise"
+            rig.faults.arm({"next": [{"method": "POST", "path": path, "status": 500, "after": True}]})
+            settle = asyncio.Event()
+            run = rig.client.gaps.run
+
+            async def later() -> None:
+                await settle.wait()
+                await run()
+
+            rig.client.gaps.run = later
+            order = ask(rig, 2, exercise=True)
+            await rig.until(lambda: rig.position("IBM") == 200, "the exercise at the venue")
+            assert order.status == OrderStatus.SUBMITTED
+            late = rig.market("buy", 11)
+            await rig.status(late, DENIED)
+            assert late.last_event.reason.startswith("MAX_POSITION_NOTIONAL")
+            gate.set_state("halted", why="a test")
+            for again in (ask(rig, 2), ask(rig, 2, exercise=True)):
+                await rig.status(again, DENIED)
+            settle.set()
+            await rig.status(order, FILLED)
+            assert len(gate.reservations) == 0
+            del rig.client.gaps.run
+
+    play(scenario())
+
+
+def test_contracts_that_another_order_sells_are_not_exercised(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with gated(running, Limits()) as (rig, gate):
+            resting = send(rig, OrderSide.SELL, 1, "9.00", CALL)
+            await rig.status(resting, OrderStatus.ACCEPTED)
+            order = ask(rig, 2, exercise=True)
+            await rig.status(order, DENIED)
+            assert order.last_event.reason.startswith("ORDER_ILLEGAL: EXERCISE: ")
+            assert (gate.book.count(), len(gate.reservations)) == (1, 1)
+
+    play(scenario())
+
+
+def test_a_list_of_exercises_is_denied(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with gated(running, Limits()) as (rig, gate):
+            factory = rig.strategy.order_factory
+            orders = [
+                factory.market(each.id, OrderSide.SELL, Quantity.from_int(2), time_in_force=TimeInForce.DAY)
+                for each in (CALL, PUT)
+            ]
+            rig.strategy.submit_order_list(factory.create_list(orders), params={"exercise": True})
+            for order in orders:
+                await rig.status(order, DENIED)
+                assert order.last_event.reason.startswith("ORDER_ILLEGAL: ")
+                assert "EXERCISE: send one order at a time" in order.last_event.reason
+            assert len(gate.reservations) == 0
+
+    play(scenario())
+
+
+def test_what_the_venue_does_not_exercise_gives_its_room_back(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with gated(running, Limits(headroom=Decimal(0))) as (rig, gate):
+            show(rig, {"IBM": (Decimal("170.00"), Decimal("170.02"))})
+            order = ask(rig, 2, exercise=True)
+            await rig.status(order, REJECTED)
+            assert "out-of-the-money" in order.last_event.reason
+            assert len(gate.reservations) == 0
+            assert gate.margin.reserved(gate.account_ids()[0]) == 0
+            assert gate.book.count() == 0
 
     play(scenario())
 

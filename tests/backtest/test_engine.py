@@ -13,7 +13,7 @@ from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.backtest.catalog import History
-from runner.backtest.engine import Terms, several_legs
+from runner.backtest.engine import Terms, not_here
 from runner.backtest.errors import DataError
 from runner.backtest.feed import Feed
 from runner.backtest.recording import import_recording
@@ -229,9 +229,11 @@ def test_a_contract_costs_a_hundred_times_its_price(run: Run, chain: Path) -> No
     assert recorder.last.equity == 100_000 - 2 * 100 * D("0.10")
 
 
-def test_orders_of_several_legs_are_refused_with_what_does_them() -> None:
-    assert several_legs(None, None) is None
-    assert "--sim" in (several_legs(None, {"order_class": "mleg"}) or "")
+def test_orders_of_several_legs_and_exercises_are_refused_with_what_does_them() -> None:
+    assert not_here(None, None) is None
+    assert not_here(None, {"extended_hours": True, "exercise": False}) is None
+    for params in ({"order_class": "mleg"}, {"exercise": True}, {"do_not_exercise": True}):
+        assert "--sim" in (not_here(None, params) or "")
 
 
 def test_what_nautilus_raises_ends_it_with_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
