@@ -771,6 +771,9 @@ class RiskBook:
     def expect(self, order: str, least: int, whole: tuple[int, int] | None = None) -> None:
         """A modification passed: the dearer of before and after counts."""
 
+    def settle(self, order: str, least: int, whole: tuple[int, int] | None = None) -> None:
+        """No modification is under way any more: what a unit costs at least; without `whole` that stays as it is."""
+
     def note(
         self,
         order: str,

@@ -25,8 +25,8 @@ from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.codes import Code, Denial, percent, text
 from runner.risk.collateral import Collateral, Uncovered
-from runner.risk.exposure import NANO, ZERO, atto, nanos, usd
-from runner.risk.instruments import Instruments
+from runner.risk.exposure import NANO, ZERO, Leg, atto, nanos, usd
+from runner.risk.instruments import Facts, Instruments
 from runner.risk.ledger import Ledger
 from runner.risk.limits import I128, Bound, share
 from runner.risk.options import NoPrice, OptionOrders, by_root
@@ -84,6 +84,7 @@ class Margin:
         self.enabled = False
         """Whether any level asks for it; without, nothing is followed."""
         self._orders: dict[Any, Any] = {}  # those that are entered, by their ids
+        self._raised: set[Any] = set()  # those that may count for more than they are, by a modification
         self._own: dict[Any, tuple[tuple[int, int] | None, int | None]] = {}  # what the engine was told last
         self._levels: dict[Any, Any] = {}  # of option trading, by account, as the broker told it
 
@@ -104,8 +105,8 @@ class Margin:
             return 0  # a leg of a list that was judged as a whole, or an order that closes
 
     def expect(self, candidate: Candidate, account_id: Any) -> None:
-        """A modification passed: what it asks for counts from now on, a unit for the dearer of before and after (it may
-        still be refused). To be called before its room is reserved.
+        """A modification passed: what it asks for counts from now on, and a unit for the dearer of before and after,
+        until it is confirmed or refused. To be called before its room is reserved.
         """
         if not self.enabled:
             return
@@ -114,7 +115,9 @@ class Margin:
             # What opens was judged by the same figures: one that has none takes away.
             with contextlib.suppress(Uncovered, NoPrice, LookupError):
                 whole = atto(self._options.cost([candidate], account_id)), candidate.leg.units
-        self._book.engine.expect(candidate.order.client_order_id.value, candidate.least, whole)
+        client_order_id = candidate.order.client_order_id
+        self._raised.add(client_order_id)
+        self._book.engine.expect(client_order_id.value, candidate.least, whole)
 
     def note(self, client_order_id: Any) -> None:
         """Something happened to an order: what it still costs is worked out anew."""
@@ -128,10 +131,13 @@ class Margin:
         left, worth, closed = 0, None, order.is_closed
         if closed:
             del self._orders[client_order_id]
+            self._raised.discard(client_order_id)
         else:
             reservation = self._reservations.get(client_order_id)
             leg = self._working.other(order) if reservation is None else reservation.leg()
             left, worth = leg.units, leg.worth
+            if self._raised and client_order_id in self._raised and not self._reservations.is_moving(client_order_id):
+                self._settle(order, leg)
         self._book.engine.note(
             client_order_id.value,
             self._book.instrument(order.instrument_id),
@@ -343,19 +349,36 @@ class Margin:
             instrument = self._book.instrument(order.instrument_id)
             closing = min(closing, engine.closable(account, instrument, leg.buy, client_order_id.value))
         facts = self._instruments.get(order.instrument_id)
-        whole = None
-        if facts is not None and facts.option and leg.units > 0:
-            limit = nanos(order.price) if order.has_price else None
-            cost = self._prices.order(order)
-            candidate = Candidate(order, leg.units + filled, cost, worth=leg.worth, limit=limit, facts=facts)
-            with contextlib.suppress(Uncovered, NoPrice, LookupError):  # else it counts by its price alone
-                whole = atto(self._options.cost([candidate], order.account_id)), leg.units
-        least = self._prices.least(order, nanos(order.trigger_price) if order.has_trigger_price else None)
+        least, whole = self._least(order), self._whole(order, leg, facts)
         lent = facts is not None and not facts.option and facts.lent_on
         # The broker's figures are asked for after the orders that are open already.
         engine.enter(client_order_id.value, account, closing + filled, least, lent, whole, seen=True)
         self._orders[client_order_id] = order
         return order
+
+    def _settle(self, order: Any, leg: Leg) -> None:
+        """No modification of it is under way any more: it counts for what it is, as soon as that can be told."""
+        facts = self._instruments.get(order.instrument_id)
+        whole = self._whole(order, leg, facts)
+        if whole is not None or facts is None or not facts.option:
+            self._raised.discard(order.client_order_id)
+        self._book.engine.settle(order.client_order_id.value, self._least(order), whole)
+
+    def _least(self, order: Any) -> int:
+        return self._prices.least(order, nanos(order.trigger_price) if order.has_trigger_price else None)
+
+    def _whole(self, order: Any, leg: Leg, facts: Facts | None) -> tuple[int, int] | None:
+        """What a working order of options costs, and of how many units; None of others, or where that can't be told."""
+        if facts is None or not facts.option or leg.units <= 0:
+            return None
+        limit = nanos(order.price) if order.has_price else None
+        cost = self._prices.order(order)
+        candidate = Candidate(
+            order, leg.units + nanos(order.filled_qty), cost, worth=leg.worth, limit=limit, facts=facts
+        )
+        with contextlib.suppress(Uncovered, NoPrice, LookupError):  # it counts by its price alone, or as before
+            return atto(self._options.cost([candidate], order.account_id)), leg.units
+        return None
 
 
 def insufficient(candidate: Candidate, cost: int, kept: int, own: int, broker: int | None, headroom: Bound) -> Denial:

@@ -201,12 +201,13 @@ def test_a_modified_order_holds_what_it_costs_from_then_on(options):
         to(20, "5.00"),
         to(20, "6.00"),
         to(10, "6.00"),
+        to(10, "5.00"),
         lambda s: look(),
         lambda s: s.cancel_order(made[0]),
         lambda s: look(),
         prepare=lambda _engine, gate: gates.append(gate),
     )
-    assert held == [5_000, 10_000, 12_000, 6_000, 0]
+    assert held == [5_000, 10_000, 12_000, 6_000, 5_000, 0]
 
 
 def test_a_modification_that_only_shrinks_passes_whatever_is_not_known(options, monkeypatch):

@@ -197,3 +197,40 @@ def test_an_exit_that_is_larger_than_what_is_held_is_made_smaller_and_moved_in_o
     )
     assert refusals(ours) == ["STATE_REDUCING"] * 2
     assert (rig.order.quantity, rig.order.trigger_price) == (50, Price.from_str("96.00"))
+
+
+def test_a_stop_that_was_moved_costs_what_it_costs_where_it_is(bench):
+    """A purchase is paid for up to 2.5 % above the stop; the dearer of both is, until the modification is confirmed."""
+    rig, reserved = Rig(), []
+
+    def look(_: Any) -> None:
+        reserved.append(rig.reserved)
+
+    bench.run(
+        rig.stops(BUY, 100, "200.00"),
+        lambda s: (look(s), to(s, rig.order, trigger="110.00"), look(s)),
+        lambda s: (look(s), to(s, rig.order, trigger="300.00"), to(s, rig.order, 50, trigger="120.00"), look(s)),
+        look,
+        limits=Limits(headroom=D(0)),
+        prepare=rig.prepare,
+    )
+    assert reserved == [20_500, 20_500, 11_275, 30_750, 6_150]
+
+
+def test_a_modification_that_was_refused_leaves_what_the_order_cost(bench):
+    """Of a stop that would be in the market the backtest's venue wants to know nothing."""
+    rig, reserved = Rig(), []
+
+    def look(_: Any) -> None:
+        reserved.append(rig.reserved)
+
+    ours, gate, _ = bench.run(
+        rig.stops(BUY, 100, "110.00"),
+        lambda s: (to(s, rig.order, trigger="200.00"), to(s, rig.order, 100, trigger="99.00"), look(s)),
+        lambda s: (look(s), to(s, rig.order, 200, trigger="99.00"), look(s)),
+        look,
+        limits=Limits(headroom=D(0)),
+        prepare=rig.prepare,
+    )
+    assert (len(refusals(ours)), gate.denied) == (2, {})
+    assert reserved == [20_500, 20_500, 41_000, 20_500]

@@ -312,6 +312,11 @@ impl RiskBook {
         self.0.relock().room.expect(order, least.0, of_whole(whole)).map_err(wrong)
     }
 
+    #[pyo3(signature = (order, least, whole=None))]
+    fn settle(&self, order: &str, least: Int, whole: Option<(i128, i128)>) {
+        self.0.relock().room.settle(order, least.0, of_whole(whole));
+    }
+
     #[allow(clippy::too_many_arguments)]
     fn note(
         &self,

@@ -247,6 +247,14 @@ impl Room {
         Ok(())
     }
 
+    /// No modification is under way any more: a unit costs at least this from now on. Without `whole`, what the order
+    /// costs as a whole stays as it is.
+    pub fn settle(&mut self, order: &str, least: i128, whole: Option<Whole>) {
+        let Some(entry) = self.entries.get_mut(order) else { return };
+        entry.least = least;
+        entry.whole = whole.or(entry.whole);
+    }
+
     /// Something happened to an order: what it still costs is worked out anew. Nothing where it was never entered.
     pub fn note(&mut self, order: &str, open: &Open, now: i64) -> Result<(), Wrong> {
         let Some(entry) = self.entries.get_mut(order) else { return Ok(()) };
@@ -427,6 +435,29 @@ mod tests {
         }
         assert_eq!((room.reserved(0), room.missing(0)), (1_000 * ATTO, 1_000 * ATTO));
         assert_eq!(room.power(0, Purse::RegT).unwrap().unwrap().own, 19_000 * ATTO);
+    }
+
+    #[test]
+    fn a_modification_counts_for_the_dearer_until_it_is_settled() {
+        let mut room = room(10_000);
+        let dear = Whole { amount: 900 * ATTO, units: 10 * NANO };
+        let cheap = Whole { amount: 100 * ATTO, units: 10 * NANO };
+        room.enter("a", Entry::new(0, 0, 200 * DOLLAR));
+        room.enter("b", Entry { whole: Some(cheap), ..Entry::new(0, 0, 0) });
+        let mut reserved = |change: &dyn Fn(&mut Room)| {
+            change(&mut room);
+            room.note("a", &open(1, 50), 1).unwrap();
+            room.note("b", &open(10, 0), 1).unwrap();
+            room.reserved(0) / ATTO
+        };
+        assert_eq!(reserved(&|_| ()), 300);
+        assert_eq!(reserved(&|room| room.expect("a", 100 * DOLLAR, None).unwrap()), 300);
+        assert_eq!(reserved(&|room| room.expect("b", 0, Some(dear)).unwrap()), 1_100);
+        assert_eq!(reserved(&|room| room.expect("b", 0, Some(cheap)).unwrap()), 1_100);
+        assert_eq!(reserved(&|room| room.settle("a", 100 * DOLLAR, None)), 1_000);
+        assert_eq!(reserved(&|room| room.settle("b", 0, None)), 1_000);
+        assert_eq!(reserved(&|room| room.settle("b", 0, Some(cheap))), 200);
+        room.settle("unknown", 0, None);
     }
 
     #[test]
