@@ -704,8 +704,18 @@ class RiskBook:
     def mark(self, instrument: int, buy: bool, price: int | None) -> None:
         """What a unit is bought or sold for now; None where nothing says it."""
 
-    def quote(self, instrument: int, bid: int | None, ask: int | None, ts_ns: int, worth: int | None = None) -> None:
-        """The newest quote; `worth`: twice what a percentage is of, by default what an order is held to."""
+    def quote(
+        self,
+        instrument: int,
+        bid: int | None,
+        ask: int | None,
+        ts_ns: int,
+        worth: int | None = None,
+        newest_ns: int | None = None,
+    ) -> None:
+        """The newest quote; `worth`: twice what a percentage is of, by default what an order is held to. Of several
+        quotes as one `ts_ns` is the oldest's, `newest_ns` the newest's.
+        """
 
     def hold(self, account: int, strategy: int | None, instrument: int, held: int, opened_at: int | None) -> None:
         """A signed position: the account's whole one, or a strategy's share. `opened_at` stands in for a missing mark."""
@@ -864,7 +874,9 @@ class RateLimits:
 
 @final
 class RateWindows:
-    """How much happened lately, by key: a sliding window each, in nanoseconds of a clock that may step back a little."""
+    """How much happened lately, by key: a sliding window each, in nanoseconds of a clock that may step back a little, or
+    be put back by more than the window where it was ahead.
+    """
 
     def __new__(cls) -> Self: ...
     def exceeded(self, limits: RateLimits, more: int, now_ns: int) -> tuple[int, int] | None:

@@ -23,21 +23,21 @@ from runner.risk.prices import Prices
 Fault = RiskFault.QuoteMissing | RiskFault.QuoteCrossed | RiskFault.QuoteStale | RiskFault.Collar
 
 
-def of_spread(instrument_id: Any, prices: Prices) -> tuple[int | None, int | None, int, int]:
-    """What the legs' quotes make together: bid, ask, the time of the oldest, and twice what the legs are worth; without
-    bid and ask where one of the legs has no sound quote.
+def of_spread(instrument_id: Any, prices: Prices) -> tuple[int | None, int | None, int, int, int]:
+    """What the legs' quotes make together: bid, ask, the time of the oldest, twice what the legs are worth, and the
+    time of the newest; without bid and ask where one of the legs has no sound quote.
     """
     bid = ask = worth = 0
-    oldest: int | None = None
+    times: list[int] = []
     for leg_id, ratio in generic_spread_id_to_list(instrument_id):
         low, high, ts_event = prices.quote(leg_id)
         if low is None or high is None or low > high:
-            return None, None, 0, 0
+            return None, None, 0, 0, 0
         bid += (low if ratio > 0 else high) * ratio
         ask += (high if ratio > 0 else low) * ratio
         worth += (low + high) * abs(ratio)
-        oldest = ts_event if oldest is None else min(oldest, ts_event)
-    return bid, ask, oldest or 0, worth
+        times.append(ts_event)
+    return bid, ask, min(times), worth, max(times)
 
 
 def words(fault: Fault, candidate: Candidate, rules: Rules, prices: Prices, now_ns: int) -> Denial:
@@ -64,10 +64,11 @@ def _unsound(instrument_id: Any, rules: Rules, prices: Prices, now_ns: int) -> D
             Code.QUOTE_CROSSED,
             f"the quote of {instrument_id} is crossed (bid {_text(bid)}, ask {_text(ask)}), so nothing can be opened",
         )
-    if rules.quote_age is not None and now_ns - ts_event > rules.quote_age.value:
+    age_ns = now_ns - ts_event
+    if rules.quote_age is not None and abs(age_ns) > rules.quote_age.value:
         return Denial(
             Code.QUOTE_STALE,
-            f"the quote of {instrument_id} is {seconds(now_ns - ts_event)} old, "
+            f"the quote of {instrument_id} is {seconds(abs(age_ns))} {'old' if age_ns > 0 else 'ahead of venue time'}, "
             f"more than the {seconds(rules.quote_age.value)} of {rules.quote_age.where}",
         )
     return None

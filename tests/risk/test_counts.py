@@ -93,6 +93,27 @@ def test_a_fault_while_a_cancel_is_counted_lets_the_cancel_through(bench):
     assert gate.errors == 1
 
 
+CLOCKS = [10, 3_600, 20, 21, 22]  # it is ahead for a moment
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(max_orders=Rate(1, SECOND)), Limits(duplicate_window_ns=SECOND)], ids=["rate", "duplicates"]
+)
+def test_a_clock_that_was_ahead_for_a_moment_holds_no_orders_back_until_it_comes_there_again(bench, limits):
+    now: list[int] = []
+    steps = [lambda s, at=at: (now.append(at * SECOND), s.limit(BUY, 1, "90.00")) for at in CLOCKS]
+    ours, gate, _ = bench.run(*steps, limits=limits, venue_now_ns=lambda: now[-1] if now else 0)
+    # What passed while it was ahead counts from when it is put right.
+    assert (len(ours.denials()), gate.passed) == ((1, 4) if limits.max_orders else (0, 5))
+
+
+def test_fills_while_a_clock_was_ahead_make_nothing_reducing_afterwards(bench):
+    now: list[int] = []
+    steps = [lambda s, at=at: (now.append(at * SECOND), s.market(BUY, 1)) for at in CLOCKS]
+    _, gate, _ = bench.run(*steps, limits=Limits(max_fills=Rate(2, SECOND)), venue_now_ns=lambda: now[-1] if now else 0)
+    assert gate.states.get(NODE).state is State.ACTIVE
+
+
 # -- open orders -------------------------------------------------------------------------------------------------------
 
 

@@ -73,6 +73,20 @@ def test_a_quote_may_be_as_old_as_the_limit_by_venue_time(bench, age_ns, code):
     assert ours.codes() == ([] if code is None else [code])
 
 
+@pytest.mark.parametrize(("ahead_ns", "code"), [(5 * SECOND, None), (5 * SECOND + 1, "QUOTE_STALE")])
+def test_a_quote_may_be_ahead_of_venue_time_by_as_much_as_it_may_be_old(bench, ahead_ns, code):
+    """One that a wrong stamp put into the future was never too old."""
+    ours, gate, _ = bench.run(
+        lambda s: s.limit(BUY, 1, "100.00"),
+        limits=Limits(max_quote_age_ns=5 * SECOND),
+        quotes=[quote("100.00", "100.00", 10)],
+        venue_now_ns=lambda: 10 * SECOND - ahead_ns,
+    )
+    assert ours.codes() == ([] if code is None else [code])
+    assert code is None or "ahead of venue time, more than the 5 s of risk.max_quote_age" in ours.denials()[0]
+    assert gate.errors == 0
+
+
 def test_what_reduces_passes_whatever_the_quote(bench):
     ours, _, engine = bench.run(
         lambda s: s.market(BUY, 10),

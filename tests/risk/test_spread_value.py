@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from nautilus_trader.model.data import QuoteTick
 from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.identifiers import new_generic_spread_id
 from nautilus_trader.model.objects import Price, Quantity
@@ -17,6 +18,7 @@ from nautilus_trader.model.objects import Price, Quantity
 from runner.alpaca.derived import spread
 from runner.config.risk import Portion
 from runner.risk.limits import Limits
+from tests.risk.conftest import SECOND, quote
 from tests.risk.test_margin_options import CONTRACTS, quotes, trade
 
 LONG, SHORT, _ = CONTRACTS
@@ -132,3 +134,19 @@ def test_a_spread_that_closes_adds_nothing_to_what_is_exposed(bench):
         prepare=lambda _engine, gate: gates.append(gate),
     )
     assert account == [1_100]
+
+
+@pytest.mark.parametrize("leg", [LONG, SHORT])
+@pytest.mark.parametrize(("ahead_s", "found"), [(5, []), (6, ["QUOTE_STALE"])])
+def test_a_leg_whose_quote_is_of_the_future_makes_the_spreads_stale(bench, leg, ahead_s, found):
+    price, size = Price.from_str("5.00"), Quantity.from_int(1)
+    ahead = QuoteTick(leg.id, price, price, size, size, (2 + ahead_s) * SECOND, 2 * SECOND)
+    ours, gate, _ = bench.run(
+        lambda _s: None,
+        order(OrderSide.BUY, 1, "-5.00"),
+        limits=Limits(max_quote_age_ns=5 * SECOND),
+        quotes=[*quotes(1), ahead, quote("100.00", "100.00", 2)],
+        instruments=[*CONTRACTS, CREDIT],
+    )
+    assert (ours.codes(), gate.errors) == (found, 0)
+    assert all(f"{leg.id} is 6 s ahead of venue time" in reason for reason in ours.denials())

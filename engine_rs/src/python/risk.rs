@@ -214,9 +214,18 @@ impl RiskBook {
         self.0.relock().book.mark(instrument, buy, int(price)).map_err(wrong)
     }
 
-    #[pyo3(signature = (instrument, bid, ask, ts_ns, worth=None))]
-    fn quote(&self, instrument: u32, bid: Option<Int>, ask: Option<Int>, ts_ns: i64, worth: Option<Int>) {
-        self.0.relock().quote(instrument, Quote { bid: int(bid), ask: int(ask), ts: ts_ns, worth: int(worth) });
+    #[pyo3(signature = (instrument, bid, ask, ts_ns, worth=None, newest_ns=None))]
+    fn quote(
+        &self,
+        instrument: u32,
+        bid: Option<Int>,
+        ask: Option<Int>,
+        ts_ns: i64,
+        worth: Option<Int>,
+        newest_ns: Option<i64>,
+    ) {
+        let newest = newest_ns.unwrap_or(ts_ns);
+        self.0.relock().quote(instrument, Quote { bid: int(bid), ask: int(ask), ts: ts_ns, newest, worth: int(worth) });
     }
 
     fn hold(

@@ -13,6 +13,8 @@ pub struct Quote {
     pub bid: Option<i128>,
     pub ask: Option<i128>,
     pub ts: i64,
+    /// Of several quotes as one the newest's; `ts` is the oldest's.
+    pub newest: i64,
     /// Twice what a percentage is of; None: of the price that an order is held to. A spread's own price says nothing of
     /// its size.
     pub worth: Option<i128>,
@@ -44,8 +46,18 @@ pub struct Collar {
 pub enum Off {
     Missing,
     Crossed,
-    Stale { age: i64 },
-    Away { price: i128, reference: i128, away: i128, worth: i128, absolute: bool, at_trigger: bool },
+    /// Below 0 where it is of a time that has not come yet.
+    Stale {
+        age: i64,
+    },
+    Away {
+        price: i128,
+        reference: i128,
+        away: i128,
+        worth: i128,
+        absolute: bool,
+        at_trigger: bool,
+    },
 }
 
 /// An order's side and prices, as far as the market is asked about them.
@@ -67,9 +79,12 @@ impl Collar {
         if bid > ask {
             return Ok(Some(Off::Crossed));
         }
-        let age = now.saturating_sub(quote.ts);
-        if self.age.is_some_and(|most| age > most) {
-            return Ok(Some(Off::Stale { age }));
+        if let Some(most) = self.age {
+            // The clocks of a feed and of the venue differ a little. One that is further ahead would never grow too old.
+            let stale = |age: &i64| age.unsigned_abs() > most.unsigned_abs();
+            if let Some(age) = [quote.ts, quote.newest].map(|ts| now.saturating_sub(ts)).into_iter().find(stale) {
+                return Ok(Some(Off::Stale { age }));
+            }
         }
         if self.percent.is_none() && self.absolute.is_none() {
             return Ok(None);
@@ -115,7 +130,7 @@ mod tests {
     const DOLLAR: i128 = NANO;
 
     fn quote(bid: i128, ask: i128) -> Quote {
-        Quote { bid: Some(bid * DOLLAR), ask: Some(ask * DOLLAR), ts: 100, worth: None }
+        Quote { bid: Some(bid * DOLLAR), ask: Some(ask * DOLLAR), ts: 100, newest: 100, worth: None }
     }
 
     fn limit(buy: bool, price: i128) -> Priced {
@@ -132,6 +147,17 @@ mod tests {
         assert_eq!(collar.check(quote(102, 101), order, 100), Ok(Some(Off::Crossed)));
         assert_eq!(collar.check(quote(99, 101), order, 110), Ok(None));
         assert_eq!(collar.check(quote(99, 101), order, 111), Ok(Some(Off::Stale { age: 11 })));
+    }
+
+    #[test]
+    fn a_quote_may_be_ahead_by_as_much_as_it_may_be_old() {
+        let (collar, order) = (Collar { age: Some(10), ..Collar::default() }, limit(true, 1));
+        assert_eq!(collar.check(quote(99, 101), order, 90), Ok(None));
+        assert_eq!(collar.check(quote(99, 101), order, 89), Ok(Some(Off::Stale { age: -11 })));
+        let legs = Quote { newest: 112, ..quote(99, 101) };
+        assert_eq!(collar.check(legs, order, 102), Ok(None));
+        assert_eq!(collar.check(legs, order, 101), Ok(Some(Off::Stale { age: -11 })));
+        assert_eq!(Collar::default().check(quote(99, 101), order, i64::MIN), Ok(None));
     }
 
     #[test]

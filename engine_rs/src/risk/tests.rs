@@ -46,7 +46,7 @@ fn desk() -> Desk {
     let mut desk = Desk { margin: true, ..Desk::default() };
     desk.book.declare(0, Some(1), false);
     let (bid, ask) = (Some(99 * DOLLAR), Some(101 * DOLLAR));
-    desk.quote(0, Quote { bid, ask, ts: 0, worth: None });
+    desk.quote(0, Quote { bid, ask, ts: 0, newest: 0, worth: None });
     let equity = 10_000 * ATTO;
     desk.room.own(0, Some(Own { equity, cash: equity, burden: Some(0), lends: true }));
     desk

@@ -28,15 +28,15 @@ pub struct Twins {
 }
 
 impl Twins {
-    /// How long ago the same passed, where that is less than the window.
+    /// How long ago the same passed, where that is less than the window: before now, or by a clock that was ahead.
     pub fn age(&self, order: &Likeness, window: i64, now: i64) -> Option<i64> {
         let age = now.saturating_sub(self.passed.get(order)?.0);
-        (age < window).then_some(age)
+        (age.unsigned_abs() < window.unsigned_abs()).then_some(age)
     }
 
     pub fn passed(&mut self, order: Likeness, window: i64, now: i64) {
         if self.passed.len() > self.tidy_at.max(FEW) {
-            self.passed.retain(|_, (at, window)| now.saturating_sub(*at) < *window);
+            self.passed.retain(|_, (at, window)| now.abs_diff(*at) < window.unsigned_abs());
             self.tidy_at = 2 * self.passed.len();
         }
         self.passed.insert(order, (now, window));
@@ -66,6 +66,8 @@ mod tests {
         assert!(twins.passed.len() < 1000, "{}", twins.passed.len());
         assert_eq!(twins.age(&order(9_999), 100, 10_000), Some(1));
         assert_eq!(twins.age(&order(9_900), 100, 10_000), None, "at the end of the window it is over");
+        assert_eq!(twins.age(&order(9_999), 100, 9_900), Some(-99));
+        assert_eq!(twins.age(&order(9_999), 100, 9_899), None, "it is of a clock that was ahead");
         assert_eq!(twins.age(&Likeness { buy: false, ..order(9_999) }, 100, 10_000), None);
         assert_eq!(twins.age(&Likeness { trail: Some(1), ..order(9_999) }, 100, 10_000), None);
     }
