@@ -106,17 +106,15 @@ class Collateral:
     def hedges(self, account_id: Any, symbol: str, contracts: int, *, working: int = 0) -> bool:
         """Whether buying so many contracts lowers what the account's short options of the root ask for.
 
-        `working`: contracts of the root that other orders buy already; together no more than are held short.
+        `working`: contracts of the root and the right that other orders buy already. Together they are no more than are
+        held short and have no long one beside them: ever higher strikes would each lower it, and soon be a bet.
         """
         try:
             account = self.account(account_id)
         except LookupError:
             return False
         held = (instrument_id.symbol.value for instrument_id in self._positions.instruments(account_id))
-        short = -sum(
-            min(account.held(each), 0) for each in held if len(each) > OCC and root_of(each) == root_of(symbol)
-        )
-        if contracts + working > short:
+        if contracts + working > -sum(account.held(each) for each in held if is_alike(each, symbol)):
             return False
         try:
             cost: OptionCost = account.options_cost([(symbol, contracts)], 0, 1)
@@ -183,6 +181,11 @@ def marginable(instrument: Any) -> bool:
 def root_of(symbol: str) -> str:
     """The underlying of an OCC symbol; another symbol is its own."""
     return symbol[:-OCC] if len(symbol) > OCC else symbol
+
+
+def is_alike(symbol: str, other: str) -> bool:
+    """Whether two are options of one root and one right."""
+    return min(len(symbol), len(other)) > OCC and root_of(symbol) == root_of(other) and symbol[-9] == other[-9]
 
 
 def lots_needed(calls: Mapping[str, int]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from runner.risk.book import Book, Look
 from runner.risk.candidate import Candidate, Subject
-from runner.risk.collateral import OCC, Collateral, root_of
+from runner.risk.collateral import Collateral, is_alike, legs_of
 from runner.risk.exposure import ZERO
 from runner.risk.working import Working
 
@@ -35,9 +35,13 @@ class Reducing:
 
     def _hedges(self, candidate: Candidate, subject: Subject) -> bool:
         """Whether an option that is bought lowers what the account's short ones of its root ask for."""
-        symbol = candidate.instrument_id.symbol.value
+        symbol, account_id = candidate.instrument_id.symbol.value, subject.account_id
         working = ZERO
-        for instrument_id in self._working.instruments(subject.account_id):
-            if len(instrument_id.symbol.value) > OCC and root_of(instrument_id.symbol.value) == root_of(symbol):
-                working += self._book.side(instrument_id, subject.account_id, buy=True)
-        return self._collateral.hedges(subject.account_id, symbol, int(candidate.leg.qty), working=int(working))
+        for instrument_id in self._working.instruments(account_id):
+            if is_alike(instrument_id.symbol.value, symbol):
+                working += self._book.side(instrument_id, account_id, buy=True)
+        for other in self._working.spreads(account_id):
+            for leg_id, ratio in legs_of(other.instrument_id):
+                if (ratio > 0) == other.buy and is_alike(leg_id.symbol.value, symbol):
+                    working += other.qty * abs(ratio)
+        return self._collateral.hedges(account_id, symbol, int(candidate.leg.qty), working=int(working))

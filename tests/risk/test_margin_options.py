@@ -325,6 +325,58 @@ def test_an_option_that_lowers_what_short_ones_ask_for_is_a_hedge(options):
     assert not gate.collateral.hedges(account, C100, 1)
 
 
+PUTS = [contract(f"IBM280121P000{strike}000") for strike in (80, 84, 87, 85)]
+
+
+def puts(seconds: int) -> list[Any]:
+    shown = [quote("1.00", "1.00", second, each.id) for second in range(1, seconds + 1) for each in PUTS]
+    return quotes(seconds) + shown
+
+
+@pytest.mark.parametrize("resting", [False, True])
+def test_a_short_option_is_hedged_once(bench, resting):
+    """Ever higher puts each lower what a short one asks for: the first hedges it, the others would be bets."""
+    gates: list[Any] = []
+
+    def halted(s: Any) -> None:
+        gates[0].set_state("halted", why="a test")
+        trade(s, PUTS[0].id.symbol.value, BUY, 1, "0.50" if resting else None)
+
+    def again(s: Any) -> None:
+        for each in PUTS[1:3]:
+            trade(s, each.id.symbol.value, BUY, 1)
+        trade(s, PUTS[3].id.symbol.value, BUY, 2)
+
+    steps = [lambda s: trade(s, P90, SELL, 1), halted, again, lambda s: trade(s, P90, BUY, 1)]
+    ours, gate, engine = bench.run(
+        *(steps if not resting else steps[:3]), limits=ALL, quotes=puts(6), instruments=[*CONTRACTS, *PUTS],
+        prepare=lambda _engine, gate: gates.append(gate),
+    )  # fmt: skip
+    assert ours.codes() == ["STATE_HALTED"] * 3
+    assert engine.portfolio.net_position(PUTS[0].id) == (0 if resting else 1)
+    assert gate.errors == 0
+
+
+def test_a_working_spread_that_buys_a_put_hedges_too(bench):
+    gates: list[Any] = []
+    legs = [(PUTS[0], 1), (PUTS[1], -1)]
+    spread_of = spread(new_generic_spread_id([(each.id, ratio) for each, ratio in legs]), legs)
+
+    def halted(s: Any) -> None:
+        gates[0].set_state("halted", why="a test")
+        trade(s, PUTS[2].id.symbol.value, BUY, 1)
+
+    ours, gate, _ = bench.run(
+        lambda s: trade(s, P90, SELL, 1),
+        lambda s: trade(s, spread_of.id.symbol.value, BUY, 1, "-3.00"),
+        halted,
+        limits=ALL, quotes=puts(5), instruments=[*CONTRACTS, *PUTS, spread_of],
+        prepare=lambda _engine, gate: gates.append(gate),
+    )  # fmt: skip
+    assert ours.codes() == ["STATE_HALTED"]
+    assert gate.errors == 0
+
+
 def test_symbols_and_units():
     assert root_of(C100) == root_of("IBM") == "IBM"
     assert legs_of(IBM) == [(IBM, 1)]
