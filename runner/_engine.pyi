@@ -848,6 +848,9 @@ class RiskBook:
         together with what closes them already; what no order may do; and, unless they do only that, what none may do that
         opens. Their marks are the market's from here on."""
 
+    def reduces(self, account: int, strategy: int, orders: Sequence[RiskOrder]) -> bool:
+        """Whether orders only shrink what one strategy holds, together with what closes that already."""
+
     def costs(self, account: int, orders: Sequence[RiskOrder]) -> tuple[int, int]:
         """What orders open costs, of options nothing: what is lent on, and what is not (all, where nothing is lent)."""
 

@@ -223,6 +223,11 @@ class Book:
             look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
         return look
 
+    def shrink_its_own(self, orders: list[RiskOrder], subject: Subject) -> bool:
+        """Whether they only shrink what their own strategy holds."""
+        account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]
+        return self.engine.reduces(account, strategy, orders)
+
     def gross(self, subject: Subject) -> list[tuple[str, int]] | Denial:
         """The bounds on gross exposure in atto-dollars."""
         bounds: list[tuple[str, int]] = []

@@ -135,7 +135,7 @@ class Judge:
             denied = self._exercise(candidates, subject, now_ns, params)
             return None if denied is None else (denied[0], candidates[0].order)
         look = self._look(candidates, subject, now_ns)
-        reducing = self._reducing.all(candidates, look, subject)
+        reducing = self._reducing.all(candidates, look, subject) and not self._closes_anothers(look, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
         if reducing and (denial := self._may_not_rest(candidates, subject)) is not None:
@@ -223,7 +223,8 @@ class Judge:
         ):
             checks |= check if asked else 0
         look = self._look(candidates, subject, now_ns, checks)
-        reducing = self._reducing.all(candidates, look, subject) or self._comes_to_close(candidate, command, subject)
+        reducing = self._reducing.all(candidates, look, subject) and not self._closes_anothers(look, subject)
+        reducing = reducing or self._comes_to_close(candidate, command, subject)
         denied: Denied | None = None
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial
@@ -290,6 +291,13 @@ class Judge:
         if denial is not None:
             return denial, candidates[0].order
         return self._cover.check(candidates, look.orders, subject.account_id, one=one)
+
+    def _closes_anothers(self, look: Look, subject: Subject) -> bool:
+        """Whether a strategy that may only reduce would close what another holds, and open a position of its own."""
+        standing = self._states.severest(subject.account, subject.strategy)
+        if standing.state is State.ACTIVE or standing.scope.kind != "strategy":
+            return False
+        return look.reduces and not self._book.shrink_its_own(look.orders, subject)
 
     def _may_not_open(self, subject: Subject) -> Denial | None:
         standing = self._states.severest(subject.account, subject.strategy)

@@ -327,6 +327,30 @@ def test_a_state_lets_only_reducing_orders_and_cancels_through(bench, state, sco
     assert engine.portfolio.net_position(IBM) == 0
 
 
+@pytest.mark.parametrize(
+    ("scope", "codes", "net"),
+    [(Scope("strategy", "main"), ["STATE_HALTED"], 100), (Scope("account", "ALPACA"), [], 60)],
+)
+def test_a_strategy_that_may_only_reduce_closes_what_it_holds_itself(bench, scope, codes, net):
+    """The account holds 100 of another's. A state of the account asks about that one alone."""
+    gates: list[Any] = []
+
+    def halted(s: Any) -> None:
+        gates[0].set_state("halted", scope=scope, why="a test")
+        s.market(SELL, 40)
+
+    ours, gate, engine = bench.run(
+        lambda s: None,
+        lambda s: s.market(BUY, 10),
+        halted,
+        lambda s: s.market(SELL, 10),
+        others={"other": [lambda s: s.market(BUY, 100)]},
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert (ours.codes(), gate.errors) == (codes, 0)
+    assert engine.portfolio.net_position(IBM) == net
+
+
 def test_a_state_is_latched_until_it_is_resumed(bench):
     _, gate, _ = bench.run(limits=Limits(state="halted"))
     assert gate.states.severest("a", "b").state is State.HALTED

@@ -420,6 +420,11 @@ impl RiskBook {
         Ok((look.reduces, look.at_all.map(Into::into), look.opening.map(Into::into)))
     }
 
+    fn reduces(&self, account: u32, strategy: u32, orders: Vec<Bound<'_, RiskOrder>>) -> PyResult<bool> {
+        let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
+        self.0.relock().reduces(account, strategy, &orders).map_err(wrong)
+    }
+
     fn costs(&self, account: u32, orders: Vec<Bound<'_, RiskOrder>>) -> PyResult<(i128, i128)> {
         let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
         let [lent, cash] = self.0.relock().costs(account, &orders).map_err(|fault| match fault {

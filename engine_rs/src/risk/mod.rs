@@ -314,18 +314,8 @@ impl Desk {
         for order in orders {
             self.book.mark(order.instrument, order.buy, order.mark)?;
         }
-        let mut candidates = Vec::with_capacity(orders.len());
-        for (of, order) in orders.iter().enumerate() {
-            let own = order.candidate(of);
-            for leg in &order.legs {
-                candidates.push(own.leg(leg)?);
-            }
-            candidates.push(own);
-        }
-        let mut reduces = orders.iter().all(|order| !order.money && order.units.is_some());
-        for each in candidates.iter().filter(|each| !self.book.is_spread(each.instrument)) {
-            reduces = reduces && self.book.reduces(account, None, each.instrument, &candidates)?;
-        }
+        let candidates = candidates(orders)?;
+        let reduces = self.shrink(account, None, orders, &candidates)?;
         let at_all = self.at_all(account, strategy, rules, orders, checks, now).err();
         let opening = if reduces {
             None
@@ -333,6 +323,29 @@ impl Desk {
             self.opening(account, strategy, rules, (orders, &candidates), checks, gross, now).err()
         };
         Ok(Look { reduces, at_all, opening })
+    }
+
+    /// Whether orders only shrink what one strategy holds, together with what closes that already.
+    pub fn reduces(&self, account: u32, strategy: u32, orders: &[&Order]) -> Result<bool, Wrong> {
+        self.shrink(account, Some(strategy), orders, &candidates(orders)?)
+    }
+
+    fn shrink(
+        &self,
+        account: u32,
+        strategy: Option<u32>,
+        orders: &[&Order],
+        candidates: &[Candidate<'_>],
+    ) -> Result<bool, Wrong> {
+        if orders.iter().any(|order| order.money || order.units.is_none()) {
+            return Ok(false);
+        }
+        for each in candidates.iter().filter(|each| !self.book.is_spread(each.instrument)) {
+            if !self.book.reduces(account, strategy, each.instrument, candidates)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// An order passed: its room is taken from now on. `whole`: what it costs, where that is not told by its price.
@@ -573,6 +586,19 @@ impl Desk {
         }
         Ok(cost.max(0))
     }
+}
+
+/// Orders as candidates, those of spreads with their contracts.
+fn candidates<'a>(orders: &[&'a Order]) -> Result<Vec<Candidate<'a>>, Wrong> {
+    let mut candidates = Vec::with_capacity(orders.len());
+    for (of, order) in orders.iter().enumerate() {
+        let own = order.candidate(of);
+        for leg in &order.legs {
+            candidates.push(own.leg(leg)?);
+        }
+        candidates.push(own);
+    }
+    Ok(candidates)
 }
 
 #[cfg(test)]
