@@ -181,28 +181,61 @@ async def test_what_is_refused_again_and_again_is_told_with_its_reason_and_not_w
         assert [str(each) for each in left.closed] == ["b: 10 IBM is closed"]
 
 
+def stranger(run: Run, side: Any, qty: int) -> StrategyId:
+    """Somebody else trades the account: the id that this has."""
+    order = run.node.parts.kernel.cache.order(ClientOrderId(run.exec.sent[0]))
+    run.exec.generate_order_filled(
+        strategy_id=StrategyId("EXTERNAL"), instrument_id=order.instrument_id,
+        client_order_id=ClientOrderId("X-LEG-1"), venue_order_id=VenueOrderId("X-LEG-1"), venue_position_id=None,
+        trade_id=TradeId("X1"), order_side=side, order_type=order.order_type, last_qty=Quantity.from_int(qty),
+        last_px=Price.from_str("100.00"), quote_currency=USD, commission=Money(0, USD),
+        liquidity_side=LiquiditySide.TAKER, ts_event=1,
+    )  # fmt: skip
+    return StrategyId("EXTERNAL")
+
+
 async def test_an_account_is_also_what_others_hold_there_and_a_strategy_is_not():
     async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
         run.strategy("a").market()
         await run.until(lambda: len(run.exec.fills) == 1)
-        kernel, stranger = run.node.parts.kernel, StrategyId("EXTERNAL")
-        order = kernel.cache.order(ClientOrderId(run.exec.sent[0]))
-        run.exec.generate_order_filled(
-            strategy_id=stranger, instrument_id=order.instrument_id, client_order_id=ClientOrderId("X-LEG-1"),
-            venue_order_id=VenueOrderId("X-LEG-1"), venue_position_id=None, trade_id=TradeId("X1"),
-            order_side=OrderSide.SELL, order_type=order.order_type, last_qty=Quantity.from_int(3),
-            last_px=Price.from_str("100.00"), quote_currency=USD, commission=Money(0, USD),
-            liquidity_side=LiquiditySide.TAKER, ts_event=1,
-        )  # fmt: skip
-        await run.until(lambda: kernel.cache.positions_open(strategy_id=stranger))
+        kernel = run.node.parts.kernel
+        external = stranger(run, OrderSide.SELL, 3)
+        await run.until(lambda: kernel.cache.positions_open(strategy_id=external))
         plan, parts = run.node.plan, run.node.parts
         left = await flatten(plan, parts, Gate(), Scope("strategy", "a"), why="x", timeout_s=3)
         assert [str(each) for each in left.closed] == ["a: 10 IBM is closed"]
-        assert kernel.cache.positions_open(strategy_id=stranger)
+        assert kernel.cache.positions_open(strategy_id=external)
         left = await flatten(plan, parts, Gate(), Scope("account", "main"), why="x", timeout_s=3)
         assert [str(each) for each in left.closed] == ["EXTERNAL: -3 IBM is closed"]
         assert not left
         assert not kernel.cache.positions_open()
+
+
+async def test_what_others_hold_on_the_account_is_set_off_against_a_strategys_too():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour(), install_gate=install_gate) as run:
+        trade(run, "a", "IBM", OrderSide.BUY, 10)
+        await run.until(lambda: held(run, "a"))
+        kernel = run.node.parts.kernel
+        stranger(run, OrderSide.SELL, 3)
+        await run.until(lambda: len(kernel.cache.positions_open()) == 2)
+        since, plan, parts = len(run.exec.sent), run.node.plan, run.node.parts
+        left = await flatten(plan, parts, run.node.gate, Scope("account", "main"), why="x", timeout_s=3)
+        assert [str(each) for each in left.closed] == ["a: 10 IBM is closed", "EXTERNAL: -3 IBM is closed"]
+        assert not left
+        assert not kernel.cache.positions_open()
+        assert [kernel.cache.order(ClientOrderId(each)).quantity for each in run.exec.sent[since:]] == [7]
+
+
+async def test_a_short_option_is_set_off_against_anothers_long_one():
+    plan = make_plan({"a": Quiet, "b": Quiet}, on_stop="keep")
+    async with Run(plan, Behaviour()) as run:
+        trade(run, "a", PUT, OrderSide.BUY, 3)
+        trade(run, "b", PUT, OrderSide.SELL, 5)
+        await run.until(lambda: len(held(run, "a", "b")) == 2)
+        since = len(run.exec.sent)
+        assert not await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="a test", timeout_s=3)
+        assert sent(run, since) == [("buy", PUT)]
+        assert run.node.parts.kernel.cache.order(ClientOrderId(run.exec.sent[-1])).quantity == 2
 
 
 async def test_orders_that_were_placed_elsewhere_are_counted_and_those_left_are_named():
