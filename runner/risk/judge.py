@@ -151,7 +151,7 @@ class Judge:
         one = _one_order(candidates, params)
         if (denied := self._uncovers(candidates, look, subject, reducing=reducing, one=one)) is not None or reducing:
             return denied
-        denied = self._may_not_trade(candidates, subject, now_ns)
+        denied = self._may_not_trade(candidates, subject, now_ns, params)
         return denied or self._breaks(candidates, look, subject, now_ns, one=one)
 
     def _exercise(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, params: Any) -> Denied | None:
@@ -339,12 +339,17 @@ class Judge:
                 return Denial(Code.ORDER_ILLEGAL, reason), candidate.order
         return None
 
-    def _may_not_trade(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int) -> Denied | None:
-        """Whether what they open may be traded, now."""
-        rules = subject.rules
+    def _may_not_trade(
+        self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, params: Any = None
+    ) -> Denied | None:
+        """Whether what they open may be traded, now and as long as it may be filled."""
+        rules, is_extended = subject.rules, params is not None and bool(params.get("extended_hours"))
         for candidate in candidates:
             facts = candidate.facts or self._instruments.of(candidate.instrument_id)
-            if rules.universe and (denial := universe.check(facts, rules, self._session, now_ns)) is not None:
+            if not rules.universe:
+                continue
+            extended = candidate.order.time_in_force if is_extended else None
+            if (denial := universe.check(facts, rules, self._session, now_ns, extended)) is not None:
                 return denial, candidate.order
         return None
 

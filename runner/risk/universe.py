@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
-from nautilus_trader.model.enums import InstrumentClass
+from nautilus_trader.model.enums import InstrumentClass, TimeInForce
 
 from runner.risk.codes import Code, Denial, text
 from runner.risk.collateral import legs_of
@@ -15,6 +15,7 @@ from runner.risk.exposure import ZERO
 from runner.risk.instruments import Facts
 from runner.risk.limits import Rules
 
+_DAY = ("pre", "core", "post")
 Legality = Callable[[Any, Any, Any], str | None]
 """Why the venue takes no such order, in words; None where it does. (order, instrument, the command's params)"""
 ListLegality = Callable[[Sequence[Any], Callable[[Any], Any], Any], tuple[str, Any] | None]
@@ -26,8 +27,12 @@ def listed(symbol: str, patterns: tuple[str, ...]) -> str | None:
     return next((pattern for pattern in patterns if fnmatchcase(symbol, pattern)), None)
 
 
-def check(facts: Facts, rules: Rules, session: Callable[[int], str], now_ns: int) -> Denial | None:
-    """Whether the instrument may be opened now, in either direction."""
+def check(
+    facts: Facts, rules: Rules, session: Callable[[int], str], now_ns: int, extended: Any = None
+) -> Denial | None:
+    """Whether the instrument may be opened now, in either direction. `extended`: the time in force of an order that may
+    be filled outside of the core session, None for others.
+    """
     symbol, symbols = facts.symbol, rules.symbols
     denial = symbols[symbol] if symbol in symbols else symbols.setdefault(symbol, _unlisted(facts.instrument.id, rules))
     if denial is not None:
@@ -35,7 +40,8 @@ def check(facts: Facts, rules: Rules, session: Callable[[int], str], now_ns: int
     if rules.open_sessions is None or facts.crypto:
         return None
     now = session(now_ns)
-    if now in rules.open_sessions:
+    reach = () if extended is None else _reach(now, extended)
+    if now in rules.open_sessions and rules.open_sessions.issuperset(reach):
         return None
     for where, sessions in rules.sessions:
         if now not in sessions:
@@ -43,7 +49,20 @@ def check(facts: Facts, rules: Rules, session: Callable[[int], str], now_ns: int
                 Code.SESSION_CLOSED,
                 f"{symbol} is opened in the sessions {', '.join(sessions)} of {where}.sessions, and it is {now}",
             )
+        if (other := next((each for each in reach if each not in sessions), None)) is not None:
+            return Denial(
+                Code.SESSION_CLOSED,
+                f"{symbol} with extended_hours can be filled in {other} too, and is opened in the sessions "
+                f"{', '.join(sessions)} of {where}.sessions only",
+            )
     return None
+
+
+def _reach(now: str, time_in_force: Any) -> Sequence[str]:
+    """The sessions that an order for extended hours can still be filled in: of its day those to come, or all."""
+    if time_in_force == TimeInForce.DAY and now in _DAY:
+        return _DAY[_DAY.index(now) :]
+    return _DAY
 
 
 def _unlisted(instrument_id: Any, rules: Rules) -> Denial | None:

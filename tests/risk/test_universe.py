@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.instruments import Equity
+from nautilus_trader.model.objects import Price, Quantity
 
 from runner.risk.limits import Limits, LimitsBook, UniverseLimits
 from runner.risk.universe import listed
@@ -62,6 +63,39 @@ def test_a_stock_is_opened_in_the_sessions_of_the_file_and_closed_in_any(bench, 
         lambda s: s.market(BUY, 2), later, limits=universe(sessions=("core",)), session=lambda _ns: now[0]
     )
     assert ours.codes() == ([] if session == "core" else ["SESSION_CLOSED"])
+
+
+@pytest.mark.parametrize(
+    ("now", "sessions", "tif", "says"),
+    [
+        ("core", ("core",), TimeInForce.DAY, "post"),
+        ("core", ("core", "post"), TimeInForce.DAY, None),
+        ("core", ("core", "post"), TimeInForce.GTC, "pre"),
+        ("core", ("pre", "core", "post"), TimeInForce.GTC, None),
+        ("pre", ("pre",), TimeInForce.DAY, "core"),
+        ("pre", ("pre", "core"), TimeInForce.DAY, "post"),
+        ("overnight", ("overnight", "core", "post"), TimeInForce.DAY, "pre"),
+        ("post", ("post",), TimeInForce.DAY, None),
+        ("post", ("post",), TimeInForce.GTC, "pre"),
+    ],
+)
+def test_an_order_for_extended_hours_needs_each_session_that_it_may_be_filled_in(bench, now, sessions, tif, says):
+    def send(s: Any, side: Any, **more: Any) -> None:
+        order = s.order_factory.limit(IBM, side, Quantity.from_int(1), Price.from_str("100.00"), time_in_force=tif)
+        s.submit_order(order, **more)
+
+    ours, gate, _ = bench.run(
+        lambda s: send(s, BUY),
+        lambda s: (send(s, BUY, params={"extended_hours": True}), send(s, SELL, params={"extended_hours": True})),
+        limits=universe(sessions=sessions),
+        session=lambda _ns: now,
+    )
+    reason = (
+        f"SESSION_CLOSED: IBM with extended_hours can be filled in {says} too, and is opened in the sessions "
+        f"{', '.join(sessions)} of risk.universe.sessions only"
+    )
+    assert ours.denials() == ([] if says is None else [reason])
+    assert gate.errors == 0
 
 
 @pytest.mark.parametrize(
