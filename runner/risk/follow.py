@@ -190,7 +190,7 @@ class Follower:
             return (anew or part)()
         except Exception as error:
             self._failed(f"{doing} once more", error)
-            why = f"{doing} failed, so that limits may count on what is no longer so: {error!r}"
+            why = f"{doing} failed, so limits may count on what is no longer so: restart the node ({error!r})"
             self._states.set(State.REDUCING, scope=NODE, why=why, by="fault")
 
     def _follow_shares(self, order_id: Any, shares: Any) -> None:
