@@ -778,8 +778,11 @@ class RiskBook:
         """An order works that was not taken here: how much of it closes, what a unit costs at least, whether half of it is
         lent, what it costs as a whole and of how many nano-units that is, whether the broker's figures have it."""
 
-    def expect(self, order: str, least: int, whole: tuple[int, int] | None = None) -> None:
-        """A modification passed: the dearer of before and after counts."""
+    def expect(
+        self, order: str, least: int, whole: tuple[int, int] | None = None, becomes: RiskOrder | None = None
+    ) -> None:
+        """A modification passed: the dearer of before and after counts. `becomes`: the order as modified, where it was
+        judged."""
 
     def settle(self, order: str, least: int, whole: tuple[int, int] | None = None) -> None:
         """No modification is under way any more: what a unit costs at least; without `whole` that stays as it is."""

@@ -117,7 +117,7 @@ class Margin:
                 whole = atto(self._options.cost([candidate], account_id)), candidate.leg.units
         client_order_id = candidate.order.client_order_id
         self._raised.add(client_order_id)
-        self._book.engine.expect(client_order_id.value, candidate.least, whole)
+        self._book.engine.expect(client_order_id.value, candidate.least, whole, candidate.row)
 
     def note(self, client_order_id: Any) -> None:
         """Something happened to an order: what it still costs is worked out anew."""
@@ -195,6 +195,7 @@ class Margin:
 
     def reserved(self, account_id: Any) -> Decimal:
         """What working orders hold, in USD."""
+        self._book.sync()
         return usd(self._book.engine.reserved(self._book.account(account_id)))
 
     def unseen(self, account_id: Any) -> int:
@@ -206,6 +207,7 @@ class Margin:
         LookupError where a price is unknown, ValueError or ArithmeticError for a figure of the broker's that is no
         number.
         """
+        self._book.sync()
         self.tell(account_id)
         own, burden = self._own[account_id]
         if own is None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import QuoteTick
 from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.events import AccountState
 from nautilus_trader.model.identifiers import InstrumentId
@@ -720,3 +721,76 @@ def test_an_exit_of_an_instrument_that_is_not_in_the_cache_passes_and_is_followe
     cache.lost = None
     ours.market(BUY, 1)
     assert (len(passed), again.denied) == (3, {"GATE_ERROR": 1})
+
+
+def test_an_exit_whose_position_is_closed_otherwise_costs_the_short_that_it_would_open(bench):
+    """5,000 at 110 of 2,000,000: 1,450,000 are left to buy with. Bought back, it closes again."""
+    gates: list[Any] = []
+    reserved: list[Decimal] = []
+
+    def look(s: Any) -> None:
+        reserved.append(gates[0].margin.reserved(s.cache.accounts()[0].id))
+
+    ours, _, _ = bench.run(
+        lambda s: s.market(BUY, 5_000),
+        lambda s: s.limit(SELL, 5_000, "110.00"),
+        lambda s: (look(s), s.market(SELL, 5_000)),
+        lambda s: (look(s), s.limit(BUY, 14_501, "99.99"), s.limit(BUY, 14_502, "99.99")),
+        lambda s: s.cancel_all_orders(IBM, order_side=BUY),
+        lambda s: (look(s), s.market(BUY, 3_000)),
+        look,
+        limits=ALL,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == ["MARGIN_INSUFFICIENT"]
+    assert reserved == [0, 550_000, 550_000, 220_000]
+
+
+def test_a_position_is_there_to_close_for_the_orders_in_which_they_came_and_for_a_pair_once(bench):
+    gates: list[Any] = []
+    reserved: list[Decimal] = []
+    first: list[Any] = []
+
+    def look(s: Any) -> None:
+        reserved.append(gates[0].margin.reserved(s.cache.accounts()[0].id))
+
+    bench.run(
+        lambda s: s.market(BUY, 300),
+        lambda s: first.append(s.limit(SELL, 100, "110.00")),
+        lambda s: s.pair(SELL, 150, "120.00", "90.00"),
+        lambda s: s.limit(SELL, 60, "130.00"),  # opens 10
+        lambda s: (look(s), s.market(SELL, 30)),  # closes nothing that others don't
+        look,  # 40 of the last, as the first and the pair came before
+        lambda s: s.cancel_order(first[0]),
+        look,
+        limits=ALL,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert reserved == [1_300, 5_200, 0]
+
+
+def test_what_an_exit_has_to_close_is_known_after_its_own_fills(bench):
+    """A sale through zero: what closes is filled first, and what is left opens as before."""
+    gates: list[Any] = []
+    reserved: list[Decimal] = []
+
+    def look(s: Any) -> None:
+        reserved.append(gates[0].margin.reserved(s.cache.accounts()[0].id))
+
+    size = Quantity.from_int(100)
+    price = Price.from_str("110.00")
+    bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: s.limit(SELL, 150, "110.00"),
+        look,
+        look,
+        look,
+        limits=ALL,
+        quotes=[
+            *(quote("100.00", "100.00", second) for second in (1, 2, 3)),
+            QuoteTick(IBM, price, price, size, size, 4 * SECOND, 4 * SECOND),
+            *(quote("100.00", "100.00", second) for second in (5, 6)),
+        ],
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert reserved == [5_500, 5_500, 5_500]

@@ -234,3 +234,23 @@ def test_a_modification_that_was_refused_leaves_what_the_order_cost(bench):
     )
     assert (len(refusals(ours)), gate.denied) == (2, {})
     assert reserved == [20_500, 20_500, 41_000, 20_500]
+
+
+def test_an_exit_that_is_enlarged_to_what_is_held_costs_nothing(bench):
+    """And one that is made larger than that costs what it opens: a share sold short at its limit."""
+    rig, reserved = Rig(), []
+
+    def look(_: Any) -> None:
+        reserved.append(rig.reserved)
+
+    bench.run(
+        lambda s: s.market(BUY, 100),
+        lambda s: setattr(rig, "order", s.limit(SELL, 50, "110.00")),
+        lambda s: (look(s), to(s, rig.order, 100), look(s)),
+        lambda s: (look(s), to(s, rig.order, 101), look(s)),
+        lambda s: (look(s), to(s, rig.order, 60), look(s)),
+        look,
+        limits=Limits(headroom=D(0)),
+        prepare=rig.prepare,
+    )
+    assert reserved == [0, 0, 0, 110, 110, 110, 0]

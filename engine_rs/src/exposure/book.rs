@@ -314,6 +314,13 @@ impl Book {
         part.map_or(Ok(0), |part| part.sides[usize::from(buy)].others(own, group))
     }
 
+    /// The orders of one side of an account, those of spreads among them.
+    pub fn working(&self, account: u32, instrument: u32, buy: bool) -> impl Iterator<Item = (&str, &Open)> {
+        let part = self.part(Owner { account, strategy: None }, instrument);
+        let orders = part.into_iter().flat_map(move |part| part.sides[usize::from(buy)].orders());
+        orders.filter_map(|(number, open)| Some((&**self.names.get(&number)?, open)))
+    }
+
     /// What one contract is of; None where that is not known.
     pub fn multiplier(&self, instrument: u32) -> Option<i128> {
         self.markets.get(&instrument)?.multiplier

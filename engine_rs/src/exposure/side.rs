@@ -97,6 +97,11 @@ impl Side {
         self.orders.iter().filter(|(_, open)| !open.leg).map(|(number, _)| *number)
     }
 
+    /// The orders, those of spreads among them.
+    pub fn orders(&self) -> impl Iterator<Item = (u64, &Open)> {
+        self.orders.iter().map(|(number, open)| (*number, open))
+    }
+
     /// What of it orders of spreads can fill.
     pub fn legs(&self) -> i128 {
         self.legs

@@ -236,7 +236,7 @@ impl RiskBook {
         held: i128,
         opened_at: Option<i128>,
     ) -> PyResult<()> {
-        self.0.relock().book.hold(account, strategy, instrument, held, opened_at).map_err(wrong)
+        self.0.relock().hold(account, strategy, instrument, held, opened_at).map_err(wrong)
     }
 
     #[pyo3(signature = (
@@ -316,9 +316,16 @@ impl RiskBook {
         self.0.relock().room.enter(order, entry);
     }
 
-    #[pyo3(signature = (order, least, whole=None))]
-    fn expect(&self, order: &str, least: Int, whole: Option<(i128, i128)>) -> PyResult<()> {
-        self.0.relock().room.expect(order, least.0, of_whole(whole)).map_err(wrong)
+    #[pyo3(signature = (order, least, whole=None, becomes=None))]
+    fn expect(
+        &self,
+        order: &str,
+        least: Int,
+        whole: Option<(i128, i128)>,
+        becomes: Option<Bound<'_, RiskOrder>>,
+    ) -> PyResult<()> {
+        let becomes = becomes.as_ref().map(|order| &order.get().0);
+        self.0.relock().expect(order, least.0, of_whole(whole), becomes).map_err(wrong)
     }
 
     #[pyo3(signature = (order, least, whole=None))]
@@ -347,11 +354,15 @@ impl RiskBook {
     }
 
     fn cost(&self, order: &str) -> i128 {
-        self.0.relock().room.entry(order).map_or(0, |entry| entry.amount)
+        let mut desk = self.0.relock();
+        desk.cover();
+        desk.room.entry(order).map_or(0, |entry| entry.amount)
     }
 
     fn reserved(&self, account: u32) -> i128 {
-        self.0.relock().room.reserved(account)
+        let mut desk = self.0.relock();
+        desk.cover();
+        desk.room.reserved(account)
     }
 
     fn missing(&self, account: u32) -> i128 {
@@ -359,7 +370,9 @@ impl RiskBook {
     }
 
     fn power(&self, account: u32, of: &str) -> PyResult<Option<(i128, Option<i128>, i128)>> {
-        let power = self.0.relock().room.power(account, purse(of)?).map_err(wrong)?;
+        let mut desk = self.0.relock();
+        desk.cover();
+        let power = desk.room.power(account, purse(of)?).map_err(wrong)?;
         Ok(power.map(|power| (power.own, power.broker, power.whole)))
     }
 

@@ -247,6 +247,8 @@ pub struct Desk {
     pub room: Room,
     /// Whether anything is asked of margin; without, what orders cost is not followed.
     pub margin: bool,
+    /// Accounts and instruments of which positions or orders changed since it was worked out what closes.
+    changed: Vec<(u32, u32)>,
     rates: Windows,
     twins: Twins,
     quotes: FxHashMap<u32, Quote>,
@@ -299,6 +301,76 @@ impl Desk {
         Ok(minus(held.abs(), self.book.others(account, instrument, buy, order, group)?)?.max(0))
     }
 
+    /// A signed position: the account's whole one, or a strategy's share.
+    pub fn hold(
+        &mut self,
+        account: u32,
+        strategy: Option<u32>,
+        instrument: u32,
+        held: i128,
+        opened_at: Option<i128>,
+    ) -> Result<(), Wrong> {
+        if strategy.is_none() && held != self.book.held(account, instrument) {
+            self.change(account, instrument);
+        }
+        Ok(self.book.hold(account, strategy, instrument, held, opened_at)?)
+    }
+
+    fn change(&mut self, account: u32, instrument: u32) {
+        if self.margin && !self.changed.contains(&(account, instrument)) {
+            self.changed.push((account, instrument));
+        }
+    }
+
+    /// Work out what closes of the orders where anything changed: a position is there for them in the order in which they
+    /// came, for those of one group once.
+    pub fn cover(&mut self) {
+        for (account, instrument) in std::mem::take(&mut self.changed) {
+            for buy in [false, true] {
+                self.cover_side(account, instrument, buy);
+            }
+        }
+    }
+
+    fn cover_side(&mut self, account: u32, instrument: u32, buy: bool) {
+        let held = self.book.held(account, instrument);
+        let mut there = if (held > 0) == buy { 0 } else { held.abs() };
+        let Self { book, room, .. } = self;
+        let number = |order: &str| room.entry(order).map_or(0, |entry| entry.number);
+        let mut orders: Vec<_> =
+            book.working(account, instrument, buy).map(|(name, open)| (number(name), name, open)).collect();
+        orders.sort_unstable_by_key(|(number, ..)| *number);
+        let mut groups: Vec<(&str, i128)> = Vec::new();
+        for (_, name, open) in orders {
+            let group = open.group.as_deref().map(|group| {
+                let known = groups.iter().position(|(each, _)| *each == group);
+                known.unwrap_or_else(|| {
+                    groups.push((group, 0));
+                    groups.len() - 1
+                })
+            });
+            let taken = group.map_or(0, |index| groups[index].1);
+            let closes = open.qty.clamp(0, there.saturating_add(taken));
+            let more = (closes - taken).max(0);
+            there -= more;
+            if let Some(index) = group {
+                groups[index].1 += more;
+            }
+            if !open.leg {
+                room.cover(name, open.qty, closes);
+            }
+        }
+    }
+
+    /// A modification passed: see `Room::expect`.
+    pub fn expect(&mut self, id: &str, least: i128, whole: Option<Whole>, order: Option<&Order>) -> Result<(), Wrong> {
+        let mut closing = 0;
+        if let (Some(order), Some(entry)) = (order, self.room.entry(id)) {
+            closing = plus(self.closes(entry.account, order, &[])?, order.filled)?;
+        }
+        self.room.expect(id, least, whole, closing)
+    }
+
     /// Hold orders that are one command against what binds them. `gross` stands in for that of the rules.
     #[allow(clippy::too_many_arguments)]
     pub fn look(
@@ -311,6 +383,7 @@ impl Desk {
         gross: Option<&[(Level, i128)]>,
         now: i64,
     ) -> Result<Look, Wrong> {
+        self.cover();
         for order in orders {
             self.book.mark(order.instrument, order.buy, order.mark)?;
         }
@@ -373,8 +446,12 @@ impl Desk {
             &order.legs,
         )?;
         if self.margin {
-            let (left, worth, filled) = (order.left, order.worth, order.filled);
-            self.note(&order.id, order.instrument, left, worth, filled, false, false, now)?;
+            let (left, worth, filled, size) = (order.left, order.worth, order.filled, self.size(order.instrument));
+            self.room.note(&order.id, &Open { left, worth, filled, size, closed: false, accepted: false }, now)?;
+            // The last that came changes nothing for the others; but of a group it may share with one that came before.
+            if order.group.is_some() {
+                self.change(account, order.instrument);
+            }
         }
         Ok(())
     }
@@ -408,7 +485,10 @@ impl Desk {
         now: i64,
     ) -> Result<(), Wrong> {
         let size = self.size(instrument); // asked for only where some of it opens
-        self.room.note(order, &Open { left, worth, filled, size, closed, accepted }, now)
+        if let Some(account) = self.room.note(order, &Open { left, worth, filled, size, closed, accepted }, now)? {
+            self.change(account, instrument);
+        }
+        Ok(())
     }
 
     fn size(&self, instrument: u32) -> Result<i128, Wrong> {
@@ -572,7 +652,10 @@ impl Desk {
     fn cost(&self, account: u32, orders: &[&Order], index: usize) -> Result<i128, Fault> {
         let (before, order) = (&orders[..index], orders[index]);
         let known = self.room.entry(&order.id);
-        let closing = known.map_or_else(|| self.closes(account, order, before), |entry| Ok(entry.closing))?;
+        let mut closing = plus(self.closes(account, order, before)?, order.filled)?;
+        if let Some(entry) = known {
+            closing = closing.max(entry.closing);
+        }
         let opens = room::opens(order.left, closing, order.filled);
         if opens == 0 {
             return Ok(0);

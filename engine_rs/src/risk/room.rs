@@ -101,11 +101,26 @@ pub struct Entry {
     pub amount: i128,
     /// Since when the broker knows it.
     pub known: Option<i64>,
+    /// Which one it is, in the order in which they came.
+    pub number: u64,
+    /// As it was noted last.
+    pub open: Option<Open>,
 }
 
 impl Entry {
     pub fn new(account: u32, closing: i128, least: i128) -> Self {
-        Self { account, closing, least, lent: false, whole: None, seen: false, amount: 0, known: None }
+        Self {
+            account,
+            closing,
+            least,
+            lent: false,
+            whole: None,
+            seen: false,
+            amount: 0,
+            known: None,
+            number: 0,
+            open: None,
+        }
     }
 
     /// What it costs with so much of it open.
@@ -214,6 +229,7 @@ impl Account {
 #[derive(Debug, Default)]
 pub struct Room {
     entries: FxHashMap<Box<str>, Entry>,
+    number: u64,
     accounts: FxHashMap<u32, Account>,
 }
 
@@ -224,6 +240,8 @@ impl Room {
 
     /// An order works from now on; `note` says what it costs. What it cost before is given back.
     pub fn enter(&mut self, order: &str, entry: Entry) {
+        self.number += 1;
+        let entry = Entry { number: self.number, ..entry };
         if let Some(old) = self.entries.insert(order.into(), entry)
             && let Some(account) = self.accounts.get_mut(&old.account)
         {
@@ -234,10 +252,11 @@ impl Room {
     }
 
     /// A modification passed: what it asks for counts from now on, a unit for the dearer of before and after (it may
-    /// still be refused).
-    pub fn expect(&mut self, order: &str, least: i128, whole: Option<Whole>) -> Result<(), Wrong> {
+    /// still be refused). `closing`: how much of the order closes then.
+    pub fn expect(&mut self, order: &str, least: i128, whole: Option<Whole>, closing: i128) -> Result<(), Wrong> {
         let Some(entry) = self.entries.get_mut(order) else { return Ok(()) };
         entry.least = entry.least.max(least);
+        entry.closing = entry.closing.max(closing);
         if let (Some(new), Some(old)) = (whole, entry.whole)
             && new.units > 0
             && dearer(new, old)?
@@ -255,9 +274,27 @@ impl Room {
         entry.whole = whole.or(entry.whole);
     }
 
-    /// Something happened to an order: what it still costs is worked out anew. Nothing where it was never entered.
-    pub fn note(&mut self, order: &str, open: &Open, now: i64) -> Result<(), Wrong> {
-        let Some(entry) = self.entries.get_mut(order) else { return Ok(()) };
+    /// Of an order so much can be filled now, and `closes` of that closes: what it costs is worked out anew. What can't
+    /// be told stays as it was.
+    pub fn cover(&mut self, order: &str, free: i128, closes: i128) {
+        let Some(entry) = self.entries.get_mut(order) else { return };
+        let Some(open) = entry.open else { return };
+        // Of an exit, what can't be filled yet closes what its entry opens.
+        let waits = open.left.saturating_sub(free).max(0);
+        let changed = Entry { closing: open.filled.saturating_add(waits).saturating_add(closes), ..*entry };
+        let Ok(amount) = changed.cost(&open) else { return };
+        let account = self.accounts.entry(entry.account).or_default();
+        let more = amount - entry.amount;
+        let Ok(reserved) = plus(account.reserved, more) else { return };
+        account.reserved = reserved;
+        account.halved += if entry.lent { more } else { 0 };
+        *entry = Entry { amount, ..changed };
+    }
+
+    /// Something happened to an order: what it still costs is worked out anew. Tells its account where that may change
+    /// what closes of others; nothing where it was never entered.
+    pub fn note(&mut self, order: &str, open: &Open, now: i64) -> Result<Option<u32>, Wrong> {
+        let Some(entry) = self.entries.get_mut(order) else { return Ok(None) };
         let amount = if open.closed { 0 } else { entry.cost(open)? };
         let account = self.accounts.entry(entry.account).or_default();
         let more = minus(amount, entry.amount)?;
@@ -265,6 +302,13 @@ impl Room {
         account.reserved = plus(account.reserved, more)?;
         account.halved += if entry.lent { more } else { 0 };
         entry.amount = amount;
+        let before = entry.open.replace(*open);
+        let moved = before.is_none_or(|before| {
+            // What closes nothing leaves nothing to others.
+            let closed = entry.closing > before.filled;
+            closed && (open.closed || (before.left, before.filled) != (open.left, open.filled))
+        });
+        let moved = moved.then_some(entry.account);
         if entry.known.is_none() && open.accepted {
             entry.known = Some(now);
         }
@@ -273,11 +317,11 @@ impl Room {
             self.entries.remove(order);
         }
         if account.report.is_none() {
-            return Ok(()); // nobody tells figures that could lack it
+            return Ok(moved); // nobody tells figures that could lack it
         }
         if open.closed && open.filled == 0 {
             account.saw(order);
-            return Ok(());
+            return Ok(moved);
         }
         let before = account.unseen.get(order).map(|(before, _)| *before);
         if seen && more > 0 {
@@ -287,7 +331,7 @@ impl Room {
             // What was filled of it stays missing in the broker's figure until the next report.
             account.miss(order, before.unwrap_or(0).max(amount), if open.closed { Some(now) } else { known })?;
         }
-        Ok(())
+        Ok(moved)
     }
 
     /// The broker told the account's figures.
@@ -451,9 +495,9 @@ mod tests {
             room.reserved(0) / ATTO
         };
         assert_eq!(reserved(&|_| ()), 300);
-        assert_eq!(reserved(&|room| room.expect("a", 100 * DOLLAR, None).unwrap()), 300);
-        assert_eq!(reserved(&|room| room.expect("b", 0, Some(dear)).unwrap()), 1_100);
-        assert_eq!(reserved(&|room| room.expect("b", 0, Some(cheap)).unwrap()), 1_100);
+        assert_eq!(reserved(&|room| room.expect("a", 100 * DOLLAR, None, 0).unwrap()), 300);
+        assert_eq!(reserved(&|room| room.expect("b", 0, Some(dear), 0).unwrap()), 1_100);
+        assert_eq!(reserved(&|room| room.expect("b", 0, Some(cheap), 0).unwrap()), 1_100);
         assert_eq!(reserved(&|room| room.settle("a", 100 * DOLLAR, None)), 1_000);
         assert_eq!(reserved(&|room| room.settle("b", 0, None)), 1_000);
         assert_eq!(reserved(&|room| room.settle("b", 0, Some(cheap))), 200);

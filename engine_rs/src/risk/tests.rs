@@ -1,5 +1,7 @@
 //! Each bound, at it and a unit past it; what is taken; what is asked of margin.
 
+use proptest::prelude::*;
+
 use super::room::{Figure, Figures, Own};
 use super::*;
 use crate::margin::NANO;
@@ -295,4 +297,55 @@ fn what_does_not_fit_is_a_fault_and_no_wrapped_number() {
         look(&mut desk, &rules, &[&huge], 0).at_all,
         Some(Fault::Wrong(Wrong::Exposure(exposure::Wrong::Overflow)))
     );
+}
+
+proptest! {
+    /// Held against going through the orders of both sides one by one. Each costs 1 a unit that opens.
+    #[test]
+    fn a_position_is_there_to_close_in_the_order_in_which_orders_came(
+        steps in prop::collection::vec((0..6_usize, -9..10_i128, 1..9_i128, 0..4_u8), 1..40),
+    ) {
+        let mut desk = desk();
+        let groups = [None, None, None, Some("x"), Some("x"), None];
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let buy = [true, false, false, false, false, true];
+        let (mut held, mut working) = (0, Vec::<(usize, i128)>::new());
+        for (now, (which, position, left, kind)) in steps.into_iter().enumerate() {
+            let (name, now) = (names[which], now as i64);
+            if kind == 0 {
+                held = position;
+                desk.hold(0, None, 0, held * NANO, None).unwrap();
+            } else if let Some(index) = working.iter().position(|(each, _)| *each == which) {
+                if kind == 1 {
+                    desk.book.remove(name);
+                    working.remove(index);
+                } else {
+                    let group = groups[which].map(Into::into);
+                    let open = exposure::Open { qty: left * NANO, price: Some(DOLLAR), group, leg: false };
+                    desk.book.put(name, 0, 0, 0, buy[which], open, Resting::Exempt, &[]).unwrap();
+                    working[index].1 = left;
+                }
+                desk.note(name, 0, left * NANO, Some(DOLLAR), 0, kind == 1, true, now).unwrap();
+            } else {
+                let group: Option<Box<str>> = groups[which].map(Into::into);
+                let order = Order { buy: buy[which], plain: group.is_none(), group, ..order(name, left, 1) };
+                desk.take(0, 0, &order, None, now).unwrap();
+                working.push((which, left));
+            }
+            desk.cover();
+            let mut opens = 0;
+            for side in [false, true] {
+                let mut there = if side { -held } else { held }.max(0);
+                let mut pair = 0;
+                for (which, left) in working.iter().filter(|(which, _)| buy[*which] == side) {
+                    let shared = if groups[*which].is_some() { pair } else { 0 };
+                    let closes = (*left).min(there + shared);
+                    there -= (closes - shared).max(0);
+                    pair = if groups[*which].is_some() { pair.max(closes) } else { pair };
+                    opens += left - closes;
+                }
+            }
+            prop_assert_eq!(desk.room.reserved(0), opens * ATTO);
+        }
+    }
 }
