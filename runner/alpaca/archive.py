@@ -37,7 +37,7 @@ class Archive(HistoryMixin):
     async def __aenter__(self) -> Archive:
         self._shared.open(asyncio.get_running_loop())
         try:
-            self.venue_clock.set_from_clock(await TradingRest(lambda: self.http).clock_ns())
+            await self.venue_clock.ask(TradingRest(lambda: self.http).clock_ns)
         except BaseException:
             self._shared.close()
             raise

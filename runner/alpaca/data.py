@@ -232,8 +232,7 @@ class AlpacaDataClient(SubscriptionsMixin, CustomDataMixin, OptionDataMixin, His
     async def _connect(self) -> None:
         self._shared.open(self._loop)
         self._opened = True
-        self.opened_ns = await self.clock_ns()
-        self.venue_clock.set_from_clock(self.opened_ns)
+        self.opened_ns = await self.venue_clock.ask(self.clock_ns)
         if self.config.feed.market != "news":  # which are of no instrument
             await self.provider.initialize()
         self._start_stream()

@@ -343,8 +343,7 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         self._shared.open(self._loop)
         self._opened = True
         self.http.keep_open()
-        self.opened_ns = await self.rest.clock_ns()
-        self.venue_clock.set_from_clock(self.opened_ns)
+        self.opened_ns = await self.venue_clock.ask(self.rest.clock_ns)
         await self.provider.initialize()
         await self._start_stream()
         await self.resume.begin()

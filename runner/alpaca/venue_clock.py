@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from runner.alpaca.constants import NANOS
 
@@ -46,9 +46,23 @@ class VenueClock:
             _, callback = self._calls.pop(owner)
             callback()
 
-    def set_from_clock(self, ts_ns: int) -> None:
-        """The venue said that it is `ts_ns`: tells a replay from live."""
-        offset_ns = ts_ns - self._local_now_ns()
+    async def ask(self, clock_ns: Callable[[], Awaitable[int]]) -> int:
+        """Have the venue say what time it is (`clock_ns`), which this returns. Raises what that does."""
+        asked_ns = self._local_now_ns()
+        ts_ns = await clock_ns()
+        self.set_from_clock(ts_ns, asked_ns)
+        return ts_ns
+
+    def set_from_clock(self, ts_ns: int, asked_ns: int | None = None) -> None:
+        """The venue said that it is `ts_ns`: tells a replay from live. `asked_ns`: when it was asked, by local time.
+
+        It was so at some time between question and answer. A local clock that agrees with that, however late the answer
+        came, is taken to be right: an answer that took a second would leave venue time a second behind, and quotes
+        ahead of it.
+        """
+        now_ns = self._local_now_ns()
+        least, most = ts_ns - now_ns, ts_ns - (now_ns if asked_ns is None else min(asked_ns, now_ns))
+        offset_ns = 0 if least <= 0 <= most else (least + most) // 2
         self._is_replay = abs(offset_ns) > REPLAY_OFFSET_NS
         self._newest_ns = max(self._newest_ns, ts_ns) if self._is_replay else ts_ns
         self._offset_ns = offset_ns

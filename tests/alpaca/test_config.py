@@ -75,3 +75,25 @@ def test_in_a_replay_venue_time_is_the_newest_stamp_and_windows_move_with_it() -
     assert (clock.is_replay, clock.now_ns()) == (True, 1500 * NANOS)
     assert clock.to_venue_ns(now - 60 * NANOS) == 1440 * NANOS
     assert clock.to_venue_ns(200 * NANOS) == 200 * NANOS
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "says", "offset"),
+    [
+        (1000, 1003, 1000, 0),  # three seconds on its way back: the local clock may well be right
+        (1000, 1003, 1003, 0),
+        (1000, 1002, 999, -2),  # the local clock is ahead by 1 to 3
+        (1000, 1002, 1005, 4),
+        (1003, 1000, 1001, 1),  # the local clock was put right in between
+    ],
+)
+async def test_an_answer_that_takes_long_does_not_make_venue_time_late(asked, answered, says, offset):
+    local = [asked * NANOS, answered * NANOS]
+    clock = VenueClock(lambda: local[0])
+
+    async def clock_ns() -> int:
+        local.pop(0)
+        return int(says * NANOS)
+
+    assert await clock.ask(clock_ns) == says * NANOS
+    assert clock.offset_ns == offset * NANOS
