@@ -1,0 +1,100 @@
+//! What of the orders closes: a position is there for those of the closing side in the order in which they came, for
+//! those of one group once. Looked at again only where a position, or an order that closes some of it, has changed.
+
+use super::{Desk, Order, Wrong};
+use crate::exposure::{self, minus};
+
+impl Desk {
+    /// What of the account's position is there to be closed by an order of this side, besides what its other orders can
+    /// close; those of its group don't count.
+    pub fn closable(
+        &self,
+        account: u32,
+        instrument: u32,
+        buy: bool,
+        order: &str,
+        group: Option<&str>,
+    ) -> Result<i128, Wrong> {
+        let held = self.book.held(account, instrument);
+        if held == 0 || (held > 0) == buy {
+            return Ok(0);
+        }
+        Ok(minus(held.abs(), self.book.others(account, instrument, buy, order, group)?)?.max(0))
+    }
+
+    /// A signed position: the account's whole one, or a strategy's share.
+    pub fn hold(
+        &mut self,
+        account: u32,
+        strategy: Option<u32>,
+        instrument: u32,
+        held: i128,
+        opened_at: Option<i128>,
+    ) -> Result<(), Wrong> {
+        if strategy.is_none() && held != self.book.held(account, instrument) {
+            self.change(account, instrument);
+        }
+        Ok(self.book.hold(account, strategy, instrument, held, opened_at)?)
+    }
+
+    pub(super) fn change(&mut self, account: u32, instrument: u32) {
+        if self.margin && !self.changed.contains(&(account, instrument)) {
+            self.changed.push((account, instrument));
+        }
+    }
+
+    /// Work out what closes of the orders where anything changed: a position is there for them in the order in which they
+    /// came, for those of one group once.
+    pub fn cover(&mut self) {
+        for (account, instrument) in std::mem::take(&mut self.changed) {
+            for buy in [false, true] {
+                self.cover_side(account, instrument, buy);
+            }
+        }
+    }
+
+    fn cover_side(&mut self, account: u32, instrument: u32, buy: bool) {
+        let held = self.book.held(account, instrument);
+        let mut there = if (held > 0) == buy { 0 } else { held.abs() };
+        let Self { book, room, .. } = self;
+        let number = |order: &str| room.entry(order).map_or(0, |entry| entry.number);
+        let mut orders: Vec<_> =
+            book.working(account, instrument, buy).map(|(name, open)| (number(name), name, open)).collect();
+        orders.sort_unstable_by_key(|(number, ..)| *number);
+        let mut groups: Vec<(&str, i128)> = Vec::new();
+        for (_, name, open) in orders {
+            let group = open.group.as_deref().map(|group| {
+                let known = groups.iter().position(|(each, _)| *each == group);
+                known.unwrap_or_else(|| {
+                    groups.push((group, 0));
+                    groups.len() - 1
+                })
+            });
+            let taken = group.map_or(0, |index| groups[index].1);
+            let closes = open.qty.clamp(0, there.saturating_add(taken));
+            let more = (closes - taken).max(0);
+            there -= more;
+            if let Some(index) = group {
+                groups[index].1 += more;
+            }
+            if !open.leg {
+                room.cover(name, open.qty, closes);
+            }
+        }
+    }
+
+    /// How much of an order closes, besides what other orders close already: those that work, and those before it in its
+    /// list.
+    pub(super) fn closes(&self, account: u32, order: &Order, before: &[&Order]) -> Result<i128, Wrong> {
+        if order.exit {
+            return Ok(order.left);
+        }
+        let mut earlier = exposure::Side::default();
+        for other in before.iter().filter(|other| other.instrument == order.instrument && other.buy == order.buy) {
+            earlier.put(0, other.open())?;
+        }
+        let group = order.group.as_deref();
+        let closable = self.closable(account, order.instrument, order.buy, &order.id, group)?;
+        Ok(order.left.min(minus(closable, earlier.others(None, group)?)?.max(0)))
+    }
+}
