@@ -6,240 +6,25 @@
 //! fit 128 bits is an error, never a wrapped number.
 
 mod closing;
+mod fault;
+mod order;
 pub mod quote;
 pub mod room;
 pub mod twins;
 
 use rustc_hash::FxHashMap;
 
-use crate::exposure::{self, Bounds, Breach, Candidate, Level, Resting, minus, plus, times};
-use crate::rate::{Limit, Windows};
-use quote::{Collar, HeldTo, Off, Priced, Quote};
+use crate::exposure::{self, Candidate, Level, minus, plus, times};
+use crate::rate::Windows;
+pub use fault::{Fault, Look, Wrong};
+use order::candidates;
+pub use order::{Checks, Most, Order, Rules};
+use quote::{Priced, Quote};
 use room::{Entry, Open, Power, Purse, Room, Whole};
-use twins::{Likeness, Twins};
+use twins::Twins;
 
 /// One dollar, as values are counted.
 pub const ATTO: i128 = 1_000_000_000_000_000_000;
-
-/// What can't be answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
-    #[error(transparent)]
-    Exposure(#[from] exposure::Wrong),
-    #[error("a figure that the broker told is no number")]
-    Unreadable,
-    #[error("the margin of the positions can't be told")]
-    Burden,
-    #[error("what a contract of instrument {0} is of is not known")]
-    Unsized(u32),
-}
-
-/// A limit on one order, with where it stands in the file.
-#[derive(Clone, Debug)]
-pub struct Most {
-    pub value: i128,
-    pub place: Box<str>,
-}
-
-/// What binds the orders of one strategy on one account.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    pub qty: Option<Most>,
-    pub notional: Option<Most>,
-    pub bounds: Bounds,
-    /// Whether a bound on the gross exposure is a fraction of the equity: `gross` comes with each order then, and what
-    /// an account is exposed to is not judged without.
-    pub of_equity: bool,
-    pub collar: Collar,
-    /// Within how many nanoseconds the same order is a double.
-    pub twins: Option<i64>,
-    pub self_match: bool,
-    pub rates: Vec<Limit>,
-    /// The fraction of the buying power that is never used, in billionths; None where margin is not checked.
-    pub headroom: Option<i128>,
-}
-
-/// An order as it would be.
-#[derive(Clone, Debug)]
-pub struct Order {
-    pub id: Box<str>,
-    pub instrument: u32,
-    pub buy: bool,
-    /// The caller's number for its type.
-    pub kind: u8,
-    pub held_to: HeldTo,
-    /// The quantity as it was asked for, be it money.
-    pub asked: i128,
-    /// Whether that is money.
-    pub money: bool,
-    /// Its whole base quantity; None where it is given in money and no price is known.
-    pub units: Option<i128>,
-    /// What of it is left to be filled.
-    pub left: i128,
-    /// What of it can be filled now: of an exit, as far as its entry is filled.
-    pub released: i128,
-    pub filled: i128,
-    /// What a unit costs at most; None where nothing tells.
-    pub cost: Option<i128>,
-    /// What a unit costs at least, besides its own price.
-    pub least: i128,
-    /// What a unit counts for in limits on value.
-    pub worth: Option<i128>,
-    pub limit: Option<i128>,
-    pub trigger: Option<i128>,
-    /// How far a trailing stop stays behind the market.
-    pub trail: Option<i128>,
-    /// What the market pays, or asks for, a unit.
-    pub mark: Option<i128>,
-    /// Of the orders of one group only one can be filled.
-    pub group: Option<Box<str>>,
-    /// Whether it counts by itself, whatever else works.
-    pub plain: bool,
-    /// Whether the venue lets it stand beside orders that it could trade with.
-    pub exempt: bool,
-    /// Whether it closes what its own entry opened.
-    pub exit: bool,
-    /// Of a spread its contracts.
-    pub legs: Box<[exposure::Leg]>,
-    /// What it is paid from; None where that is judged elsewhere (options).
-    pub purse: Option<Purse>,
-    /// Whether this is what a working order is to become.
-    pub change: bool,
-}
-
-impl Order {
-    /// As the one that is judged as the `of`th.
-    pub fn candidate(&self, of: usize) -> Candidate<'_> {
-        Candidate {
-            of,
-            leg: false,
-            order: &self.id,
-            instrument: self.instrument,
-            buy: self.buy,
-            qty: self.units.map(|_| self.released),
-            price: self.worth,
-            group: self.group.as_deref(),
-        }
-    }
-
-    fn open(&self) -> exposure::Open {
-        exposure::Open { qty: self.released, price: self.worth, group: self.group.clone(), leg: false }
-    }
-
-    fn resting(&self) -> Resting {
-        match self.limit {
-            _ if self.exempt || !self.plain => Resting::Exempt,
-            Some(limit) => Resting::Limit(limit),
-            None => Resting::Market,
-        }
-    }
-
-    /// Whether it could trade with another of its list.
-    fn meets(&self, other: &Self) -> bool {
-        other.instrument == self.instrument && other.buy != self.buy && other.resting().meets(self.buy, self.limit)
-    }
-
-    fn likeness(&self, strategy: u32) -> Likeness {
-        let Self { instrument, buy, kind, asked, limit, trigger, trail, .. } = *self;
-        Likeness { strategy, instrument, buy, kind, asked, limit, trigger, trail }
-    }
-}
-
-/// What is looked at: flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Checks(pub u16);
-
-impl Checks {
-    pub const TWINS: Self = Self(1);
-    pub const SELF_MATCH: Self = Self(2);
-    pub const QTY: Self = Self(4);
-    pub const NOTIONAL: Self = Self(8);
-    pub const QUOTES: Self = Self(16);
-    pub const EXPOSURE: Self = Self(32);
-    pub const OPEN_ORDERS: Self = Self(64);
-    pub const RATES: Self = Self(128);
-    pub const MARGIN: Self = Self(256);
-    pub const NEW_ORDER: Self = Self(511);
-
-    fn has(self, check: Self) -> bool {
-        self.0 & check.0 != 0
-    }
-}
-
-/// What an order breaks, with the numbers; `order`: which one, counted from 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// `age`: how long ago the same passed; None where it is in the list twice.
-    Twin {
-        order: usize,
-        age: Option<i64>,
-    },
-    SelfMatch {
-        order: usize,
-        met: Box<str>,
-    },
-    Qty {
-        order: usize,
-    },
-    Notional {
-        order: usize,
-        value: i128,
-    },
-    /// A limit on one order can't be judged: `notional` or its quantity.
-    Unpriced {
-        order: usize,
-        notional: bool,
-    },
-    Quote {
-        order: usize,
-        off: Off,
-    },
-    Exposure(Breach),
-    Rate {
-        bound: usize,
-        held: usize,
-    },
-    /// A short sale where the broker does not lend.
-    Short {
-        order: usize,
-    },
-    Margin {
-        cost: i128,
-        kept: i128,
-        own: i128,
-        broker: Option<i128>,
-    },
-    /// What it costs is not known.
-    NoPrice {
-        order: usize,
-    },
-    NoEquity,
-    Wrong(Wrong),
-}
-
-impl From<Wrong> for Fault {
-    fn from(wrong: Wrong) -> Self {
-        Self::Wrong(wrong)
-    }
-}
-
-impl From<exposure::Wrong> for Fault {
-    fn from(wrong: exposure::Wrong) -> Self {
-        Self::Wrong(wrong.into())
-    }
-}
-
-/// What orders would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// Whether they only shrink positions of the account, together with what closes them already. Money can't be
-    /// compared with a position for certain.
-    pub reduces: bool,
-    /// What no order may do, be it that it closes.
-    pub at_all: Option<Fault>,
-    /// What no order may do that opens. Not looked for where they reduce.
-    pub opening: Option<Fault>,
-}
 
 /// All accounts of a node.
 #[derive(Debug, Default)]
@@ -577,19 +362,6 @@ impl Desk {
         }
         Ok(cost.max(0))
     }
-}
-
-/// Orders as candidates, those of spreads with their contracts.
-fn candidates<'a>(orders: &[&'a Order]) -> Result<Vec<Candidate<'a>>, Wrong> {
-    let mut candidates = Vec::with_capacity(orders.len());
-    for (of, order) in orders.iter().enumerate() {
-        let own = order.candidate(of);
-        for leg in &order.legs {
-            candidates.push(own.leg(leg)?);
-        }
-        candidates.push(own);
-    }
-    Ok(candidates)
 }
 
 #[cfg(test)]

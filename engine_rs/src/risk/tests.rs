@@ -2,9 +2,12 @@
 
 use proptest::prelude::*;
 
+use super::quote::{Collar, HeldTo, Off};
 use super::room::{Figure, Figures, Own};
 use super::*;
+use crate::exposure::{Breach, Resting};
 use crate::margin::NANO;
+use crate::rate::Limit;
 
 const DOLLAR: i128 = NANO;
 
