@@ -56,19 +56,17 @@ class Commands:
 
     async def send(self, tracked: Tracked, part: Part) -> None:
         """One POST. While the stream is down, what opens waits first, outside of its lane, so that cancels pass."""
-        opens = not is_opposed(tracked.side, self._client.crossings.position(tracked.symbol))
-        waited = opens and not self._client.ready
+        waited = self._opens(tracked) and not self._client.ready
         if waited and not await self._client.wait_ready():
             if not (tracked.closed or part.done):
                 self._client.updates.refused(
                     tracked, part, "STREAM_DOWN: never sent, as the trade-updates stream did not come back in time"
                 )
             return
-        if waited and not (tracked.closed or part.done):
-            why = self._client.may_not_open(tracked.order.strategy_id)
-            if why is not None:
-                self._client.updates.refused(tracked, part, why)
-                return
+        gone = tracked.closed or part.done
+        if waited and not gone and (why := self._client.may_not_open(tracked.order)) is not None:
+            self._client.updates.refused(tracked, part, why)
+            return
         async with self.lanes.lane(tracked.symbol):
             if tracked.closed or part.done:
                 return
@@ -80,6 +78,12 @@ class Commands:
             outcome = await self._client.http.post("/v2/orders", body)
             self._on_submitted(tracked, part, outcome)
         self._client.touched(account=False)
+
+    def _opens(self, tracked: Tracked) -> bool:
+        group = tracked.group
+        if group is not None and group.is_multi_leg:
+            return any(intent.endswith("_to_open") for intent in group.intents.values())
+        return not is_opposed(tracked.side, self._client.crossings.position(tracked.symbol))
 
     async def _recorded(self, tracked: Tracked, part: Part) -> bool:
         """Whether the order may leave: it is in the journal now, and was not canceled meanwhile."""

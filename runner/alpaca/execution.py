@@ -218,12 +218,12 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         }
 
     def set_opening_check(self, check: Callable[[Any], str | None]) -> None:
-        """What `check` says (`CODE: why`) of a strategy id keeps what opens from leaving once it has had to wait."""
+        """What `check` says (`CODE: why`) of an order keeps it from leaving once it has had to wait."""
         self._opening_check = check
 
-    def may_not_open(self, strategy_id: Any) -> str | None:
+    def may_not_open(self, order: Any) -> str | None:
         """Why an order that opens, and waited, may not leave any more; None where it may."""
-        if self._opening_check is None or (reason := self._opening_check(strategy_id)) is None:
+        if self._opening_check is None or (reason := self._opening_check(order)) is None:
             return None
         code, why = reason.split(": ", 1)
         return f"{code}: never sent, as it waited until {why}"

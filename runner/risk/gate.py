@@ -402,17 +402,18 @@ class RiskGate:
             self._failed("judging a working order", error)
             return True
 
-    def may_not_open(self, account_id: Any, strategy_id: Any) -> str | None:
-        """What keeps a strategy from opening anything now, as `CODE: sentence`: for what passed, and had to wait since.
+    def may_not_open(self, account_id: Any, order: Any) -> str | None:
+        """What keeps an order that passed, and had to wait since, from leaving now, as `CODE: sentence`; nothing does
+        where it only shrinks a position.
 
         Never raises: what can't be told is a reason.
         """
         try:
-            denial = self.judge.opening(self._subject(account_id, strategy_id))
+            denial = self.judge.opening(self._subject(account_id, order.strategy_id))
         except Exception as error:
             self._failed("judging an order that waited", error)
             denial = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})")
-        return None if denial is None else denial.reason
+        return None if denial is None or not self.opens(order, account_id) else denial.reason
 
     def _subject(self, account_id: Any, strategy_id: Any) -> Subject:
         account, strategy = self.account_name(account_id), self._owners.strategy_name(strategy_id)

@@ -321,3 +321,27 @@ def test_a_single_contract_says_whether_it_opens_or_closes(play: Any, running: A
             assert ClientOrderId(venue.posted[-1]["client_order_id"]) == closing.client_order_id
 
     play(scenario())
+
+
+def test_a_spread_that_closes_does_not_wait_for_the_stream_and_passes_in_every_state(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with running() as rig:
+            venue = Venue(rig, CALL, CALL2, VERTICAL)
+            gate = take_the_seat(rig, Limits())
+            order = send(rig, OrderSide.BUY, 3, "3.00")
+            await rig.status(order, ACCEPTED)
+            venue.fill_units(venue.last(), 3, "3.00", ["5.10", "2.10"])
+            await rig.status(order, FILLED)
+            await rig.until(lambda: net(rig, CALL2) == -3, "the legs")
+            gate.set_state("reducing", why="a test")
+            rig.client._ready.clear()  # as while the stream is down
+            closing = send(rig, OrderSide.SELL, 3, "2.00")
+            await rig.status(closing, ACCEPTED)
+            assert gate.may_not_open(rig.client.account_id, closing) is None
+            opening = rig.strategy.order_factory.limit(
+                VERTICAL.id, OrderSide.BUY, Quantity.from_int(1), Price.from_str("3.00")
+            )
+            assert str(gate.may_not_open(rig.client.account_id, opening)).startswith("STATE_REDUCING: ")
+            rig.client._ready.set()
+
+    play(scenario())

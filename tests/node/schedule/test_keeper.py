@@ -138,15 +138,16 @@ async def test_what_opens_is_denied_outside_and_what_closes_and_cancels_passes(s
 
 async def test_the_adapter_asks_the_gate_of_what_had_to_wait(start: Start, venue: Venue) -> None:
     async with start({"a": {"start": "09:45", "stop": "15:30", "on_stop": "keep"}}) as run:
-        ask, strategy_id = run.exec.opening_check, run.strategy("a").id
-        assert ask(strategy_id) is None
+        ask, factory = run.exec.opening_check, run.strategy("a").order_factory
+        order = factory.market(IBM, OrderSide.BUY, Quantity.from_int(1))
+        assert ask(order) is None
         gate = run.node.gate
         gate.set_state("halted", why="somebody said so")
-        assert ask(strategy_id).startswith("STATE_HALTED: ")
+        assert ask(order).startswith("STATE_HALTED: ")
         gate.resume(why="all is well")
-        assert ask(strategy_id) is None
+        assert ask(order) is None
         venue.move("15:30")
-        assert ask(strategy_id).startswith("SCHEDULE_CLOSED: strategies.a.schedule")
+        assert ask(order).startswith("SCHEDULE_CLOSED: strategies.a.schedule")
 
 
 @pytest.mark.parametrize(
