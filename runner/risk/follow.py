@@ -100,7 +100,7 @@ class Follower:
         if not self._begun:
             self.begin()
             self.tick()
-        elif self._marked_ns is None or now_ns - self._marked_ns >= _FRESH_NS:
+        elif self._marked_ns is None or not 0 <= now_ns - self._marked_ns < _FRESH_NS:
             self.tick()
         if self._marked_ns is None:
             raise RuntimeError("positions could not be valued")

@@ -129,27 +129,34 @@ class Losses:
     def begin(self) -> None:
         """Count from the ledger's values of now on, and from what was kept over a restart.
 
-        Raises what the store raises, ValueError, KeyError, TypeError or SyntaxError for a broken record.
+        Raises what the store raises, and what a broken record raises once all others are taken up.
         """
         self._days.clear()
         today = self._day(self._now_ns())
+        broken: Exception | None = None
         for key, written in self._store.load().items():
             if not key.startswith(_PREFIX):
                 continue
             kind, _, name = key.removeprefix(_PREFIX).partition("/")
-            record = json.loads(written)
-            scope = Scope(kind, name)  # type: ignore[arg-type]
-            value = self._value(scope)
-            if record.get("resumed"):
-                # Somebody accepted, while no node ran, what it lost; how much that is by the broker is known only now.
-                self._days[scope] = Day(today, value, value)
-                self.rearm(scope)
-                continue
-            day = Day(record["day"], value, value + Decimal(record["below"]))
-            day.starts = _starts(record) if "starts" in record else self._starts_before(scope, record)
-            if not _is_new(today, day.day):
-                day.base = value + Decimal(record["lost"])
-            self._days[scope] = day
+            try:
+                self._take_up(Scope(kind, name), json.loads(written), today)  # type: ignore[arg-type]
+            except Exception as error:
+                broken = error
+        if broken is not None:
+            raise broken
+
+    def _take_up(self, scope: Scope, record: dict[str, Any], today: str) -> None:
+        value = self._value(scope)
+        if record.get("resumed"):
+            # Somebody accepted, while no node ran, what it lost; how much that is by the broker is known only now.
+            self._days[scope] = Day(today, value, value)
+            self.rearm(scope)
+            return
+        day = Day(record["day"], value, value + Decimal(record["below"]))
+        day.starts = _starts(record) if "starts" in record else self._starts_before(scope, record)
+        if not _is_new(today, day.day):
+            day.base = value + Decimal(record["lost"])
+        self._days[scope] = day
 
     def check(self) -> None:
         """Look at every level; a breach sets its state."""
@@ -318,7 +325,7 @@ class Losses:
         return found
 
     def _save(self, scope: Scope, day: Day, now_ns: int, *, at_once: bool) -> None:
-        if not at_once and now_ns - day.saved_ns < _SAVE_EVERY_NS:
+        if not at_once and 0 <= now_ns - day.saved_ns < _SAVE_EVERY_NS:  # a clock that was ahead holds nothing up
             return
         # The own measure is kept; what the broker reports it will report again.
         lost = day.base - self._value(scope)

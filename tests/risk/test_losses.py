@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -216,6 +217,45 @@ def test_losses_that_can_not_be_read_leave_the_node_reducing(bench, record):
     )
     assert ours.codes() == ["STATE_REDUCING"]
     assert gate.errors == 1
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"day": "2026-11-24", "lost": "0", "below": "much"}'])
+def test_a_record_that_can_not_be_read_takes_no_other_levels_losses_with_it(bench, broken):
+    """The node had lost 400, and 900 from its best point, when the record of an account could not be read."""
+    told = {"day": "2026-11-24", "lost": "400", "below": "900", "starts": {}}
+    store = MemoryLatches({"loss/account/other": broken, "loss/node/": json.dumps(told)})
+    limits = Limits(max_daily_loss=usd("500"), max_drawdown=usd("1000"))
+    _, gate, _ = bench.run(buy(1), limits=limits, latches=store, quotes=at("100.00"))
+    used = {name: part for _, name, part in gate.losses.used()}
+    assert used == {"max_daily_loss": Decimal("0.8"), "max_drawdown": Decimal("0.9")}
+    assert gate.states.get(NODE).by == "fault"
+    assert gate.errors == 1
+
+
+@pytest.mark.parametrize(("most", "codes"), [("500", ["STATE_REDUCING"]), ("1000", [])])
+def test_a_clock_that_was_ahead_for_a_moment_keeps_no_loss_unseen_or_unwritten(bench, most, codes):
+    store, gates, now = MemoryLatches(), [], [START]
+
+    def an_hour_ahead(_s: Any) -> None:
+        now[0] = START + 3600
+        gates[0].tick()
+
+    def put_right(s: Any) -> None:
+        now[0] = START + 10
+        s.market(BUY, 1)
+
+    ours, _, _ = bench.run(
+        buy(100),
+        an_hour_ahead,
+        put_right,
+        limits=Limits(max_daily_loss=usd(most)),
+        latches=store,
+        quotes=at("100.00", "100.00", "94.00"),
+        venue_now_ns=lambda: now[0] * 10**9,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert ours.codes() == codes
+    assert Decimal(json.loads(store.records["loss/node/"])["lost"]) == 600
 
 
 def report(closing: str, equity: str, closed_on: str, doubted: str = "0") -> Report:
