@@ -225,6 +225,7 @@ class Backtest:
                 if (why := not_here(None, params)) is not None
                 else illegal_list(orders, instrument_of, params, now_ns())
             ),
+            closing=self.parts.closing,
             on_denied=self._on_denied,
             on_state=tell,
             account_name=lambda _id: self.account,

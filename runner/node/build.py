@@ -39,7 +39,7 @@ from runner.node.guard import Fault, Guard
 from runner.node.logs import nautilus_level
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
-from runner.risk.reducing import NODE_TAG
+from runner.risk.reducing import ClosingOrders
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,8 @@ class Parts:
     """The same of strategies that a reload has removed: whoever takes their name takes their id."""
     actors: dict[str, Guard] = field(default_factory=dict)
     """By name; each knows its actor (`component`)."""
+    closing: ClosingOrders = field(default_factory=ClosingOrders)
+    """What the node itself sends to close positions."""
     algorithms: Algorithms = field(init=False)
 
     def __post_init__(self) -> None:
@@ -333,7 +335,7 @@ def refuse_from_down(parts: Parts) -> None:
             guard = parts.guards.get(parts.names.get(command.strategy_id.value, ""))
             orders = orders_of(command)
             # What the node itself closes passes although its strategy is down.
-            if guard is not None and guard.fault is not None and NODE_TAG not in (orders[0].tags or ()):
+            if guard is not None and guard.fault is not None and orders[0].client_order_id not in parts.closing:
                 for order in orders:
                     deny(kernel, order, f"STRATEGY_DOWN: {guard.name} ended with {guard.fault.error}")
                 return

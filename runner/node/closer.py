@@ -12,8 +12,9 @@ holds. What goes beyond would open at the venue. It is sent by itself, and judge
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -29,9 +30,10 @@ from nautilus_trader.model.orders import MarketOrder, Order
 from runner.node.build import Parts
 from runner.node.netting import net, set_off
 from runner.node.stages import Condition
-from runner.risk.reducing import NODE_TAG
 
 log = logging.getLogger("runner.node")
+NODE_TAG = "RUNNER_STOP"
+"""On every order that closes for the node: for whoever reads it later. It is told by `Parts.closing` alone."""
 # A closing order that was denied or rejected (a share is still held, another strategy's order is in its way) is sent
 # again: when the account's position has changed, or after this time.
 TRIES = 5
@@ -112,7 +114,7 @@ def cancel_orders(
         # An order that has not left the risk engine's queue yet can't be cancelled; it is seen again when it has.
         if order.status == OrderStatus.INITIALIZED and not parts.algorithms.holds(order):
             continue
-        if NODE_TAG in (order.tags or ()) and not everything:
+        if order.client_order_id in parts.closing and not everything:
             continue
         try:
             strategy.cancel_order(order)
@@ -201,7 +203,7 @@ class Closer:
             order.client_order_id.value
             for order in orders
             if not order.is_closed
-            and (self.everything or NODE_TAG not in (order.tags or ()))
+            and (self.everything or order.client_order_id not in self.parts.closing)
             and order.client_order_id.value not in spare
         ]
 
@@ -337,7 +339,7 @@ class Closer:
             return position.quantity
         if room > 0:
             return Quantity(room, position.size_precision)
-        return None if any(NODE_TAG in (order.tags or ()) for order in working) else position.quantity
+        return None if any(order.client_order_id in self.parts.closing for order in working) else position.quantity
 
     def _working_on(self, position: Any) -> list[Any]:
         """What works of a position's instrument on its account, or is about to."""
@@ -359,8 +361,8 @@ class Closer:
             return
         strategy = self.parts.strategies[owner]
         order = strategy.order_factory.market(position.instrument_id, side, quantity, **terms)
-        attempt.order_id = order.client_order_id
-        strategy.submit_order(order, position_id=position.id)
+        with self._sending(order, attempt):
+            strategy.submit_order(order, position_id=position.id)
 
     def _close_for(
         self, owner: Owner, position: Any, side: OrderSide, quantity: Any, terms: dict[str, Any], attempt: _Attempt
@@ -378,8 +380,6 @@ class Closer:
             ts_init=kernel.clock.timestamp_ns(),
             **terms,
         )
-        attempt.order_id = order.client_order_id
-        kernel.cache.add_order(order, position.id, owner.client_id)
         command = SubmitOrder(
             trader_id=kernel.trader_id,
             strategy_id=owner.strategy_id,
@@ -389,7 +389,20 @@ class Closer:
             position_id=position.id,
             client_id=owner.client_id,
         )
-        kernel.msgbus.send(endpoint="RiskEngine.execute", msg=command)
+        with self._sending(order, attempt):
+            kernel.cache.add_order(order, position.id, owner.client_id)
+            kernel.msgbus.send(endpoint="RiskEngine.execute", msg=command)
+
+    @contextlib.contextmanager
+    def _sending(self, order: Any, attempt: _Attempt) -> Iterator[None]:
+        """Known for the node's own before it is sent, and no more where that fails."""
+        attempt.order_id = order.client_order_id
+        self.parts.closing.add(order)
+        try:
+            yield
+        except Exception:
+            self.parts.closing.discard(order)
+            raise
 
     def _time_in_force(self, position: Any) -> TimeInForce:
         instrument = self.parts.kernel.cache.instrument(position.instrument_id)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -75,6 +75,8 @@ class RiskGate:
     session : callable, optional
         The exchange's session (pre, core, post, overnight, closed) at a venue time in UNIX nanoseconds; by default
         told by the time of day in New York, which knows no holidays.
+    closing : container, optional
+        Client order ids of the orders by which the node itself closes positions; by default there are none.
     account_of : callable, optional
         The account of a command; by default told by the order, the command's client, or the venue.
     account_name, strategy_name : callable, optional
@@ -104,6 +106,7 @@ class RiskGate:
         legality: Legality | None = None,
         list_legality: ListLegality | None = None,
         session: Callable[[int], str] | None = None,
+        closing: Container[Any] = (),
         day: Callable[[int], str] | None = None,
         account_of: Callable[[Any], Any] | None = None,
         account_name: Callable[[Any], str] | None = None,
@@ -187,6 +190,7 @@ class RiskGate:
             legality=legality,
             list_legality=list_legality,
             session=session,
+            closing=closing,
         )
         self._seat = Seat(
             msgbus,

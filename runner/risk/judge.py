@@ -7,7 +7,7 @@ message bus or changes anything; gate.py does both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Protocol
 
 from nautilus_trader.model.enums import OrderSide, OrderType
@@ -27,7 +27,7 @@ from runner.risk.limits import LimitsBook
 from runner.risk.margin import Margin
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
-from runner.risk.reducing import NODE_TAG, Reducing
+from runner.risk.reducing import Reducing
 from runner.risk.state import State, States
 from runner.risk.trading_day import TradingDay
 from runner.risk.universe import Legality, ListLegality
@@ -68,6 +68,7 @@ class Judge:
         legality: Legality | None = None,
         list_legality: ListLegality | None = None,
         session: Callable[[int], str] | None = None,
+        closing: Container[Any] = (),
     ) -> None:
         self.limits = limits
         self._cache = cache
@@ -85,6 +86,7 @@ class Judge:
         self._legality = legality
         self._list_legality = list_legality
         self._session = session or TradingDay().session
+        self._closing = closing
 
     def candidate(self, order: Any) -> Candidate:
         """The order as it was made."""
@@ -143,7 +145,7 @@ class Judge:
         if (denied := self._illegal(candidates, params)) is not None:
             return denied
         fault = look.at_all
-        if fault is not None and reducing and _closes_for_the_node(candidates):
+        if fault is not None and reducing and self._closes_for_the_node(candidates):
             # No handler that ran twice and no fat finger sends these, and nothing else would close the position.
             fault = self._book.look_at(look.orders, subject, now_ns, RiskBook.SELF_MATCH).at_all
         if fault is not None and not (reducing and _wants_a_price(fault)):
@@ -299,6 +301,9 @@ class Judge:
             return False
         return look.reduces and not self._book.shrink_its_own(look.orders, subject)
 
+    def _closes_for_the_node(self, candidates: Sequence[Candidate]) -> bool:
+        return all(candidate.order.client_order_id in self._closing for candidate in candidates)
+
     def _may_not_open(self, subject: Subject) -> Denial | None:
         standing = self._states.severest(subject.account, subject.strategy)
         if standing.state is not State.ACTIVE:
@@ -402,10 +407,6 @@ class Judge:
 def _one_order(candidates: Sequence[Candidate], params: Any) -> bool:
     """Whether the venue takes them as one order, of several legs; a list is sent order by order otherwise."""
     return len(candidates) == 1 or (params is not None and params.get("order_class") == "mleg")
-
-
-def _closes_for_the_node(candidates: Sequence[Candidate]) -> bool:
-    return all(NODE_TAG in (candidate.order.tags or ()) for candidate in candidates)
 
 
 def _wants_a_price(fault: RiskFault) -> bool:

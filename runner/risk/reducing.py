@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from runner.risk.book import Book, Look
 from runner.risk.candidate import Candidate, Subject
@@ -10,8 +11,31 @@ from runner.risk.collateral import Collateral, is_alike, legs_of
 from runner.risk.exposure import ZERO
 from runner.risk.working import Working
 
-NODE_TAG = "RUNNER_STOP"
-"""Marks an order by which the node itself closes a position."""
+
+class ClosingOrders:
+    """The orders by which the node itself closes positions, by their client order ids.
+
+    What may do more than a strategy's orders is told by this alone: tags, any strategy can write.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[Any, Any] = {}
+
+    def add(self, order: Any) -> None:
+        """Before it is sent; it counts until it is closed."""
+        self._orders = {key: each for key, each in self._orders.items() if not each.is_closed}
+        self._orders[order.client_order_id] = order
+
+    def discard(self, order: Any) -> None:
+        """It could not be sent."""
+        self._orders.pop(order.client_order_id, None)
+
+    def __contains__(self, client_order_id: Any) -> bool:
+        order = self._orders.get(client_order_id)
+        return order is not None and not order.is_closed
+
+    def __len__(self) -> int:
+        return len(self._orders)
 
 
 class Reducing:

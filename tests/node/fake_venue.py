@@ -338,8 +338,8 @@ class Quiet(Strategy):
     def on_stop(self) -> None:
         self.heard.append("on_stop")
 
-    def limit(self, price: str = "90.00", side: Any = OrderSide.BUY) -> Any:
-        order = self.order_factory.limit(IBM, side, Quantity.from_int(10), Price.from_str(price))
+    def limit(self, price: str = "90.00", side: Any = OrderSide.BUY, **more: Any) -> Any:
+        order = self.order_factory.limit(IBM, side, Quantity.from_int(10), Price.from_str(price), **more)
         self.submit_order(order)
         return order
 

@@ -16,6 +16,7 @@ from nautilus_trader.trading.strategy import StrategyConfig
 from pydantic import SecretStr
 
 from runner.config.secrets import remember
+from runner.node.closer import NODE_TAG
 from tests.node.fake_venue import IBM, Behaviour, Quiet, Run, make_plan, quote
 
 
@@ -160,13 +161,14 @@ async def test_a_keyboard_interrupt_of_its_own_is_a_fault_where_ctrl_c_has_a_han
         assert down(run)
 
 
-async def test_orders_sent_after_the_fault_in_the_same_handler_are_denied(behaviour: Behaviour) -> None:
+@pytest.mark.parametrize("tags", [None, [NODE_TAG]])
+async def test_orders_sent_after_the_fault_in_the_same_handler_are_denied(behaviour: Behaviour, tags: Any) -> None:
     class Bad(Quiet):
         def on_order_initialized(self, event: Any) -> None:
             raise Boom("early")
 
         def on_quote_tick(self, tick: Any) -> None:
-            self.last = self.order_factory.market(IBM, OrderSide.BUY, quote().ask_size)
+            self.last = self.order_factory.market(IBM, OrderSide.BUY, quote().ask_size, tags=tags)
             self.submit_order(self.last)
 
     async with Run(make_plan({"bad": Bad, "good": Quiet}), behaviour) as run:

@@ -366,3 +366,49 @@ async def test_a_strategy_alone_is_closed_as_far_as_its_account_holds_anything_a
         assert not left
         assert held(run, "a", "b") == []
         assert run.exec.held["IBM"] == 0
+
+
+async def test_the_nodes_tag_on_a_strategys_own_entry_does_not_keep_it_from_being_taken_back():
+    async with Run(make_plan({"a": Quiet}, on_stop="cancel"), Behaviour()) as run:
+        entry = run.strategy("a").limit(tags=[closer.NODE_TAG])
+        await run.until(lambda: entry.is_open)
+        with closer.Closer(run.node.parts) as closing:
+            assert closing.working("a") == [entry.client_order_id.value]
+    assert entry.is_closed
+
+
+async def test_nothing_waits_for_a_strategys_own_order_that_has_the_nodes_tag():
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), Behaviour()) as run:
+        trade(run, "a", "IBM", OrderSide.BUY, 10)
+        resting = run.strategy("a").limit("110.00", OrderSide.SELL, tags=[closer.NODE_TAG])
+        await run.until(lambda: resting.is_open and held(run, "a"))
+        since = len(run.exec.sent)
+        with closer.Closer(run.node.parts) as closing:
+            closing.step(["a"], shorts_first=False)
+            assert len(closing.under_way) == 1
+            await run.until(lambda: sent(run, since) == [("sell", "IBM")])
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_closing_order_is_the_nodes_own_unless_it_could_not_be_sent(monkeypatch, fails):
+    behaviour = Behaviour(fill_markets=False)
+    async with Run(make_plan({"a": Quiet}, on_stop="keep"), behaviour) as run:
+        behaviour.fill_markets = True
+        trade(run, "a", "IBM", OrderSide.BUY, 10)
+        await run.until(lambda: held(run, "a"))
+        behaviour.fill_markets = False
+        parts, tried = run.node.parts, []
+        inner = run.strategy("a").submit_order
+
+        def submit(order: Any, **more: Any) -> None:
+            tried.append(order)
+            assert order.client_order_id in parts.closing
+            if fails:
+                raise RuntimeError("a test")
+            inner(order, **more)
+
+        with closer.Closer(parts) as closing, monkeypatch.context() as patched:
+            patched.setattr(run.strategy("a"), "submit_order", submit, raising=False)
+            closing.step(["a"], shorts_first=False)
+            assert [order.client_order_id in parts.closing for order in tried] == [not fails]
+            assert [order.tags for order in tried] == [[closer.NODE_TAG]]

@@ -11,8 +11,9 @@ from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.instruments import Equity
 from nautilus_trader.model.objects import Price, Quantity
 
+from runner.node.closer import NODE_TAG
 from runner.risk.limits import Limits, LimitsBook, Rate
-from runner.risk.reducing import NODE_TAG
+from runner.risk.reducing import ClosingOrders
 from runner.risk.state import NODE, Scope, State
 from tests.risk.conftest import IBM, SECOND, equity
 
@@ -220,16 +221,23 @@ def test_a_double_is_denied_when_it_reduces_too(bench):
 
 
 def test_the_nodes_own_closing_order_is_no_double_and_of_any_size_as_long_as_it_reduces(bench):
-    own = {"tags": [NODE_TAG]}
+    own = ClosingOrders()
+
+    def close(s: Any, side: Any, qty: int) -> None:
+        order = s.made(side, qty)
+        own.add(order)
+        s.submit_order(order)
+
     ours, _, engine = bench.run(
         lambda s: s.market(BUY, 4),
         lambda s: s.market(BUY, 5),
         lambda s: s.market(SELL, 4),
-        lambda s: s.market(SELL, 4, **own),
-        lambda s: s.market(SELL, 4, **own),  # more than the 1 that is left
+        lambda s: close(s, SELL, 4),
+        lambda s: close(s, SELL, 4),  # more than the 1 that is left
         lambda s: s.market(BUY, 6),
         lambda s: s.market(SELL, 1),
         limits=Limits(duplicate_window_ns=MINUTE, max_order_qty=5),
+        closing=own,
     )
     assert ours.codes() == ["DUPLICATE_ORDER", "MAX_ORDER_QTY"]
     assert engine.portfolio.net_position(IBM) == 0
@@ -237,11 +245,47 @@ def test_the_nodes_own_closing_order_is_no_double_and_of_any_size_as_long_as_it_
         lambda s: s.market(BUY, 3),
         lambda s: s.market(BUY, 4),
         lambda s: s.market(SELL, 7),
-        lambda s: s.market(SELL, 7, **own),
+        lambda s: close(s, SELL, 7),
         limits=Limits(max_order_qty=5, max_order_notional=500),
+        closing=own,
     )
     assert ours.codes() == ["MAX_ORDER_QTY"]
     assert engine.portfolio.net_position(IBM) == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (Limits(duplicate_window_ns=MINUTE), "DUPLICATE_ORDER"),
+        (Limits(max_order_qty=3), "MAX_ORDER_QTY"),
+        (Limits(max_order_notional=300), "MAX_ORDER_NOTIONAL"),
+    ],
+)
+def test_the_nodes_tag_takes_a_strategys_own_exit_past_no_limit(bench, limits, code):
+    size = 2 if code == "DUPLICATE_ORDER" else 4
+    ours, _, engine = bench.run(
+        *(lambda s, qty=qty: s.market(BUY, qty) for qty in (1, 3, 2)),
+        lambda s: s.market(SELL, size, tags=[NODE_TAG]),
+        lambda s: s.market(SELL, size, tags=[NODE_TAG]),
+        limits=limits,
+    )
+    assert set(ours.codes()) == {code}
+    assert engine.portfolio.net_position(IBM) == (4 if code == "DUPLICATE_ORDER" else 6)
+
+
+def test_a_closing_order_is_known_until_it_is_closed(bench):
+    own, orders = ClosingOrders(), []
+
+    def close(s: Any) -> None:
+        orders.append(s.made(SELL, 1))
+        own.add(orders[-1])
+        assert orders[-1].client_order_id in own
+        s.submit_order(orders[-1])
+
+    bench.run(lambda s: s.market(BUY, 2), close, close)
+    assert all(order.is_closed for order in orders)
+    assert not any(order.client_order_id in own for order in orders)
+    assert len(own) == 1, "what is closed is let go of with the next"
 
 
 def test_an_order_that_was_denied_does_not_count_as_sent(bench):
