@@ -327,6 +327,8 @@ class RiskGate:
                 raise LookupError(f"{command.client_order_id} is not in the cache")
             subject = self._owners.subject(command, self.limits)
             candidate = self.judge.modified(order, self.reservations.dearest(order, command))
+            if command.price is None and (limit := self.reservations.limit(order.client_order_id)) is not None:
+                candidate.limit = limit
             now_ns = self._now_ns()
             self._follower.fresh(now_ns)
             denial = self.judge.modify(candidate, command, subject, now_ns)

@@ -146,6 +146,13 @@ class Reservations:
             for wish, could in zip(given, zip(*all_of_them, strict=True), strict=True)
         ))  # fmt: skip
 
+    def limit(self, client_order_id: Any) -> int | None:
+        """The limit nearest to the other side that it may come to have by what is under way, in nano-dollars; None
+        where nothing of the kind is. A sale of options at a lower one brings less, and so costs more.
+        """
+        reservation = self._by_id.get(client_order_id)
+        return None if reservation is None else reservation.leg().limit
+
     def expect(
         self, order: Any, account_id: Any, wishes: Wishes, units: int, worth: int | None, judged: int | None
     ) -> None:

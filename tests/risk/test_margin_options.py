@@ -54,6 +54,8 @@ def contract(symbol: str) -> Any:
 
 
 CONTRACTS = [contract(symbol) for symbol in (C100, C110, P90)]
+LEGS = [(CONTRACTS[0], 1), (CONTRACTS[1], -1)]
+SPREAD = spread(new_generic_spread_id([(leg.id, ratio) for leg, ratio in LEGS]), LEGS)
 
 
 def quotes(seconds: int) -> list[Any]:
@@ -79,7 +81,8 @@ def trade(s: Any, symbol: str, side: Any, qty: int, price: str | None = None) ->
 @pytest.fixture
 def options(bench):
     def run(*steps: Any, limits: Any = ALL, **more: Any) -> Any:
-        return bench.run(*steps, limits=limits, quotes=quotes(len(steps) + 1), instruments=CONTRACTS, **more)
+        loaded = [*CONTRACTS, SPREAD]
+        return bench.run(*steps, limits=limits, quotes=quotes(len(steps) + 1), instruments=loaded, **more)
 
     return run
 
@@ -183,6 +186,48 @@ def test_a_put_sold_for_less_is_secured_with_more(options):
     )
     assert [type(event).__name__ for event in ours.events].count("OrderModifyRejected") == 1
     assert (gate.denied, gate.errors) == ({"MARGIN_INSUFFICIENT": 1}, 0)
+
+
+@pytest.mark.parametrize("repriced_first", [True, False])
+@pytest.mark.parametrize(
+    ("symbol", "before", "less", "least", "qty"),
+    [
+        (P90, "50.00", "10.00", "9.99", 125),  # at 10.00 a put needs 8,000
+        (SPREAD.id.symbol.value, "6.00", "2.00", "1.99", 1_250),  # of 10 points, at 2.00 it needs 800
+    ],
+)
+def test_a_sale_that_may_come_to_bring_less_is_not_made_larger_than_can_be_secured(
+    options, repriced_first, symbol, before, less, least, qty
+):
+    """A venue may take both: of the million nothing is left then."""
+    made: list[Any] = []
+    held: list[Decimal] = []
+    gates: list[Any] = []
+
+    def both(s: Any) -> None:
+        price, size = Price.from_str(less), Quantity.from_int(qty)
+        if repriced_first:
+            s.modify_order(made[0], price=price)
+            s.modify_order(made[0], Quantity.from_int(qty + 1))  # too many
+            s.modify_order(made[0], size)
+        else:
+            s.modify_order(made[0], size)
+            s.modify_order(made[0], price=Price.from_str(least))  # too little
+            s.modify_order(made[0], price=price)
+        look()
+
+    def look(_s: Any = None) -> None:
+        held.append(gates[0].margin.reserved(made[0].account_id))
+
+    _, gate, _ = options(
+        lambda s: made.append(trade(s, symbol, SELL, 100, before)),
+        both,
+        look,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert (gate.denied, gate.errors) == ({"MARGIN_INSUFFICIENT": 1}, 0)
+    assert held == [1_000_000] * 2
+    assert (made[0].quantity, made[0].price) == (qty, Price.from_str(less))
 
 
 def test_a_modified_order_holds_what_it_costs_from_then_on(options):
