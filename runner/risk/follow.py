@@ -143,7 +143,7 @@ class Follower:
             self._do(
                 "following an exercise",
                 partial(self._follow_shares, order_id, shares),
-                partial(self._look_up_order, shares),
+                partial(self._look_up_shares, order_id, shares),
             )
         if is_fill:
             self._do("following a fill", partial(self._moved, event), partial(self._look_up_position, event))
@@ -197,6 +197,11 @@ class Follower:
         self._reservations.follow(shares)
         if self._reservations.get(shares) is None:
             del self._exercises[order_id]
+
+    def _look_up_shares(self, order_id: Any, shares: Any) -> None:
+        """No cache has their order: the reservation, while there is one, tells how it stands."""
+        self._follow_shares(order_id, shares)
+        self._noted(shares)
 
     def _is_legs(self, event: Any) -> bool:
         """Whether it is part of another fill, as of a spread's leg, or booked without any, as a split: Nautilus takes

@@ -17,6 +17,8 @@ from runner.risk.limits import Limits, Rate
 from runner.risk.seat import PRIORITY
 from runner.risk.state import NODE, State
 from tests.risk.conftest import IBM, SECOND, quote
+from tests.risk.test_exercise import exercise
+from tests.risk.test_margin_options import ALL, C100, CONTRACTS, quotes, trade
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 D = Decimal
@@ -148,3 +150,40 @@ def test_a_fill_that_raises_halfway_is_booked_whole_the_second_time(bench):
     gate.tick()
     assert (gate.errors, gate.ledger.value()) == (1, -600)
     assert gate.states.get(NODE).by == "breach"
+
+
+@pytest.mark.parametrize("step", ["reservations.follow", "working.note", "margin.note"])
+def test_what_fails_once_while_an_exercise_is_followed_gives_its_shares_room_back(bench, step):
+    """The shares' order is in no cache: nothing else tells that it has ended."""
+    exercised: list[Any] = []
+
+    def prepare(engine: Any, gate: Any) -> None:
+        def fail(event: Any) -> None:
+            if exercised and isinstance(event, OrderFilled):
+                follow = gate.reservations.follow
+
+                def follows(client_order_id: Any) -> None:
+                    if step != "reservations.follow":
+                        break_at(gate, step, 1)
+                    follow(client_order_id)
+
+                gate.reservations.follow = follows
+                if step == "reservations.follow":
+                    break_at(gate, step, 1)
+
+        engine.kernel.msgbus.subscribe("events.order.*", fail, priority=PRIORITY + 1)
+
+    _, gate, _ = bench.run(
+        lambda s: trade(s, C100, BUY, 1),
+        lambda s: exercised.append(exercise(s, C100, 1)),
+        lambda s: None,
+        limits=ALL,
+        quotes=quotes(4),
+        instruments=CONTRACTS,
+        prepare=prepare,
+    )
+    (account_id,) = gate.account_ids()
+    assert exercised[0].is_closed
+    assert gate.errors == 1
+    assert (len(gate.reservations), gate.margin.reserved(account_id), gate.book.count(account_id)) == (0, 0, 0)
+    assert not list(gate.working.legs(IBM, account_id))
