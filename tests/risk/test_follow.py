@@ -158,18 +158,16 @@ def test_what_fails_once_while_an_exercise_is_followed_gives_its_shares_room_bac
     exercised: list[Any] = []
 
     def prepare(engine: Any, gate: Any) -> None:
+        follow = gate.reservations.follow
+
+        def follow_once(client_order_id: Any) -> None:
+            gate.reservations.follow = follow
+            break_at(gate, step, 1)
+            gate.reservations.follow(client_order_id)
+
         def fail(event: Any) -> None:
             if exercised and isinstance(event, OrderFilled):
-                follow = gate.reservations.follow
-
-                def follows(client_order_id: Any) -> None:
-                    if step != "reservations.follow":
-                        break_at(gate, step, 1)
-                    follow(client_order_id)
-
-                gate.reservations.follow = follows
-                if step == "reservations.follow":
-                    break_at(gate, step, 1)
+                gate.reservations.follow = follow_once
 
         engine.kernel.msgbus.subscribe("events.order.*", fail, priority=PRIORITY + 1)
 
