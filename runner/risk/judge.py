@@ -163,20 +163,15 @@ class Judge:
         if isinstance(shares, Denial):
             return shares, order
         look = self._look([shares], subject, now_ns, _EXERCISE)
-        reducing = self._reducing.all([shares], look, subject)
+        reducing = self._reducing.all([shares], look, subject) and not self._closes_anothers(look, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, order
         if reducing and (denial := self._may_not_rest([shares], subject)) is not None:
             return denial, order
         if (denied := self._illegal([contracts], params)) is not None:
             return denied
-        if order.order_type != _MARKET or contracts.buy or not self.reduces([contracts], subject):
-            held = text(self._positions.qty(contracts.instrument_id, subject.account_id))
-            sold = text(self._book.side(contracts.instrument_id, subject.account_id, buy=False))
-            return refused(
-                f"{contracts.words} must be a market order that sells contracts which are held (the position is "
-                f"{held}) and which no other order sells ({sold} are for sale)"
-            ), order
+        if (denial := self._not_there(contracts, subject)) is not None:
+            return denial, order
         if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
             return self._faults.words(fault, [shares], subject, now_ns)
         both = [contracts, shares]
@@ -187,6 +182,26 @@ class Judge:
         if denied is None:
             contracts.shares = shares
         return denied
+
+    def _not_there(self, contracts: Candidate, subject: Subject) -> Denial | None:
+        """Why these contracts can't be exercised. In no state those of others are used up: their owner would keep a
+        position that is gone, and this strategy be left with one of the other side.
+        """
+        instrument_id, account_id = contracts.instrument_id, subject.account_id
+        held = text(self._positions.qty(instrument_id, account_id))
+        if contracts.order.order_type != _MARKET or contracts.buy or not self.reduces([contracts], subject):
+            sold = text(self._book.side(instrument_id, account_id, buy=False))
+            return refused(
+                f"{contracts.words} must be a market order that sells contracts which are held (the position is "
+                f"{held}) and which no other order sells ({sold} are for sale)"
+            )
+        if self._book.shrink_its_own(self._book.rows([contracts]), subject):
+            return None
+        own = text(self._positions.qty(instrument_id, account_id, subject.strategy_id))
+        return refused(
+            f"{contracts.words} would use up contracts that others hold ({held} are held, of which {own} are this "
+            "strategy's own): let each close its own"
+        )
 
     def _shares(self, contracts: Candidate) -> Candidate | Denial:
         """What exercising brings or takes; the reason where it can't be judged."""

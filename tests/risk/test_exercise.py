@@ -11,6 +11,7 @@ from nautilus_trader.model.instruments import OptionContract
 from nautilus_trader.model.objects import Quantity
 
 from runner.risk.limits import Limits
+from runner.risk.state import Scope
 from tests.risk.conftest import quote
 from tests.risk.test_margin_options import ALL, C100, C110, CONTRACTS, contract, quotes, trade
 
@@ -68,6 +69,66 @@ def test_only_contracts_that_are_held_are_exercised(bench, wrong):
     )
     (reason,) = ours.denials()
     assert reason.startswith("ORDER_ILLEGAL: EXERCISE: ")
+    assert gate.errors == 0
+
+
+@pytest.mark.parametrize("state", ["active", "reducing", "halted"])
+@pytest.mark.parametrize(("own", "words"), [(0, "2 are held, of which 0 are"), (1, "3 are held, of which 1 are")])
+def test_contracts_that_another_strategy_holds_are_not_exercised_in_any_state(bench, state, own, words):
+    gates: list[Any] = []
+
+    def theirs(s: Any) -> None:
+        if state != "active":
+            gates[0].set_state(state, scope=Scope("strategy", "main"), why="a test")
+        exercise(s, C100, own + 2)
+
+    ours, gate, _ = bench.run(
+        lambda s: s.market(SELL, 300),
+        lambda s: trade(s, C100, BUY, own) if own else None,
+        theirs,
+        others={"other": [lambda s: trade(s, C100, BUY, 2)]},
+        limits=Limits(),
+        quotes=quotes(4),
+        instruments=CONTRACTS,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    (reason,) = {*ours.denials()}
+    assert reason.startswith("ORDER_ILLEGAL: EXERCISE: ")
+    assert f"{words} this strategy's own" in reason
+    assert gate.errors == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "others_short", "codes"),
+    [
+        ("active", True, []),
+        ("reducing", False, []),
+        ("reducing", True, ["STATE_REDUCING"]),
+        ("halted", True, ["STATE_HALTED"]),
+    ],
+)
+def test_a_strategy_that_may_only_reduce_exercises_for_shares_of_its_own_position_alone(
+    bench, state, others_short, codes
+):
+    gates: list[Any] = []
+
+    def exercised(s: Any) -> None:
+        if state != "active":
+            gates[0].set_state(state, scope=Scope("strategy", "main"), why="a test")
+        exercise(s, C100, 2)
+
+    ours, gate, _ = bench.run(
+        lambda s: trade(s, C100, BUY, 2),
+        lambda s: None if others_short else s.market(SELL, 200),
+        lambda s: None,
+        exercised,
+        others={"other": [lambda s: s.market(SELL, 200) if others_short else None]},
+        limits=Limits(),
+        quotes=quotes(5),
+        instruments=CONTRACTS,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert list(dict.fromkeys(ours.codes())) == codes
     assert gate.errors == 0
 
 
