@@ -66,6 +66,7 @@ class Book:
         self._ids: list[Any] = []  # of the instruments, by number
         self._sizes: dict[int, int] = {}  # what their contracts are of
         self._unknown: dict[int, str] = {}  # those that can't be counted, and why not: not in the cache when asked for
+        self._spreads: set[int] = set()  # those that are several contracts at once
         self._quotes: dict[int, Any] = {}  # the last that the engine was told of
         self._holders: dict[Any, set[tuple[Any, Any]]] = {}
         self._moved: set[Any] = set()
@@ -106,21 +107,21 @@ class Book:
 
     def put(self, leg: Leg, account_id: Any) -> None:
         """An order works; again where anything of it changed."""
-        order, limit = leg.order, leg.limit
+        order, limit, number = leg.order, leg.limit, self.instrument(leg.instrument_id)
         if limit is None and order.has_price:
             limit = nanos(order.price) if leg.buy else nanos_below(order.price)
         self.engine.put(
             order.client_order_id.value,
             self._accounts[account_id],
             self._strategies[order.strategy_id],
-            self.instrument(leg.instrument_id),
+            number,
             leg.buy,
             leg.units if leg.plain else released(leg, self._cache.order),
             leg.worth,
             limit,
             not leg.plain or exempt(order),
             leg.group,
-            self._legs(leg.instrument_id) if is_generic_spread_id(leg.instrument_id) else (),
+            self._legs(leg.instrument_id) if number in self._spreads else (),
         )
 
     def drop(self, client_order_id: Any) -> None:
@@ -282,7 +283,7 @@ class Book:
             more["money"] = True
         if candidate.before is not None:
             more["change"] = True
-        if facts is not None and facts.spread:
+        if number in self._spreads:
             more["legs"] = self._legs(instrument_id, fresh=True)
         candidate.row = row = RiskOrder(
             order.client_order_id.value,
@@ -364,7 +365,9 @@ class Book:
                 of = whole_multiplier(instrument)
             except ValueError as error:
                 why = str(error)
-        self.engine.declare(number, of, is_generic_spread_id(instrument_id))
+        if spread := is_generic_spread_id(instrument_id):
+            self._spreads.add(number)
+        self.engine.declare(number, of, spread)
         if of is None:
             self._unknown[number] = why
             return number

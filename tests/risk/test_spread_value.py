@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from nautilus_trader.model.data import QuoteTick
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.messages import SubmitOrder
 from nautilus_trader.model.enums import OrderSide, TimeInForce
 from nautilus_trader.model.identifiers import new_generic_spread_id
 from nautilus_trader.model.objects import Price, Quantity
@@ -150,3 +152,18 @@ def test_a_leg_whose_quote_is_of_the_future_makes_the_spreads_stale(bench, leg, 
     )
     assert (ours.codes(), gate.errors) == (found, 0)
     assert all(f"{leg.id} is 6 s ahead of venue time" in reason for reason in ours.denials())
+
+
+@pytest.mark.parametrize("side", [OrderSide.BUY, OrderSide.SELL])
+@pytest.mark.parametrize("multiplier", [None, "100.5"])
+def test_a_spread_that_can_not_be_sized_is_not_taken_for_one_that_closes(bench, side, multiplier):
+    """It is not loaded, or its multiplier is no whole number; none of its contracts is held."""
+    _, gate, engine = bench.run(lambda s: None, quotes=quotes(3), instruments=CONTRACTS)
+    if multiplier is not None:
+        engine.cache.add_instrument(type(CREDIT).from_dict({**type(CREDIT).to_dict(CREDIT), "multiplier": multiplier}))
+    gate.set_state("halted", why="a test")
+    (ours,) = engine.kernel.trader.strategies()
+    made = ours.order_factory.limit(CREDIT.id, side, Quantity.from_int(1), Price.from_str("5.00"))
+    command = SubmitOrder(ours.trader_id, ours.id, made, UUID4(), 0)
+    engine.kernel.msgbus.send("ExecEngine.execute", command)  # Nautilus's own risk engine may let it pass
+    assert list(gate.denied) == ["STATE_HALTED"]

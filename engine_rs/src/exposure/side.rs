@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
+
 use super::{Wrong, plus, times};
 
 /// What may still be filled of an order, at most, and what one unit is taken to be worth (None: unknown).
@@ -210,16 +212,16 @@ impl Side {
 fn largest<'a>(
     orders: impl Iterator<Item = (Option<&'a str>, i128, Option<i128>)>,
 ) -> impl Iterator<Item = (i128, Option<i128>)> {
-    let mut groups: Vec<(&str, i128, Option<i128>)> = Vec::new();
+    let mut groups: FxHashMap<&str, (i128, Option<i128>)> = FxHashMap::default();
     for (group, qty, price) in orders {
         let Some(group) = group else { continue };
-        match groups.iter_mut().find(|each| each.0 == group) {
-            None => groups.push((group, qty, price)),
-            Some(known) => {
-                known.1 = known.1.max(qty);
-                known.2 = known.2.zip(price).map(|(one, other)| one.max(other));
-            }
-        }
+        groups
+            .entry(group)
+            .and_modify(|known| {
+                known.0 = known.0.max(qty);
+                known.1 = known.1.zip(price).map(|(one, other)| one.max(other));
+            })
+            .or_insert((qty, price));
     }
-    groups.into_iter().map(|(_, qty, price)| (qty, price))
+    groups.into_values()
 }

@@ -1,6 +1,8 @@
 //! What of the orders closes: a position is there for those of the closing side in the order in which they came, for
 //! those of one group once. Looked at again only where a position, or an order that closes some of it, has changed.
 
+use rustc_hash::FxHashMap;
+
 use super::{Desk, Order, Wrong};
 use crate::exposure::{self, minus};
 
@@ -61,22 +63,17 @@ impl Desk {
         let mut orders: Vec<_> =
             book.working(account, instrument, buy).map(|(name, open)| (number(name), name, open)).collect();
         orders.sort_unstable_by_key(|(number, ..)| *number);
-        let mut groups: Vec<(&str, i128)> = Vec::new();
+        let mut groups: FxHashMap<&str, i128> = FxHashMap::default(); // what those of it have taken
         for (_, name, open) in orders {
-            let group = open.group.as_deref().map(|group| {
-                let known = groups.iter().position(|(each, _)| *each == group);
-                known.unwrap_or_else(|| {
-                    groups.push((group, 0));
-                    groups.len() - 1
-                })
-            });
-            let taken = group.map_or(0, |index| groups[index].1);
-            let closes = open.qty.clamp(0, there.saturating_add(taken));
-            let more = (closes - taken).max(0);
+            let mut alone = 0;
+            let taken = match open.group.as_deref() {
+                Some(group) => groups.entry(group).or_default(),
+                None => &mut alone,
+            };
+            let closes = open.qty.clamp(0, there.saturating_add(*taken));
+            let more = (closes - *taken).max(0);
             there -= more;
-            if let Some(index) = group {
-                groups[index].1 += more;
-            }
+            *taken += more;
             if !open.leg {
                 room.cover(name, open.qty, closes);
             }
@@ -86,8 +83,11 @@ impl Desk {
     /// How much of an order closes, besides what other orders close already: those that work, and those before it in its
     /// list.
     pub(super) fn closes(&self, account: u32, order: &Order, before: &[&Order]) -> Result<i128, Wrong> {
-        if order.exit {
-            return Ok(order.left);
+        // Of an exit, what can't be filled yet closes what its entry opens.
+        let waits = if order.exit { order.left.saturating_sub(order.released).max(0) } else { 0 };
+        let free = order.left - waits;
+        if free == 0 {
+            return Ok(waits);
         }
         let mut earlier = exposure::Side::default();
         for other in before.iter().filter(|other| other.instrument == order.instrument && other.buy == order.buy) {
@@ -95,6 +95,6 @@ impl Desk {
         }
         let group = order.group.as_deref();
         let closable = self.closable(account, order.instrument, order.buy, &order.id, group)?;
-        Ok(order.left.min(minus(closable, earlier.others(None, group)?)?.max(0)))
+        Ok(waits + free.min(minus(closable, earlier.others(None, group)?)?.max(0)))
     }
 }

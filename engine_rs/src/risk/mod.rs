@@ -118,7 +118,8 @@ impl Desk {
         orders: &[&Order],
         candidates: &[Candidate<'_>],
     ) -> Result<bool, Wrong> {
-        if orders.iter().any(|order| order.money || order.units.is_none()) {
+        let untold = |order: &&Order| self.book.is_spread(order.instrument) && order.legs.is_empty();
+        if orders.is_empty() || orders.iter().any(|order| order.money || order.units.is_none() || untold(order)) {
             return Ok(false);
         }
         for each in candidates.iter().filter(|each| !self.book.is_spread(each.instrument)) {

@@ -197,10 +197,10 @@ fn what_closes_costs_nothing_and_what_other_orders_close_is_not_closed_twice() {
     assert_eq!(desk.room.reserved(0), 0);
     desk.take(0, 0, &sale("b", 6, 100), None, 0).unwrap();
     assert_eq!(desk.room.reserved(0), 200 * ATTO, "two of them open a short");
-    desk.take(0, 0, &Order { exit: true, ..sale("c", 9, 100) }, None, 0).unwrap();
+    desk.take(0, 0, &Order { exit: true, released: 0, ..sale("c", 9, 100) }, None, 0).unwrap();
     assert_eq!(desk.room.reserved(0), 200 * ATTO, "an exit closes what its entry opens");
-    assert_eq!(desk.closable(0, 0, false, "b", None), Ok(0));
-    assert_eq!(desk.closable(0, 0, false, "a", None), Ok(0));
+    assert_eq!(desk.closable(0, 0, false, "b", None), Ok(4 * NANO));
+    assert_eq!(desk.closable(0, 0, false, "a", None), Ok(4 * NANO));
     assert_eq!(desk.closable(0, 0, true, "d", None), Ok(0));
 }
 
@@ -221,6 +221,38 @@ fn exits_of_which_one_cancels_the_other_close_what_one_of_them_does() {
     assert!(opens(look(&mut desk, &rules, &[&sale], 0).opening));
     assert_eq!(desk.closable(0, 0, false, "b", None), Ok(10 * NANO));
     assert_eq!(desk.closable(0, 0, false, "c", None), Ok(4 * NANO));
+}
+
+#[test]
+fn an_exit_closes_what_is_there_of_what_its_entry_opened() {
+    let mut desk = desk();
+    let exit = |id: &str, released| Order { exit: true, plain: false, released: released * NANO, ..sale(id, 10, 100) };
+    desk.take(0, 0, &exit("a", 0), None, 0).unwrap();
+    assert_eq!(desk.room.reserved(0), 0, "its entry opens what it closes");
+    desk.take(0, 0, &exit("b", 4), None, 0).unwrap();
+    assert_eq!(desk.room.reserved(0), 400 * ATTO, "what was filled of the entry is gone again");
+    desk.hold(0, None, 0, 4 * NANO, None).unwrap();
+    desk.cover();
+    assert_eq!(desk.room.reserved(0), 0);
+    desk.hold(0, None, 0, 0, None).unwrap();
+    desk.cover();
+    let change = Order { change: true, ..exit("b", 4) };
+    desk.expect("b", 0, None, Some(&change)).unwrap();
+    desk.note("b", 0, 10 * NANO, Some(100 * DOLLAR), 0, false, true, 1).unwrap();
+    assert_eq!(desk.room.reserved(0), 400 * ATTO, "a modification gives nothing back");
+    desk.room.own(0, Some(Own { equity: 1999 * ATTO, cash: 0, burden: Some(0), lends: true }));
+    let rules = Rules { headroom: Some(0), ..Rules::default() };
+    assert_eq!(fault(&mut desk, &rules, &exit("c", 10)), Some(Fault::Short { order: 0 }));
+}
+
+#[test]
+fn a_spread_whose_contracts_are_not_told_reduces_nothing() {
+    let mut desk = desk();
+    desk.book.declare(1, Some(1), true);
+    let order = Order { instrument: 1, ..sale("a", 1, 1) };
+    assert!(!look(&mut desk, &Rules::default(), &[&order], 0).reduces);
+    assert!(!desk.reduces(0, 0, &[&order]).unwrap());
+    assert!(!look(&mut desk, &Rules::default(), &[], 0).reduces);
 }
 
 #[test]
