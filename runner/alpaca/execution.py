@@ -228,6 +228,11 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         code, why = reason.split(": ", 1)
         return f"{code}: never sent, as it waited until {why}"
 
+    def is_extended(self, client_order_id: Any) -> bool:
+        """Whether an order of the node's, of this life or an earlier one, was sent for the extended hours, too."""
+        tracked = self.tracker.get(client_order_id.value)
+        return tracked is not None and bool(tracked.params.get("extended_hours"))
+
     def set_gate_check(self, check: Callable[[Any], bool], *, legal: bool = False) -> None:
         """From now on a submit or modify that `check` does not approve is denied: the lock behind the risk gate.
 

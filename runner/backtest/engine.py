@@ -226,6 +226,7 @@ class Backtest:
                 else illegal_list(orders, instrument_of, params, now_ns())
             ),
             closing=self.parts.closing,
+            extended=lambda order: self.session.is_extended(order.client_order_id),
             on_denied=self._on_denied,
             on_state=tell,
             account_name=lambda _id: self.account,

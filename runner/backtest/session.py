@@ -72,6 +72,10 @@ class CoreSession(Actor):
         """Whether stocks trade in their core session at a time (UNIX ns); holidays and half days are known."""
         return self._calendar.session(ts_ns) == "core"
 
+    def is_extended(self, client_order_id: Any) -> bool:
+        """Whether an order was sent for the extended hours, too."""
+        return client_order_id in self._extended
+
     # -- commands ----------------------------------------------------------------------------------------------------
 
     def execute(self, command: Any) -> None:

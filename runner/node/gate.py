@@ -100,6 +100,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         session=lambda now_ns: parts.calendar.session(now_ns) or by_the_clock.session(now_ns),
         day=lambda now_ns: parts.calendar.day(now_ns) or by_the_clock.day(now_ns),
         closing=parts.closing,
+        extended=lambda order: any(each.is_extended(order.client_order_id) for each in parts.exec_clients.values()),
         on_state=tell,
         latches=latches,
         account_name=account_name,

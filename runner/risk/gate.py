@@ -77,6 +77,8 @@ class RiskGate:
         told by the time of day in New York, which knows no holidays.
     closing : container, optional
         Client order ids of the orders by which the node itself closes positions; by default there are none.
+    extended : callable, optional
+        Whether an order that works may be filled outside of the core session, too; by default none may. (order)
     account_of : callable, optional
         The account of a command; by default told by the order, the command's client, or the venue.
     account_name, strategy_name : callable, optional
@@ -107,6 +109,7 @@ class RiskGate:
         list_legality: ListLegality | None = None,
         session: Callable[[int], str] | None = None,
         closing: Container[Any] = (),
+        extended: Callable[[Any], bool] | None = None,
         day: Callable[[int], str] | None = None,
         account_of: Callable[[Any], Any] | None = None,
         account_name: Callable[[Any], str] | None = None,
@@ -191,6 +194,7 @@ class RiskGate:
             list_legality=list_legality,
             session=session,
             closing=closing,
+            extended=extended,
         )
         self._seat = Seat(
             msgbus,

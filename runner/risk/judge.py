@@ -69,6 +69,7 @@ class Judge:
         list_legality: ListLegality | None = None,
         session: Callable[[int], str] | None = None,
         closing: Container[Any] = (),
+        extended: Callable[[Any], bool] | None = None,
     ) -> None:
         self.limits = limits
         self._cache = cache
@@ -87,6 +88,7 @@ class Judge:
         self._list_legality = list_legality
         self._session = session or TradingDay().session
         self._closing = closing
+        self._extended = extended or (lambda _order: False)
 
     def candidate(self, order: Any) -> Candidate:
         """The order as it was made."""
@@ -153,7 +155,8 @@ class Judge:
         one = _one_order(candidates, params)
         if (denied := self._uncovers(candidates, look, subject, reducing=reducing, one=one)) is not None or reducing:
             return denied
-        denied = self._may_not_trade(candidates, subject, now_ns, params)
+        extended = params is not None and bool(params.get("extended_hours"))
+        denied = self._may_not_trade(candidates, subject, now_ns, extended=extended)
         return denied or self._breaks(candidates, look, subject, now_ns, one=one)
 
     def _exercise(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, params: Any) -> Denied | None:
@@ -250,7 +253,7 @@ class Judge:
         elif grows:
             denied = self._uncovers(candidates, look, subject, reducing=reducing, one=True)
         if denied is None and not reducing:
-            denied = self._may_not_trade(candidates, subject, now_ns)
+            denied = self._may_not_trade(candidates, subject, now_ns, extended=self._extended(candidate.order))
             denied = denied or self._breaks(candidates, look, subject, now_ns, checks, one=True)
         return None if denied is None else denied[0]
 
@@ -360,16 +363,16 @@ class Judge:
         return None
 
     def _may_not_trade(
-        self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, params: Any = None
+        self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, *, extended: bool = False
     ) -> Denied | None:
         """Whether what they open may be traded, now and as long as it may be filled."""
-        rules, is_extended = subject.rules, params is not None and bool(params.get("extended_hours"))
+        rules = subject.rules
         for candidate in candidates:
             facts = candidate.facts or self._instruments.of(candidate.instrument_id)
             if not rules.universe:
                 continue
-            extended = candidate.order.time_in_force if is_extended else None
-            if (denial := universe.check(facts, rules, self._session, now_ns, extended)) is not None:
+            time_in_force = candidate.order.time_in_force if extended else None
+            if (denial := universe.check(facts, rules, self._session, now_ns, time_in_force)) is not None:
                 return denial, candidate.order
         return None
 

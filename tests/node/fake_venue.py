@@ -199,6 +199,9 @@ class FakeExec(LiveExecutionClient):
         """No order waits, so that nobody but a test asks."""
         self.opening_check = check
 
+    def is_extended(self, client_order_id: Any) -> bool:
+        return False
+
     async def _connect(self) -> None:
         await act(self.behaviour.exec_connect)
         total = Money(self.cash, USD)

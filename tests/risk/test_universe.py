@@ -98,6 +98,39 @@ def test_an_order_for_extended_hours_needs_each_session_that_it_may_be_filled_in
     assert gate.errors == 0
 
 
+@pytest.mark.parametrize("sessions", [("core",), ("core", "post")])
+def test_an_order_for_extended_hours_that_works_is_moved_only_where_it_could_be_sent(bench, sessions):
+    orders: dict[bool, Any] = {}
+
+    def send(s: Any, *, extended: bool) -> None:
+        day = {"time_in_force": TimeInForce.DAY}
+        orders[extended] = order = s.order_factory.limit(IBM, BUY, Quantity.from_int(1), Price.from_str("90.00"), **day)
+        s.submit_order(order, params={"extended_hours": extended})
+
+    def move(s: Any) -> None:
+        for order in orders.values():
+            s.modify_order(order, price=Price.from_str("91.00"))
+
+    def narrow(gate: Any) -> None:
+        gate.set_limits(LimitsBook(universe(sessions=sessions)))
+
+    gates: list[Any] = []
+    ours, gate, _ = bench.run(
+        lambda s: (send(s, extended=False), send(s, extended=True)),
+        lambda _s: narrow(gates[0]),
+        move,
+        session=lambda _ns: "core",
+        extended=lambda order: order is orders[True],
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    refused = [event for event in ours.events if type(event).__name__ == "OrderModifyRejected"]
+    assert [event.client_order_id for event in refused] == (
+        [orders[True].client_order_id] if sessions == ("core",) else []
+    )
+    assert all("SESSION_CLOSED: IBM with extended_hours can be filled in post too" in each.reason for each in refused)
+    assert gate.errors == 0
+
+
 @pytest.mark.parametrize(
     ("info", "shorting", "says"),
     [
