@@ -28,7 +28,7 @@ from runner.risk.margin import Margin
 from runner.risk.positions import Positions
 from runner.risk.prices import Prices
 from runner.risk.reducing import Reducing
-from runner.risk.state import State, States
+from runner.risk.state import Scope, State, States
 from runner.risk.trading_day import TradingDay
 from runner.risk.universe import Legality, ListLegality
 from runner.risk.working import Working
@@ -139,7 +139,7 @@ class Judge:
             denied = self._exercise(candidates, subject, now_ns, params)
             return None if denied is None else (denied[0], candidates[0].order)
         look = self._look(candidates, subject, now_ns)
-        reducing = self._reducing.all(candidates, look, subject) and not self._closes_anothers(look, subject)
+        reducing = self._reduce(candidates, look, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, candidates[0].order
         if reducing and (denial := self._may_not_rest(candidates, subject)) is not None:
@@ -166,7 +166,7 @@ class Judge:
         if isinstance(shares, Denial):
             return shares, order
         look = self._look([shares], subject, now_ns, _EXERCISE)
-        reducing = self._reducing.all([shares], look, subject) and not self._closes_anothers(look, subject)
+        reducing = self._reduce([shares], look, subject)
         if not reducing and (denial := self._may_not_open(subject)) is not None:
             return denial, order
         if reducing and (denial := self._may_not_rest([shares], subject)) is not None:
@@ -192,13 +192,14 @@ class Judge:
         """
         instrument_id, account_id = contracts.instrument_id, subject.account_id
         held = text(self._positions.qty(instrument_id, account_id))
-        if contracts.order.order_type != _MARKET or contracts.buy or not self.reduces([contracts], subject):
+        look = self._book.look([contracts], subject, 0, 0)
+        if contracts.order.order_type != _MARKET or contracts.buy or not look.reduces:
             sold = text(self._book.side(instrument_id, account_id, buy=False))
             return refused(
                 f"{contracts.words} must be a market order that sells contracts which are held (the position is "
                 f"{held}) and which no other order sells ({sold} are for sale)"
             )
-        if self._book.shrink_its_own(self._book.rows([contracts]), subject):
+        if self._book.shrink_its_own(look.orders, subject):
             return None
         own = text(self._positions.qty(instrument_id, account_id, subject.strategy_id))
         return refused(
@@ -243,7 +244,7 @@ class Judge:
         ):
             checks |= check if asked else 0
         look = self._look(candidates, subject, now_ns, checks)
-        reducing = self._reducing.all(candidates, look, subject) and not self._closes_anothers(look, subject)
+        reducing = self._reduce(candidates, look, subject)
         reducing = reducing or self._comes_to_close(candidate, command, subject)
         denied: Denied | None = None
         if not reducing and (denial := self._may_not_open(subject)) is not None:
@@ -263,7 +264,7 @@ class Judge:
         """
         if command.quantity is None or candidate.units is None or candidate.order.is_quote_quantity:
             return False
-        if subject.account_id is None:
+        if subject.account_id is None or self._is_held_to_its_own(subject):
             return False
         account, instrument = self._book.account(subject.account_id), self._book.instrument(candidate.instrument_id)
         order_id = candidate.order.client_order_id.value
@@ -277,8 +278,8 @@ class Judge:
         return self._book.look(candidates, subject, now_ns, checks)
 
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
-        """True where all of them only shrink positions of the account."""
-        return self._reducing.all(candidates, self._book.look(candidates, subject, 0, 0), subject)
+        """True where all of them only shrink positions."""
+        return self._reduce(candidates, self._book.look(candidates, subject, 0, 0), subject)
 
     def opening(self, subject: Subject) -> Denial | None:
         """What keeps all that opens from being sent now, whatever it is."""
@@ -287,7 +288,7 @@ class Judge:
     def surely_reduces(self, candidates: Sequence[Candidate], subject: Subject, params: Any) -> bool:
         """True where all of them only shrink positions, and take no cover away."""
         look = self._book.look(candidates, subject, 0, 0)
-        if is_exercise(params) or not self._reducing.all(candidates, look, subject):
+        if is_exercise(params) or not self._reduce(candidates, look, subject):
             return False
         one = _one_order(candidates, params)
         return self._uncovers(candidates, look, subject, reducing=True, one=one) is None
@@ -312,12 +313,18 @@ class Judge:
             return denial, candidates[0].order
         return self._cover.check(candidates, look.orders, subject.account_id, one=one)
 
-    def _closes_anothers(self, look: Look, subject: Subject) -> bool:
-        """Whether a strategy that may only reduce would close what another holds, and open a position of its own."""
-        standing = self._states.severest(subject.account, subject.strategy)
-        if standing.state is State.ACTIVE or standing.scope.kind != "strategy":
+    def _reduce(self, candidates: Sequence[Candidate], look: Look, subject: Subject) -> bool:
+        """Whether all of them only shrink what the account holds; and what their strategy does, where that one may only
+        reduce: it would close what another holds else, and open a position of its own.
+        """
+        if not self._reducing.all(candidates, look, subject):
             return False
-        return look.reduces and not self._book.shrink_its_own(look.orders, subject)
+        its_own = self._is_held_to_its_own(subject) and look.reduces
+        return not its_own or self._book.shrink_its_own(look.orders, subject)
+
+    def _is_held_to_its_own(self, subject: Subject) -> bool:
+        """Whatever the account and the node may: theirs may be more severe, and ask about the account alone."""
+        return self._states.get(Scope("strategy", subject.strategy)).state is not State.ACTIVE
 
     def _closes_for_the_node(self, candidates: Sequence[Candidate]) -> bool:
         return all(candidate.order.client_order_id in self._closing for candidate in candidates)

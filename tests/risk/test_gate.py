@@ -351,6 +351,37 @@ def test_a_strategy_that_may_only_reduce_closes_what_it_holds_itself(bench, scop
     assert engine.portfolio.net_position(IBM) == net
 
 
+@pytest.mark.parametrize("node", [False, True])
+@pytest.mark.parametrize("how", ["sale", "modification", "fault"])
+def test_no_way_leads_around_that(bench, how, node):
+    """Not another state beside its own, not an order that works already, and not a fault of the gate."""
+    gates: list[Any] = []
+    orders: list[Any] = []
+
+    def halted(s: Any) -> None:
+        gate = gates[0]
+        gate.set_state("halted", scope=Scope("strategy", "main"), why="a test")
+        if node:
+            gate.set_state("halted", why="a test")
+        if how == "modification":
+            s.modify_order(orders[0], Quantity.from_int(90), Price.from_str("100.00"))
+            return
+        if how == "fault":
+            gate.judge._illegal = lambda *_args: 1 / 0
+        s.market(SELL, 90)
+
+    ours, _, engine = bench.run(
+        lambda s: None,
+        lambda s: orders.append(s.limit(SELL, 10, "120.00")),
+        halted,
+        lambda s: None,
+        others={"other": [lambda s: s.market(BUY, 100)]},
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert engine.portfolio.net_position(IBM) == 100
+    assert [position.strategy_id for position in engine.cache.positions_open()] != [ours.id]
+
+
 def test_a_state_is_latched_until_it_is_resumed(bench):
     _, gate, _ = bench.run(limits=Limits(state="halted"))
     assert gate.states.severest("a", "b").state is State.HALTED
