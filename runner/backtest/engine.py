@@ -144,7 +144,7 @@ class Backtest:
         for instrument in instruments.values():
             self.engine.add_instrument(instrument)
         self.parts = self._strategies()
-        self.gate = self._gate()
+        self.gate = self.parts.gate = self._gate()
         kernel = self.engine.kernel
         Trades(kernel.portfolio.analyzer)
         self.lives = Lives(kernel.cache, keep=True)

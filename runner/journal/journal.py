@@ -283,6 +283,12 @@ class AccountJournal:
         """Events under this id are not expected any more."""
         self._journal.unfollow(client_order_id)
 
+    def book(self, fills: Sequence[Any]) -> None:
+        """Keep these fills of no order, all of them or none, before Nautilus has heard of any."""
+        self._journal.store.write_whole(
+            [(_EVENT, (self._name, fill.client_order_id.value, type(fill).__name__, encode(fill))) for fill in fills]
+        )
+
     def recall(self, order_id: str, client_order_id: str, *, in_text: bool = False) -> list[PastOrder]:
         """The order that the venue has under one of these ids, and those that went out with it, ended all of them.
 

@@ -235,6 +235,11 @@ class Store:
         if not self._write_directly(statements):
             await self.write_through(statements)
 
+    def write_whole(self, statements: Sequence[Statement]) -> None:
+        """Write all of it or nothing, whatever happens: at once where that keeps nobody waiting, else soon."""
+        if not self._write_directly(statements):
+            self.write(statements)
+
     def _write_directly(self, statements: Sequence[Statement]) -> bool:
         """False where that would keep the loop waiting, or can't be done."""
         intents = self._intents

@@ -204,7 +204,12 @@ DECLARATIONS: tuple[Declaration, ...] = (
     # Orders
     Declaration("runner_orders_total", "counter", "Orders that came to this state.", ("strategy", "account", "state")),
     Declaration("runner_orders_working", "gauge", "Orders under way or open at the venue.", _BY_STRATEGY),
-    Declaration("runner_fills_total", "counter", "Fills, partial ones included.", _BY_STRATEGY),
+    Declaration(
+        "runner_fills_total",
+        "counter",
+        "Fills, partial ones included; positions set off against each other are none.",
+        _BY_STRATEGY,
+    ),
     Declaration(
         "runner_denials_total",
         "counter",

@@ -22,6 +22,8 @@ _STATES = {
 }
 _OVER = {"OrderCanceled", "OrderRejected", "OrderDenied", "OrderExpired"}
 _REMEMBERED = 10_000
+#: In the info of the two fills by which positions are set off against each other, as `runner.risk.halves` has it.
+_HALF = "half"
 
 
 class OrderEvents:
@@ -73,6 +75,8 @@ class OrderEvents:
             self._observe_decisions()
         strategy, account = self.names(event)
         if kind == "OrderFilled":
+            if _HALF in (event.info or {}):
+                return  # nothing was executed
             self._metrics.fill(strategy, account)
             if self._complete(event):
                 self._metrics.order("filled", strategy, account)

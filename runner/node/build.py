@@ -128,6 +128,8 @@ class Parts:
     """The file in force: a reload puts another in its place."""
     quotes: Any = None
     """The actor that keeps quotes coming for the gate (`runner.node.gate.QuoteWatch`); None without a gate."""
+    gate: Any = None
+    """The `runner.risk.gate.RiskGate` that orders pass; None without one."""
     schedules: Any = None
     """When its strategies may trade (`runner.node.schedule.schedules.Schedules`); None without a gate."""
     calendar: TradingCalendar = field(default_factory=TradingCalendar)

@@ -28,7 +28,7 @@ from nautilus_trader.model.objects import Quantity
 from nautilus_trader.model.orders import MarketOrder, Order
 
 from runner.node.build import Parts
-from runner.node.netting import net, set_off
+from runner.node.netting import net, refusal, set_off
 from runner.node.stages import Condition
 
 log = logging.getLogger("runner.node")
@@ -428,10 +428,12 @@ class Closer:
         reason = getattr(order.last_event, "reason", "") or f"its closing order {name} ended as {order.status_string()}"
         held, whole = position.signed_decimal_qty(), net(self.parts, position)
         if whole * held <= 0 or abs(held) > abs(whole):
+            why = refusal(self.parts, position.account_id)
             reason += (
                 f"; {held.normalize():f} are left, of which the account holds {whole.normalize():f} in all, as others "
-                "on it hold the opposite: flatten the account, where they are set off against each other"
+                "on it hold the opposite: "
             )
+            reason += "flatten the account, where they are set off against each other" if why is None else why
         return Closing(*what, "refused", reason)
 
     def _positions(self, owners: Iterable[str | Owner]) -> list[tuple[str | Owner, Any]]:

@@ -106,6 +106,7 @@ def install_gate(plan: NodePlan, parts: Parts, *, latches: LatchStore | None = N
         account_name=account_name,
         strategy_name=lambda strategy_id: parts.names.get(strategy_id.value, strategy_id.value),
     )
+    parts.gate = gate
     parts.quotes = QuoteWatch(quoted(plan, gate.limits))
     kernel.trader.add_actor(parts.quotes)
     gate.install(kernel.exec_engine, direct(kernel.exec_engine, ExecutionEngine))

@@ -4,6 +4,10 @@ The broker holds their sum alone. Strategies with +100 and -60 shares can't both
 sold, and anything more would open. So 60 of the one go to the other, at one price and without an order, as fills that
 belong to none (Nautilus books such fills where their ids say `-LEG-`). The account's position stays what it is, from
 the first moment to the last; what is left of them is all on its side, and closes like any other position.
+
+Whoever hears of the first fill sees positions that the account does not have: orders that are sent there wait at the
+gate until the second is booked. Both are in the journal, as one write, before anybody hears of either: a restart finds
+all of it or nothing, and either adds up to what the account holds.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +29,8 @@ from nautilus_trader.model.objects import Money
 from runner.alpaca.adjust import EXTERNAL
 from runner.alpaca.emit import exact_price, exact_quantity
 from runner.node.build import Parts
-from runner.risk.follow import HALF
+from runner.risk.collateral import legs_of
+from runner.risk.halves import HALF
 from runner.risk.prices import Prices
 
 log = logging.getLogger("runner.node")
@@ -41,35 +47,56 @@ def net(parts: Parts, position: Any) -> Decimal:
 def set_off(parts: Parts, positions: Sequence[Any]) -> bool:
     """Set these open positions off against each other as far as they are opposite; whether any changed.
 
-    Those of an owner that has an order of the instrument under way are left alone: its fill may be on its way.
+    Those of an owner that has an order of the instrument under way are left alone: its fill may be on its way. So are
+    all of an account of which nothing can be kept (`refusal`).
     """
     by_place: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
     for position in positions:
         by_place[position.account_id, position.instrument_id].append(position)
     changed = False
-    for (_, instrument_id), held in by_place.items():
+    for (account_id, instrument_id), held in by_place.items():
         if all(each.is_long for each in held) or all(each.is_short for each in held):
             continue
         instrument = parts.kernel.cache.instrument(instrument_id)
         if instrument is None or instrument.is_spread():
             continue
-        still = [each for each in held if not _is_under_way(parts, each)]
-        longs, shorts = [each for each in still if each.is_long], [each for each in still if each.is_short]
-        while longs and shorts:
-            before = longs[0].quantity
-            _pair(parts, instrument, longs[0], shorts[0])
-            if longs[0].is_open and longs[0].quantity == before:
+        if (why := refusal(parts, account_id)) is not None:
+            log.error("opposite positions in %s are not set off against each other: %s", instrument_id, why)
+            continue
+        while True:
+            # Anew each time: whoever hears of a change may send an order.
+            still = [each for each in held if each.is_open and not _is_under_way(parts, each)]
+            longs, shorts = [each for each in still if each.is_long], [each for each in still if each.is_short]
+            if not longs or not shorts:
+                break
+            long, before = longs[0], longs[0].quantity
+            with parts.gate.held() if parts.gate is not None else nullcontext():
+                _pair(parts, instrument, long, shorts[0])
+                taken = not long.is_open or long.quantity != before
+            if not taken:
                 log.error("%s could not be set off: Nautilus did not take the fills", instrument_id)
                 break
             changed = True
-            longs, shorts = [each for each in longs if each.is_open], [each for each in shorts if each.is_open]
     return changed
 
 
+def refusal(parts: Parts, account_id: Any) -> str | None:
+    """Why nothing of an account can be set off at the moment; None where it can."""
+    journal = _journal(parts, account_id)
+    problem: str | None = None if journal is None else journal.problem
+    return problem
+
+
+def _journal(parts: Parts, account_id: Any) -> Any:
+    clients = [each for each in parts.exec_clients.values() if each.account_id == account_id]
+    return getattr(clients[0], "journal", None) if clients else None
+
+
 def _is_under_way(parts: Parts, position: Any) -> bool:
-    cache = parts.kernel.cache
-    orders = cache.orders(strategy_id=position.strategy_id, instrument_id=position.instrument_id)
-    return any(not order.is_closed for order in orders)
+    """Whether its owner has an order under way that may change it: of its contract, or a spread with that as a leg."""
+    contract = position.instrument_id
+    orders = (each for each in parts.kernel.cache.orders(strategy_id=position.strategy_id) if not each.is_closed)
+    return any(contract == leg for order in orders for leg, _ in legs_of(order.instrument_id))
 
 
 def _pair(parts: Parts, instrument: Any, long: Any, short: Any) -> None:
@@ -91,10 +118,13 @@ def _pair(parts: Parts, instrument: Any, long: Any, short: Any) -> None:
     halves = [(long, OrderSide.SELL), (short, OrderSide.BUY)]
     if net(parts, long) < 0:
         halves.reverse()
-    first, second = (
+    fills = first, second = [
         _fill(parts, instrument, position, side, quantity.as_decimal(), price, half=half)
         for half, (position, side) in enumerate(halves, 1)
-    )
+    ]
+    # What others hold is the broker's to tell, as the sum of all less what the strategies hold.
+    if (journal := _journal(parts, long.account_id)) is not None:
+        journal.book([fill for fill in fills if fill.strategy_id != EXTERNAL])
     try:
         ExecutionEngine.process(parts.kernel.exec_engine, first)
     finally:  # whoever heard of the first and failed: one half alone would be a position that the account does not have
@@ -106,10 +136,6 @@ def _fill(
 ) -> OrderFilled:
     kernel, name = parts.kernel, str(UUID4())
     client_order_id = ClientOrderId(f"{NETTED}-LEG-{name}")
-    clients = [each for each in parts.exec_clients.values() if each.account_id == position.account_id]
-    journal = getattr(clients[0], "journal", None) if clients else None
-    if journal is not None and position.strategy_id != EXTERNAL:
-        journal.follow(client_order_id.value)
     now_ns = kernel.clock.timestamp_ns()
     return OrderFilled(
         trader_id=kernel.trader_id,
@@ -119,7 +145,7 @@ def _fill(
         venue_order_id=VenueOrderId(client_order_id.value),
         account_id=position.account_id,
         trade_id=TradeId(name),
-        position_id=None,
+        position_id=position.id,
         order_side=side,
         order_type=OrderType.MARKET,
         last_qty=exact_quantity(quantity, instrument.size_precision),

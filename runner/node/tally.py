@@ -19,6 +19,7 @@ from nautilus_trader.model.events import (
 
 from runner.node.progress import fill_line
 from runner.risk.codes import Code
+from runner.risk.halves import half_of
 
 log = logging.getLogger("runner.fills")
 _KINDS = {
@@ -35,7 +36,10 @@ STATES = ("submitted", "accepted", "filled", "canceled", "rejected", "denied")
 
 @dataclass
 class Tally:
-    """Orders by what became of them (each counted once a state) and fills of this node's strategies."""
+    """Orders by what became of them (each counted once a state) and fills of this node's strategies.
+
+    Positions that are set off against each other are none: nothing was executed.
+    """
 
     fills: int = 0
     denials: Counter[str] = field(default_factory=Counter)
@@ -72,7 +76,7 @@ class Tally:
             self._off_hours.discard(strategy)
         elif kind == "denied" and event.reason.startswith(Code.SCHEDULE_CLOSED):
             self._off_hours.add(strategy)
-        if isinstance(event, OrderFilled):
+        if isinstance(event, OrderFilled) and half_of(event) is None:
             # A spread trades as its legs, whose fills follow: they are what was executed, and the spread is the order.
             if LEG not in key and key not in self.seen["filled"]:
                 self.seen["filled"].add(key)

@@ -11,6 +11,7 @@ from nautilus_trader.model.events import OrderFilled
 from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.collateral import Collateral
+from runner.risk.halves import half_of
 from runner.risk.ledger import Ledger
 from runner.risk.losses import Losses
 from runner.risk.margin import Margin
@@ -21,8 +22,6 @@ from runner.risk.working import Working
 
 _FRESH_NS = 1_000_000_000
 _LEG = "-LEG-"
-HALF = "half"
-"""In the info of a fill by which one position is set off against another (`runner.node.netting`): 1, then 2."""
 
 
 class Follower:
@@ -147,7 +146,7 @@ class Follower:
             )
         if is_fill:
             self._do("following a fill", partial(self._moved, event), partial(self._look_up_position, event))
-            half = (event.info or {}).get(HALF)
+            half = half_of(event)
             if half is None:
                 self._do("following a fill's cost", partial(self._margin.on_fill, event.account_id))
             if booked and self._begun and half != 1:  # the first half alone may look like a loss

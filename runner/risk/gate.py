@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from runner.risk.codes import Code, Denial
 from runner.risk.collateral import Collateral
 from runner.risk.exposure import nanos
 from runner.risk.follow import Follower
+from runner.risk.hold import Hold
 from runner.risk.instruments import Instruments
 from runner.risk.judge import Judge, Schedule
 from runner.risk.latches import LatchStore, MemoryLatches
@@ -196,6 +198,7 @@ class RiskGate:
             closing=closing,
             extended=extended,
         )
+        self._hold = Hold(self._execute, self._failed)
         self._seat = Seat(
             msgbus,
             self.execute,
@@ -251,6 +254,14 @@ class RiskGate:
 
     def execute(self, command: Any) -> None:
         """The endpoint: pass the command on, or deny what it holds. Raises only what the engine behind it raises."""
+        if not self._hold.keeps(command):
+            self._execute(command)
+
+    def held(self) -> AbstractContextManager[None]:
+        """While positions are changed step by step: what comes is judged, and passed on, once all of them are done."""
+        return self._hold.held()
+
+    def _execute(self, command: Any) -> None:
         inner = self._seat.inner
         if inner is None:
             return

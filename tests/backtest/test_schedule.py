@@ -6,11 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
 
 from runner.backtest.catalog import History
 from runner.backtest.engine import Terms
 from runner.backtest.recording import import_recording
+from tests.backtest import strategies
 from tests.backtest.conftest import OPEN, Run, at_ns, write_recording
 from tests.backtest.test_engine import TWAP, at, fills
 
@@ -130,4 +131,25 @@ def test_opposite_positions_that_are_to_be_closed_are_set_off_against_each_other
     closing = [order for order in backtest.engine.kernel.cache.orders() if order.tags]
     assert [(order.side_string(), order.quantity) for order in closing] == [("SELL", 4)]
     assert not backtest.denials
+    assert backtest.gate.errors == 0
+
+
+def test_an_order_that_answers_a_set_off_is_judged_once_all_of_it_is_booked(run: Run, monkeypatch) -> None:
+    """Of 10 and -10: a purchase of 10 closes nothing, though the first fill alone leaves the account with -10."""
+    sent, judged = [], []
+
+    def again(self, _event) -> None:
+        if not sent:
+            ten = self.cache.instrument(self.config.instrument_id).make_qty(10)
+            sent.append(self.order_factory.market(self.config.instrument_id, OrderSide.BUY, ten, TimeInForce.DAY))
+            self.submit_order(sent[0])
+            judged.append(sent[0].status)
+
+    monkeypatch.setattr(strategies.Steps, "on_position_closed", again, raising=False)
+    mine = {"on_stop": "keep", "schedule": {"stop": "10:00", "on_stop": "flatten"}}
+    backtest, _ = run({"a": {"steps": "buy 10", **mine}, "b": {"steps": ", sell 10", **mine}})
+    assert judged == [OrderStatus.INITIALIZED], "not in between"
+    assert sent[0].status is OrderStatus.DENIED
+    assert sent[0].last_event.reason.startswith("SCHEDULE_CLOSED")
+    assert left(backtest) == 0
     assert backtest.gate.errors == 0

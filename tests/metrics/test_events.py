@@ -21,6 +21,7 @@ from nautilus_trader.trading.strategy import Strategy
 from runner.metrics.registry import Metrics
 from runner.metrics.sampler import Sampler
 from runner.risk.gate import RiskGate
+from runner.risk.halves import HALF
 from runner.risk.limits import Limits, LimitsBook
 
 IBM = InstrumentId(Symbol("IBM"), Venue("ALPACA"))
@@ -98,6 +99,15 @@ def test_orders_are_counted_by_the_states_they_came_to(ran):
     counted = {state: value(metrics, "runner_orders_total", **WHO, state=state) for state in states}
     assert counted == states
     assert value(metrics, "runner_fills_total", **WHO) == 1
+
+
+def test_a_half_of_positions_that_are_set_off_is_no_fill(ran):
+    metrics, kernel, _, _ = ran
+    fill = next(order.last_event for order in kernel.cache.orders_closed() if order.filled_qty)
+    metrics.on_order_event(type(fill).from_dict(type(fill).to_dict(fill) | {"info": {HALF: 1}}))
+    assert value(metrics, "runner_fills_total", **WHO) == 1
+    metrics.on_order_event(fill)
+    assert value(metrics, "runner_fills_total", **WHO) == 2
 
 
 def test_denials_are_counted_by_code_modifications_included(ran):

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import time
 from decimal import Decimal
 from pathlib import Path
+from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
-from nautilus_trader.model.enums import OrderSide, TimeInForce
+from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
 from nautilus_trader.model.objects import Quantity
 
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
+from runner.journal import store as store_module
+from runner.journal.store import JournalError
 from runner.node import closer
 from runner.node.netting import net, set_off
 from runner.node.orders import flatten
+from runner.risk.halves import HALF
 from runner.risk.limits import Limits, LimitsBook, Rate
 from runner.risk.state import NODE, State
+from tests.node import inside
 from tests.node.inside import IBM, running, until, write
 
 KEY = "PKNETTING00000000001"
@@ -143,3 +149,146 @@ async def test_who_fails_at_hearing_of_the_first_half_does_not_keep_the_other_fr
         parts.kernel.msgbus.unsubscribe("events.order.*", fail)
         assert failed
         assert held(node) == {"quiet": D(3)}
+
+
+class Answer:
+    """`quiet` sends one order when it hears of a change of its position, once `armed`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, hook: str, side: OrderSide, qty: int) -> None:
+        self.armed = False
+        self.order: Any = None
+        self.then: Any = None
+        """The order's status right after it was sent."""
+        answer = self
+
+        def changed(self: Any, _event: Any) -> None:
+            if answer.armed and self.id.value == "Idle-quiet":
+                answer.armed = False
+                answer.order = self.order_factory.market(
+                    IBM, side, Quantity.from_int(qty), time_in_force=TimeInForce.DAY
+                )
+                self.submit_order(answer.order)
+                answer.then = answer.order.status
+
+        monkeypatch.setattr(inside.Idle, hook, changed, raising=False)
+
+    async def to_set_off(self, node: Any) -> None:
+        """Set off what there is, and wait for what becomes of the order."""
+        self.armed = True
+        positions = node.parts.kernel.cache.positions_open()
+        assert set_off(node.parts, positions)
+        assert self.then is OrderStatus.INITIALIZED, "it waited"
+        assert not set_off(node.parts, positions)
+        await until(lambda: self.order.is_closed)
+
+
+async def test_an_entry_that_answers_a_set_off_is_denied_in_a_halt(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5 and -5: after the first fill alone the account holds -5, which a purchase of 5 would close."""
+    answer = Answer(monkeypatch, "on_position_closed", OrderSide.BUY, 5)
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -5)
+        node.gate.set_state("halted", why="a test")
+        await answer.to_set_off(node)
+        assert answer.order.status is OrderStatus.DENIED
+        assert answer.order.last_event.reason.startswith("STATE_HALTED")
+        assert held(node) == {}
+        assert node.gate.errors == 0
+        node.gate.resume(why="a test")
+
+
+async def test_an_exit_that_answers_a_set_off_passes_in_a_halt(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5 and -2, set off by 2: the rest of 3 is what the account holds, not 1 as after the first fill alone."""
+    answer = Answer(monkeypatch, "on_position_changed", OrderSide.SELL, 3)
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        node.gate.set_state("halted", why="a test")
+        await answer.to_set_off(node)
+        assert answer.order.status is OrderStatus.FILLED
+        await until(lambda: held(node) == {})
+        assert not node.gate.denied
+        node.gate.resume(why="a test")
+
+
+async def test_it_is_no_fill_for_the_counts(life: Life) -> None:
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        assert set_off(node.parts, node.parts.kernel.cache.positions_open())
+        assert held(node) == {"quiet": D(3)}
+        assert node.tally.fills == 2
+        assert [node.tally.strategies[name]["fills"] for name in ("quiet", "other")] == [1, 1]
+
+
+async def test_a_restart_finds_each_strategys_own_also_where_somebody_failed_at_hearing_of_the_first(
+    life: Life,
+) -> None:
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        failed: list[Any] = []
+
+        def fail(event: Any) -> None:
+            if not failed:
+                failed.append(event)
+                raise ValueError("a test")
+
+        node.parts.kernel.msgbus.subscribe("events.order.*", fail, priority=1000)
+        with closer.Closer(node.parts) as closing:
+            closing.step(["quiet", "other"], shorts_first=True)
+        node.parts.kernel.msgbus.unsubscribe("events.order.*", fail)
+        assert failed
+    async with life() as node:
+        assert held(node) == {"quiet": D(3)}
+
+
+@pytest.mark.parametrize("half", [1, 2])
+async def test_a_restart_after_a_kill_between_the_halves_finds_each_strategys_own(
+    life: Life, tmp_path: Path, half: int
+) -> None:
+    """What is on the disk when somebody hears of a half, before anybody else does."""
+    state, then = tmp_path / "state", tmp_path / "then"
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+
+        def copy(event: Any) -> None:
+            if (event.info or {}).get(HALF) == half:
+                node.plan.journal.store.write_now([])  # with all that was given to the journal by now
+                copytree(state, then)
+
+        node.parts.kernel.msgbus.subscribe("events.order.*", copy, priority=1000)
+        assert set_off(node.parts, node.parts.kernel.cache.positions_open())
+        node.parts.kernel.msgbus.unsubscribe("events.order.*", copy)
+    rmtree(state)
+    then.rename(state)
+    async with life() as node:
+        assert held(node) == {"quiet": D(3)}
+        assert node.parts.exec_clients["main"].crossings.positions["IBM"] == 3
+
+
+async def test_what_can_not_be_kept_is_not_set_off_and_left_over_in_words(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "BUSY_S", 0.05)
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -5)
+        store = node.plan.journal.store
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="locked by another program"):
+            store.write_now([])
+        assert not set_off(node.parts, node.parts.kernel.cache.positions_open())
+        left = await flatten(node.plan, node.parts, node.gate, NODE, why="a test", timeout_s=0.5)
+        assert held(node) == {"quiet": D(5), "other": D(-5)}
+        assert len(left.positions) == 2
+        assert all("is locked by another program" in each.why for each in left.positions)
+        other.close()
+        await until(lambda: store.problem is None)
+        assert not await flatten(node.plan, node.parts, node.gate, NODE, why="a test", timeout_s=20)
+        assert held(node) == {}
+        node.gate.resume(why="a test")
+    async with life() as node:
+        assert held(node) == {}

@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.enums import LiquiditySide, OrderSide, TimeInForce
-from nautilus_trader.model.identifiers import ClientOrderId, InstrumentId, StrategyId, TradeId, VenueOrderId
+from nautilus_trader.model.identifiers import (
+    ClientOrderId,
+    InstrumentId,
+    StrategyId,
+    TradeId,
+    VenueOrderId,
+    new_generic_spread_id,
+)
 from nautilus_trader.model.objects import Money, Price, Quantity
 
 from runner.node import closer
 from runner.node.gate import install_gate
+from runner.node.netting import set_off
 from runner.node.orders import cancel, flatten, halt, strategies_of
 from runner.risk.codes import Code
 from runner.risk.limits import Limits, LimitsBook
@@ -236,6 +244,21 @@ async def test_a_short_option_is_set_off_against_anothers_long_one():
         assert not await flatten(run.node.plan, run.node.parts, Gate(), NODE, why="a test", timeout_s=3)
         assert sent(run, since) == [("buy", PUT)]
         assert run.node.parts.kernel.cache.order(ClientOrderId(run.exec.sent[-1])).quantity == 2
+
+
+async def test_a_spread_under_way_keeps_the_positions_of_its_legs_from_being_set_off():
+    plan = make_plan({"a": Quiet, "b": Quiet}, on_stop="keep")
+    async with Run(plan, Behaviour()) as run:
+        trade(run, "a", PUT, OrderSide.BUY, 3)
+        trade(run, "b", PUT, OrderSide.SELL, 3)
+        await run.until(lambda: len(held(run, "a", "b")) == 2)
+        legs = [(InstrumentId.from_str(f"{symbol}.ALPACA"), ratio) for symbol, ratio in ((PUT, 1), (LOWER, -1))]
+        order = run.strategy("b").order_factory.market(
+            new_generic_spread_id(legs), OrderSide.BUY, Quantity.from_int(1), time_in_force=TimeInForce.DAY
+        )
+        run.node.parts.kernel.cache.add_order(order)
+        assert not set_off(run.node.parts, held(run, "a", "b"))
+        assert len(held(run, "a", "b")) == 2
 
 
 async def test_orders_that_were_placed_elsewhere_are_counted_and_those_left_are_named():
