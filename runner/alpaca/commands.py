@@ -161,7 +161,7 @@ class Commands:
             self._client.log.warning(f"{tracked.id} has ended already; there is nothing to cancel")
             return
         if tracked.role in WORDS:
-            self._emit.cancel_rejected(tracked, "an exercise can't be taken back")
+            self._emit.cancel_rejected(tracked, self._client.exercises.why_not_canceled(tracked))
             return
         tracked.cancel_requested = True
         if tracked.group is not None and tracked.group.head is not tracked:

@@ -3,11 +3,16 @@
 The order sells all contracts that are held, at the market; instead of selling them, they are exercised. It fills at 0
 when the position shows it, and the shares come at the strike (`adjust.py`). `do_not_exercise` is an instruction for the
 day of expiration: once the venue has taken it the order ends canceled, as nothing trades. Neither can be taken back.
+
+Where the reply is lost, nobody knows whether the request came: there is no list of them to look it up in. The venue
+processes one at once, and what it takes of a day is settled in the night: where the contracts are there still once the
+market has opened after it, the request never came.
 Source: Alpaca's trading OpenAPI specification, /v2/positions/{symbol_or_contract_id}/exercise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -39,6 +44,7 @@ class Exercises:
     def __init__(self, client: AlpacaExecutionClient) -> None:
         self._client = client
         self._waiting: dict[str, Tracked] = {}
+        self._lost: dict[Tracked, int | None] = {}  # with when (UNIX ns) the night after it is over, once that is known
 
     def prepare(self, order: Any, instrument: Any, params: dict[str, Any]) -> Tracked | str:
         """What to send, or why it is denied."""
@@ -68,18 +74,21 @@ class Exercises:
             client.tracker.close(tracked)
             client.emitter.rejected(tracked, reason or "refused without a reason")
             return
-        if isinstance(outcome, Unknown):
+        if isinstance(outcome, Unknown) and not _is_taken(outcome):
             client.log.warning(
-                f"Nobody knows whether {tracked.symbol} is exercised ({outcome.reason}); its position tells"
+                f"Nobody knows whether the request of {tracked.id} came ({outcome.reason}); the position of "
+                f"{tracked.symbol} tells, at the latest once the market has opened after the coming night"
             )
+            self._lost[tracked] = None
         else:
             client.emitter.accepted(tracked, f"{tracked.role.upper()}-{tracked.id}", 0)
         if tracked.role == DO_NOT_EXERCISE:
             if tracked.accepted:
                 client.tracker.close(tracked)
                 client.emitter.canceled(tracked)
-            return
-        self._waiting[tracked.symbol] = tracked
+                return
+        else:
+            self._waiting[tracked.symbol] = tracked
         try:
             await client.gaps.run()
         except (EngineError, WireError) as error:
@@ -96,6 +105,40 @@ class Exercises:
         fill = Fill(symbol, "sell", qty, Decimal(0), order_id, tracked.id, now_ns, False, False)
         self._client.emitter.filled(tracked, fill, trade_id_text(reason_id, qty))
         if tracked.filled >= tracked.qty:
-            del self._waiting[symbol]
-            self._client.tracker.close(tracked)
+            self._forget(tracked)
         return -qty
+
+    def why_not_canceled(self, tracked: Tracked) -> str:
+        """What to say to a cancel."""
+        if tracked not in self._lost:
+            return "an exercise can't be taken back"
+        return (
+            "an exercise can't be taken back, and whether its request came nobody knows: the order ends when the "
+            "position shows it, or is rejected once the market has opened after the night and the contracts are there"
+        )
+
+    async def look(self, asked_ns: int, differing: Container[str]) -> None:
+        """The positions were read at that venue time or later; of `differing` symbols they are not what fills make.
+
+        Ends those whose request never came. Raises as the reads do.
+        """
+        for tracked, over_ns in list(self._lost.items()):
+            if over_ns is None:
+                self._lost[tracked] = await self._client.rest.after_night_ns()
+            elif asked_ns >= over_ns and tracked.symbol not in differing and not tracked.closed:
+                self._forget(tracked)
+                never = f"after the night the contracts of {tracked.symbol} are still there: the request never came"
+                past = "its day is over, and whether it was taken only the positions tell"
+                why = never if tracked.role == EXERCISE else past
+                self._client.emitter.rejected(tracked, f"REPLY_LOST: {why}")
+
+    def _forget(self, tracked: Tracked) -> None:
+        self._lost.pop(tracked, None)
+        if self._waiting.get(tracked.symbol) is tracked:
+            del self._waiting[tracked.symbol]
+        self._client.tracker.close(tracked)
+
+
+def _is_taken(outcome: Unknown) -> bool:
+    """The venue's answer has nothing in it: that it was no refusal says all."""
+    return outcome.status is not None and 200 <= outcome.status < 300

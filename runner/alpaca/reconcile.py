@@ -31,7 +31,7 @@ class GapFill:
         self._again: set[str] = set()
         #: FILL activities of before the connect: part of the opening balance, not fills of this life.
         self.before: set[str] = set()
-        #: The newest FILL activity seen.
+        #: The newest FILL activity that a look was told of: it may be older than what the next one reads.
         self.newest: str | None = None
         #: Venue time up to which everything is known.
         self.synced_ns = 0
@@ -59,6 +59,8 @@ class GapFill:
             orders |= {order.id: order for order in await self._rest.orders("closed", after_ns=since_ns)}
             orders |= {order.id: order for order in await self._missing(orders)}
             fills = [row for row in await self._rest.fills(after_ns=since_ns) if row.id not in self.before]
+            known = {self.newest} | self.before | {fill.id for fill in fills}
+            self.newest = fills[-1].id if fills else self.newest
             orders |= {order.id: order for order in await self._named(fills, orders)}
             positions = await self._rest.positions()
             await self._client.provider.ensure({order.symbol for order in orders.values()} - {""})
@@ -67,8 +69,7 @@ class GapFill:
             is_waiting = bool(self._repairing) or self._client.updates.legs.is_waiting()
             if self._differences(positions) and not is_waiting:
                 newest = await self._rest.last_fill_id()
-                self.newest = fills[-1].id if fills else self.newest
-                known = {self.newest} | self.before | {fill.id for fill in fills}
+                self.newest = newest  # what it was at an earlier look has been read since, if it was new then
                 # A fill that came while we read shows in one list and not in the other: that is no difference.
                 if seen == self._client.updates_seen and (newest is None or newest in known):
                     await self._take(positions)
@@ -76,6 +77,7 @@ class GapFill:
                 self._client.touched(account=False)  # Not settled yet: the next look has to be at everything again.
             self.synced_ns = max(self.synced_ns, started_ns)
             self.runs += 1
+            await self._client.exercises.look(started_ns, self._differences(positions))
 
     async def _missing(self, listed: dict[str, Order]) -> list[Order]:
         """Our orders that the lists did not show: `after` is about submission; an old one may have closed just now."""

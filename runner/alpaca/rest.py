@@ -49,6 +49,15 @@ class TradingRest:
             return timestamp_ns(clock.timestamp) + 86_400 * NANOS
         return timestamp_ns(clock.next_open)
 
+    async def after_night_ns(self) -> int:
+        """When a night after today's close is over for certain, UNIX nanoseconds: at the next opening while the core
+        session is open, and else a day after that.
+        """
+        clock = await self._clock()
+        if clock.next_open is None:
+            return timestamp_ns(clock.timestamp) + 2 * 86_400 * NANOS
+        return timestamp_ns(clock.next_open) + (0 if clock.is_open else 86_400 * NANOS)
+
     async def _clock(self) -> Clock:
         return decode(Clock, await self._http().get("/v2/clock"), "the clock")
 

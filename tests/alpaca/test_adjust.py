@@ -90,6 +90,26 @@ def test_a_contract_that_expires_leaves_no_position(play: Any, running: Any) -> 
     play(scenario())
 
 
+def test_what_ends_long_after_the_last_fill_ends_in_the_positions(play: Any, running: Any) -> None:
+    """The newest fill that the venue names is older than what a look reads."""
+
+    async def scenario() -> None:
+        async with running() as rig:
+            arrange(rig)
+            await rig.status(send(rig, OrderSide.BUY, 2, "5.10", CALL), FILLED)
+            await rig.until(lambda: net(rig, CALL) == 2)
+            rig.exchange.market.set_clock(rig.exchange.market.now_ns + 3_600 * 10**9)
+            rig.client.venue_clock.observe(rig.exchange.market.now_ns)
+            await rig.client.gaps.run()
+            await rig.client.gaps.run()  # what it reads begins at the one before
+            book(rig, "OPEXP", SYMBOL, "-2")
+            await rig.client.gaps.run()
+            await rig.until(lambda: net(rig, CALL) == 0, "no position")
+            await agree(rig)
+
+    play(scenario())
+
+
 def test_an_assignment_closes_the_contract_and_delivers_the_shares_at_the_strike(play: Any, running: Any) -> None:
     async def scenario() -> None:
         async with running() as rig:

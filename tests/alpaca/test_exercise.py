@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -85,6 +86,21 @@ def test_what_the_venue_refuses_is_rejected_with_its_words(play: Any, running: A
             assert "expiration day" in early.last_event.reason
             assert net(rig, CALL) == 2
             await agree(rig)
+
+    play(scenario())
+
+
+def test_on_the_day_of_expiration_it_can_be_said_not_to_exercise(play: Any, running: Any) -> None:
+    """The venue's answer has no content: the order has ended all the same."""
+
+    async def scenario() -> None:
+        async with running() as rig:
+            await hold(rig)
+            rig.exchange.market.set_clock(int(datetime(2026, 3, 20, 15, 0, tzinfo=UTC).timestamp()) * 10**9)
+            rig.quote("IBM", "185.00", "185.02")
+            order = ask(rig, 2, do_not_exercise=True)
+            await rig.status(order, CANCELED)
+            assert rig.strategy.names(order) == ["Submitted", "Accepted", "Canceled"]
 
     play(scenario())
 
@@ -212,6 +228,87 @@ def test_until_an_exercise_is_settled_its_room_is_taken_and_its_contracts_are_no
             await rig.status(order, FILLED)
             assert len(gate.reservations) == 0
             del rig.client.gaps.run
+
+    play(scenario())
+
+
+@asynccontextmanager
+async def lost(running: Any) -> AsyncIterator[Any]:
+    """An exercise whose request never came, which nobody here knows."""
+    async with gated(running, Limits(headroom=Decimal(0))) as (rig, gate):
+        path = f"/v2/positions/{SYMBOL}/exercise"
+        rig.faults.arm({"next": [{"method": "POST", "path": path, "status": 500}]})
+        runs = rig.client.gaps.runs
+        order = ask(rig, 2, exercise=True)
+        await rig.until(lambda: rig.client.gaps.runs > runs, "a look at the positions")
+        yield rig, gate, order
+
+
+async def wait_until(rig: Any, day: int, hour: int, minute: int = 0) -> None:
+    """It becomes that time (UTC) of January 2026, and all is looked at."""
+    at = datetime(2026, 1, day, hour, minute, tzinfo=UTC)
+    rig.exchange.market.set_clock(int(at.timestamp()) * 10**9)
+    rig.client.venue_clock.observe(rig.exchange.market.now_ns)  # a replay's is what was seen
+    rig.quote("IBM", "185.00", "185.02")
+    await rig.client.gaps.run()
+
+
+@pytest.mark.parametrize(("day", "hour", "over"), [(12, 16, 13), (12, 22, 14), (13, 13, 14)])
+def test_the_night_that_settles_is_one_after_a_close(play: Any, running: Any, day: int, hour: int, over: int) -> None:
+    """In UTC; the market opens at 14:30. What is asked for before that is settled in the night after."""
+
+    async def scenario() -> None:
+        async with running() as rig:
+            rig.exchange.market.set_clock(int(datetime(2026, 1, day, hour, tzinfo=UTC).timestamp()) * 10**9)
+            found = await rig.client.rest.after_night_ns()
+            assert datetime.fromtimestamp(found // 10**9, UTC) == datetime(2026, 1, over, 14, 30, tzinfo=UTC)
+
+    play(scenario())
+
+
+def test_an_exercise_that_never_came_gives_its_room_back_after_the_night(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with lost(running) as (rig, gate, order):
+            for day, hour in ((12, 21), (13, 14)):  # after the close, and before the market opens at 14:30
+                await wait_until(rig, day, hour)
+                assert order.status == OrderStatus.SUBMITTED
+                assert len(gate.reservations) == 2
+            await wait_until(rig, 13, 14, 31)
+            await rig.status(order, REJECTED)
+            assert order.last_event.reason.startswith("REPLY_LOST: after the night the contracts of")
+            assert (len(gate.reservations), gate.margin.reserved(gate.account_ids()[0])) == (0, 0)
+            await rig.status(ask(rig, 2, exercise=True), FILLED)
+            await agree(rig)
+
+    play(scenario())
+
+
+def test_an_exercise_that_came_late_is_filled_though_the_night_is_over(play: Any, running: Any) -> None:
+    async def scenario() -> None:
+        async with lost(running) as (rig, gate, order):
+            rig.exchange.broker.desk.settling.exercise(rig.account, SYMBOL)
+            await wait_until(rig, 13, 15)
+            await rig.status(order, FILLED)
+            await rig.until(lambda: rig.node.kernel.portfolio.net_position(IBM) == 200, "the shares")
+            assert len(gate.reservations) == 0
+            await rig.client.gaps.run()
+            assert rig.strategy.names(order)[-1] == "Filled"
+
+    play(scenario())
+
+
+def test_a_cancel_of_an_exercise_that_nobody_knows_of_is_answered_and_ends_with_it(play: Any, running: Any) -> None:
+    """Nautilus takes no refused cancel for an order that was not accepted: until its end it shows the cancel."""
+
+    async def scenario() -> None:
+        async with lost(running) as (rig, gate, order):
+            rig.strategy.cancel_order(order)
+            await rig.until(lambda: "CancelRejected" in rig.strategy.names(order), "an answer")
+            assert "whether its request came nobody knows" in rig.strategy.events[-1].reason
+            assert len(gate.reservations) == 2
+            await wait_until(rig, 13, 15)
+            await rig.status(order, REJECTED)
+            assert len(gate.reservations) == 0
 
     play(scenario())
 
