@@ -800,8 +800,8 @@ class RiskBook:
     ) -> None:
         """Something happened to an order: what it costs is worked out anew. Nothing where it was never entered."""
 
-    def closable(self, account: int, instrument: int, buy: bool, order: str) -> int:
-        """What of the position is there to be closed by an order of this side, besides what other orders can close."""
+    def closable(self, account: int, instrument: int, buy: bool, order: str, strategy: int | None = None) -> int:
+        """What of the account's position, or of a strategy's, is there to be closed by an order of this side, besides what other orders can close."""
 
     def cost(self, order: str) -> int:
         """What a working order holds of the buying power."""

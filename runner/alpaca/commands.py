@@ -64,7 +64,7 @@ class Commands:
                 )
             return
         gone = tracked.closed or part.done
-        if waited and not gone and (why := self._client.may_not_open(tracked.order)) is not None:
+        if waited and not gone and (why := self._client.may_not_open(tracked)) is not None:
             self._client.updates.refused(tracked, part, why)
             return
         async with self.lanes.lane(tracked.symbol):

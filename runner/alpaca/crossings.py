@@ -85,7 +85,7 @@ class Crossings:
             if not is_opposed(tracked.side, self.position(symbol)):
                 if tracked.order.is_reduce_only:
                     self._fail(tracked)
-                elif why := self._client.may_not_open(tracked.order):
+                elif why := self._client.may_not_open(tracked):
                     self._end(tracked, why)
                 else:
                     self._send_held(tracked, tracked.held)

@@ -218,12 +218,15 @@ class AlpacaExecutionClient(CommandsMixin, ReportsMixin, LiveExecutionClient):
         }
 
     def set_opening_check(self, check: Callable[[Any], str | None]) -> None:
-        """What `check` says (`CODE: why`) of an order keeps it from leaving once it has had to wait."""
+        """What `check` says (`CODE: why`) of orders, one to the venue, keeps them from leaving once they waited."""
         self._opening_check = check
 
-    def may_not_open(self, order: Any) -> str | None:
+    def may_not_open(self, tracked: Tracked) -> str | None:
         """Why an order that opens, and waited, may not leave any more; None where it may."""
-        if self._opening_check is None or (reason := self._opening_check(order)) is None:
+        group = tracked.group
+        several = group is not None and group.is_multi_leg
+        orders = [one.order for one in group.orders if not one.is_silent] if group and several else [tracked.order]
+        if self._opening_check is None or (reason := self._opening_check(orders)) is None:
             return None
         code, why = reason.split(": ", 1)
         return f"{code}: never sent, as it waited until {why}"

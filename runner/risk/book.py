@@ -224,6 +224,17 @@ class Book:
             look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
         return look
 
+    def closable(self, candidate: Candidate, subject: Subject, *, its_own: bool) -> int:
+        """What is there to be closed by an order, besides what others close: of the account's position, and of what its
+        strategy holds where that counts too. In billionths.
+        """
+        place = self._accounts[subject.account_id], self.instrument(candidate.instrument_id), candidate.buy
+        name = candidate.order.client_order_id.value
+        whole = self.engine.closable(*place, name)
+        if not its_own:
+            return whole
+        return min(whole, self.engine.closable(*place, name, self._strategies[subject.strategy_id]))
+
     def shrink_its_own(self, orders: list[RiskOrder], subject: Subject) -> bool:
         """Whether they only shrink what their own strategy holds."""
         account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]

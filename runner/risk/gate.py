@@ -416,25 +416,28 @@ class RiskGate:
 
     def opens(self, order: Any, account_id: Any) -> bool:
         """Whether a working order could still open or enlarge a position; True where that can't be told."""
+        return self._open([order], account_id)
+
+    def _open(self, orders: Sequence[Any], account_id: Any) -> bool:
         try:
-            subject = self._subject(account_id, order.strategy_id)
-            return not self.judge.reduces([self.judge.candidate(order)], subject)
+            subject = self._subject(account_id, orders[0].strategy_id)
+            return not self.judge.reduces([self.judge.candidate(order) for order in orders], subject)
         except Exception as error:
             self._failed("judging a working order", error)
             return True
 
-    def may_not_open(self, account_id: Any, order: Any) -> str | None:
-        """What keeps an order that passed, and had to wait since, from leaving now, as `CODE: sentence`; nothing does
-        where it only shrinks a position.
+    def may_not_open(self, account_id: Any, orders: Sequence[Any]) -> str | None:
+        """What keeps orders, which are one to the venue, passed and had to wait, from leaving now, as `CODE: why`;
+        nothing does where they only shrink positions.
 
         Never raises: what can't be told is a reason.
         """
         try:
-            denial = self.judge.opening(self._subject(account_id, order.strategy_id))
+            denial = self.judge.opening(self._subject(account_id, orders[0].strategy_id))
         except Exception as error:
             self._failed("judging an order that waited", error)
             denial = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})")
-        return None if denial is None or not self.opens(order, account_id) else denial.reason
+        return None if denial is None or not self._open(orders, account_id) else denial.reason
 
     def _subject(self, account_id: Any, strategy_id: Any) -> Subject:
         account, strategy = self.account_name(account_id), self._owners.strategy_name(strategy_id)

@@ -264,11 +264,10 @@ class Judge:
         """
         if command.quantity is None or candidate.units is None or candidate.order.is_quote_quantity:
             return False
-        if subject.account_id is None or self._is_held_to_its_own(subject):
+        if subject.account_id is None:
             return False
-        account, instrument = self._book.account(subject.account_id), self._book.instrument(candidate.instrument_id)
-        order_id = candidate.order.client_order_id.value
-        return 0 < candidate.leg.units <= self._book.engine.closable(account, instrument, candidate.buy, order_id)
+        closable = self._book.closable(candidate, subject, its_own=self._is_held_to_its_own(subject))
+        return 0 < candidate.leg.units <= closable
 
     def _look(
         self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, checks: int = RiskBook.NEW_ORDER

@@ -70,7 +70,7 @@ def test_what_waited_until_its_schedule_is_over_does_not_leave(play: Any, runnin
         async with running() as rig:
             over: list[str] = []
             rig.client.set_opening_check(
-                lambda order: over[0] if over and order.strategy_id == rig.strategy.id else None
+                lambda orders: over[0] if over and orders[0].strategy_id == rig.strategy.id else None
             )
             await rig.status(rig.market("buy", 100), FILLED)
             closing = rig.limit("sell", 100, "190")
@@ -97,7 +97,7 @@ def test_of_an_order_that_crosses_after_its_schedule_only_what_closes_trades(pla
     async def scenario() -> None:
         async with running() as rig:
             over: list[str] = []
-            rig.client.set_opening_check(lambda _order: over[0] if over else None)
+            rig.client.set_opening_check(lambda _orders: over[0] if over else None)
             await rig.status(rig.market("buy", 100), FILLED)
             order = rig.limit("sell", 150, "190")
             await rig.status(order, ACCEPTED)

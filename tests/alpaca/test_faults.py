@@ -139,7 +139,7 @@ def test_what_waited_for_the_stream_until_its_schedule_is_over_does_not_leave(pl
     async def scenario() -> None:
         async with running(exec_config={"backoff_min_s": 0.5, "backoff_max_s": 0.5}) as rig:
             over: list[str] = []
-            rig.client.set_opening_check(lambda _order: over[0] if over else None)
+            rig.client.set_opening_check(lambda _orders: over[0] if over else None)
             await rig.status(rig.market("buy", 10), FILLED)
             rig.faults.arm({"refuse": {"trading": 1}, "cut": "trading"})
             await rig.until(lambda: not rig.client.ready, "the cut")

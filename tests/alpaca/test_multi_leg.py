@@ -337,11 +337,45 @@ def test_a_spread_that_closes_does_not_wait_for_the_stream_and_passes_in_every_s
             rig.client._ready.clear()  # as while the stream is down
             closing = send(rig, OrderSide.SELL, 3, "2.00")
             await rig.status(closing, ACCEPTED)
-            assert gate.may_not_open(rig.client.account_id, closing) is None
+            assert gate.may_not_open(rig.client.account_id, [closing]) is None
             opening = rig.strategy.order_factory.limit(
                 VERTICAL.id, OrderSide.BUY, Quantity.from_int(1), Price.from_str("3.00")
             )
-            assert str(gate.may_not_open(rig.client.account_id, opening)).startswith("STATE_REDUCING: ")
+            assert str(gate.may_not_open(rig.client.account_id, [opening])).startswith("STATE_REDUCING: ")
             rig.client._ready.set()
+
+    play(scenario())
+
+
+def test_a_list_of_legs_that_waited_is_asked_of_as_a_whole(play: Any, running: Any) -> None:
+    """A roll: one leg closes, the other opens. It may not leave after a halt, though its first leg by itself might."""
+
+    async def scenario() -> None:
+        async with running() as rig:
+            other = contract("IBM300119C00200000", "200")
+            venue = Venue(rig, CALL, CALL2, other, VERTICAL)
+            gate = take_the_seat(rig, Limits())
+            order = send(rig, OrderSide.BUY, 5, "3.00")
+            await rig.status(order, ACCEPTED)
+            venue.fill_units(venue.last(), 5, "3.00", ["5.10", "2.10"])
+            await rig.status(order, FILLED)
+            await rig.until(lambda: net(rig, CALL2) == -5, "the legs")
+            rig.client._ready.clear()  # as while the stream is down
+            factory, sent = rig.strategy.order_factory, len(venue.posted)
+            two, day = Quantity.from_int(2), TimeInForce.DAY
+            legs = [
+                factory.limit(CALL2.id, OrderSide.BUY, two, Price.from_str("2.20"), time_in_force=day),
+                factory.limit(other.id, OrderSide.SELL, two, Price.from_str("1.00"), time_in_force=day),
+            ]
+            params = {"order_class": "mleg", "limit_price": "1.20"}
+            rig.strategy.submit_order_list(factory.create_list(legs), params=params)
+            await rig.status(legs[0], OrderStatus.SUBMITTED)
+            gate.set_state("halted", why="a test")
+            assert gate.may_not_open(rig.client.account_id, legs[:1]) is None
+            rig.client._ready.set()
+            for leg in legs:
+                await rig.status(leg, OrderStatus.REJECTED)
+                assert leg.last_event.reason.startswith("STATE_HALTED: never sent")
+            assert (len(venue.posted), gate.errors) == (sent, 0)
 
     play(scenario())

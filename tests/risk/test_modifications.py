@@ -6,9 +6,11 @@ import random
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from nautilus_trader.model.objects import Price, Quantity
 
 from runner.risk.limits import Limits
+from runner.risk.state import Scope
 from tests.risk.conftest import BUY, IBM, SELL, quote
 
 D = Decimal
@@ -254,3 +256,24 @@ def test_an_exit_that_is_enlarged_to_what_is_held_costs_nothing(bench):
         prepare=rig.prepare,
     )
     assert reserved == [0, 0, 0, 110, 110, 110, 0]
+
+
+@pytest.mark.parametrize(("qty", "passes"), [(6, True), (7, False)])
+@pytest.mark.parametrize("scope", [Scope("strategy", "main"), Scope("node")])
+def test_an_exit_is_made_smaller_and_moved_in_one_step_in_its_strategys_own_state_too(bench, scope, qty, passes):
+    """As after a part of the position was sold. Another strategy holds 100."""
+    rig = Rig()
+    held: list[Any] = []
+    ours, gate, _ = bench.run(
+        lambda s: s.market(BUY, 10),
+        rig.stops(SELL, 10, "80.00"),
+        lambda s: s.market(SELL, 4),
+        lambda s: rig.gate.set_state("reducing", scope=scope, why="a test"),
+        rig.to(qty, None, "85.00"),
+        lambda s: held.append((rig.order.quantity.as_decimal(), rig.order.trigger_price.as_decimal())),
+        others={"other": [lambda s: s.market(BUY, 100)]} if scope.kind == "strategy" else None,
+        limits=Limits(),
+        prepare=rig.prepare,
+    )
+    assert held == [(qty, 85) if passes else (10, 80)]
+    assert (len(refusals(ours)), gate.errors) == (0 if passes else 1, 0)

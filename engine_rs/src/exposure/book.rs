@@ -297,22 +297,23 @@ impl Book {
         parts.and_then(|parts| parts.by_instrument.values().filter_map(Part::gross).max()).unwrap_or(0)
     }
 
-    /// What an account holds of an instrument.
-    pub fn held(&self, account: u32, instrument: u32) -> i128 {
-        self.part(Owner { account, strategy: None }, instrument).map_or(0, |part| part.held)
+    /// What an account, or one strategy on it, holds of an instrument.
+    pub fn held(&self, account: u32, strategy: Option<u32>, instrument: u32) -> i128 {
+        self.part(Owner { account, strategy }, instrument).map_or(0, |part| part.held)
     }
 
-    /// What an account's orders of one side can fill together, but for this one and those of its group.
+    /// What the orders of one side can fill together, but for this one and those of its group.
     pub fn others(
         &self,
         account: u32,
+        strategy: Option<u32>,
         instrument: u32,
         buy: bool,
         without: &str,
         group: Option<&str>,
     ) -> Result<i128, Wrong> {
         let own = self.placed.get(without).map(|placed| placed.number);
-        let part = self.part(Owner { account, strategy: None }, instrument);
+        let part = self.part(Owner { account, strategy }, instrument);
         part.map_or(Ok(0), |part| part.sides[usize::from(buy)].others(own, group))
     }
 

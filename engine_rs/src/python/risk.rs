@@ -349,8 +349,9 @@ impl RiskBook {
         desk.note(order, instrument, left.0, int(worth), filled.0, closed, accepted, now_ns).map_err(wrong)
     }
 
-    fn closable(&self, account: u32, instrument: u32, buy: bool, order: &str) -> PyResult<i128> {
-        self.0.relock().closable(account, instrument, buy, order, None).map_err(wrong)
+    #[pyo3(signature = (account, instrument, buy, order, strategy=None))]
+    fn closable(&self, account: u32, instrument: u32, buy: bool, order: &str, strategy: Option<u32>) -> PyResult<i128> {
+        self.0.relock().closable(account, strategy, instrument, buy, order, None).map_err(wrong)
     }
 
     fn cost(&self, order: &str) -> i128 {

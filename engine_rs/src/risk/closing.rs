@@ -7,21 +7,22 @@ use super::{Desk, Order, Wrong};
 use crate::exposure::{self, minus};
 
 impl Desk {
-    /// What of the account's position is there to be closed by an order of this side, besides what its other orders can
-    /// close; those of its group don't count.
+    /// What of the account's position, or of what one strategy holds of it, is there to be closed by an order of this
+    /// side, besides what other orders can close; those of its group don't count.
     pub fn closable(
         &self,
         account: u32,
+        strategy: Option<u32>,
         instrument: u32,
         buy: bool,
         order: &str,
         group: Option<&str>,
     ) -> Result<i128, Wrong> {
-        let held = self.book.held(account, instrument);
+        let held = self.book.held(account, strategy, instrument);
         if held == 0 || (held > 0) == buy {
             return Ok(0);
         }
-        Ok(minus(held.abs(), self.book.others(account, instrument, buy, order, group)?)?.max(0))
+        Ok(minus(held.abs(), self.book.others(account, strategy, instrument, buy, order, group)?)?.max(0))
     }
 
     /// A signed position: the account's whole one, or a strategy's share.
@@ -33,7 +34,7 @@ impl Desk {
         held: i128,
         opened_at: Option<i128>,
     ) -> Result<(), Wrong> {
-        if strategy.is_none() && held != self.book.held(account, instrument) {
+        if strategy.is_none() && held != self.book.held(account, None, instrument) {
             self.change(account, instrument);
         }
         Ok(self.book.hold(account, strategy, instrument, held, opened_at)?)
@@ -56,7 +57,7 @@ impl Desk {
     }
 
     fn cover_side(&mut self, account: u32, instrument: u32, buy: bool) {
-        let held = self.book.held(account, instrument);
+        let held = self.book.held(account, None, instrument);
         let mut there = if (held > 0) == buy { 0 } else { held.abs() };
         let Self { book, room, .. } = self;
         let number = |order: &str| room.entry(order).map_or(0, |entry| entry.number);
@@ -94,7 +95,7 @@ impl Desk {
             earlier.put(0, other.open())?;
         }
         let group = order.group.as_deref();
-        let closable = self.closable(account, order.instrument, order.buy, &order.id, group)?;
+        let closable = self.closable(account, None, order.instrument, order.buy, &order.id, group)?;
         Ok(waits + free.min(minus(closable, earlier.others(None, group)?)?.max(0)))
     }
 }

@@ -199,9 +199,9 @@ fn what_closes_costs_nothing_and_what_other_orders_close_is_not_closed_twice() {
     assert_eq!(desk.room.reserved(0), 200 * ATTO, "two of them open a short");
     desk.take(0, 0, &Order { exit: true, released: 0, ..sale("c", 9, 100) }, None, 0).unwrap();
     assert_eq!(desk.room.reserved(0), 200 * ATTO, "an exit closes what its entry opens");
-    assert_eq!(desk.closable(0, 0, false, "b", None), Ok(4 * NANO));
-    assert_eq!(desk.closable(0, 0, false, "a", None), Ok(4 * NANO));
-    assert_eq!(desk.closable(0, 0, true, "d", None), Ok(0));
+    assert_eq!(desk.closable(0, None, 0, false, "b", None), Ok(4 * NANO));
+    assert_eq!(desk.closable(0, None, 0, false, "a", None), Ok(4 * NANO));
+    assert_eq!(desk.closable(0, None, 0, true, "d", None), Ok(0));
 }
 
 #[test]
@@ -219,8 +219,8 @@ fn exits_of_which_one_cancels_the_other_close_what_one_of_them_does() {
     desk.take(0, 0, &other, None, 0).unwrap();
     assert_eq!(desk.room.reserved(0), 0);
     assert!(opens(look(&mut desk, &rules, &[&sale], 0).opening));
-    assert_eq!(desk.closable(0, 0, false, "b", None), Ok(10 * NANO));
-    assert_eq!(desk.closable(0, 0, false, "c", None), Ok(4 * NANO));
+    assert_eq!(desk.closable(0, None, 0, false, "b", None), Ok(10 * NANO));
+    assert_eq!(desk.closable(0, None, 0, false, "c", None), Ok(4 * NANO));
 }
 
 #[test]

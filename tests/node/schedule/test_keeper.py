@@ -140,14 +140,14 @@ async def test_the_adapter_asks_the_gate_of_what_had_to_wait(start: Start, venue
     async with start({"a": {"start": "09:45", "stop": "15:30", "on_stop": "keep"}}) as run:
         ask, factory = run.exec.opening_check, run.strategy("a").order_factory
         order = factory.market(IBM, OrderSide.BUY, Quantity.from_int(1))
-        assert ask(order) is None
+        assert ask([order]) is None
         gate = run.node.gate
         gate.set_state("halted", why="somebody said so")
-        assert ask(order).startswith("STATE_HALTED: ")
+        assert ask([order]).startswith("STATE_HALTED: ")
         gate.resume(why="all is well")
-        assert ask(order) is None
+        assert ask([order]) is None
         venue.move("15:30")
-        assert ask(order).startswith("SCHEDULE_CLOSED: strategies.a.schedule")
+        assert ask([order]).startswith("SCHEDULE_CLOSED: strategies.a.schedule")
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ fn a_spread_counts_as_its_contracts() {
     book.put("a", 0, 0, 2, true, open(3, 120), Resting::Market, &legs).unwrap();
     assert_eq!(book.total(0, None), Ok((3 * 100 + 6 * 10) * USD));
     assert_eq!((book.orders(None, None), book.orders(Some(0), Some(0))), (1, 1));
-    assert_eq!(book.others(0, 1, false, "new", None), Ok(6 * DOLLAR));
+    assert_eq!(book.others(0, None, 1, false, "new", None), Ok(6 * DOLLAR));
     assert_eq!(book.side(0, None, 1, false, &[]), Ok(0), "orders of spreads are counted elsewhere");
     assert_eq!(book.meets(0, 0, false, None, "new"), None, "its contracts meet nothing by themselves");
     assert_eq!(book.meets(0, 2, false, None, "new"), Some("a"));
@@ -378,9 +378,9 @@ proptest! {
                 *each != name && (open.group.is_none() || order.4.group != open.group)
             });
             let qty = others.side(account, None, instrument, buy).iter().map(|each| each.0).sum();
-            prop_assert_eq!(book.others(account, instrument, buy, &name.to_string(), None), Ok(qty));
+            prop_assert_eq!(book.others(account, None, instrument, buy, &name.to_string(), None), Ok(qty));
             let known = open.group.as_deref();
-            prop_assert_eq!(book.others(account, instrument, buy, &name.to_string(), known), Ok(qty));
+            prop_assert_eq!(book.others(account, None, instrument, buy, &name.to_string(), known), Ok(qty));
         }
 
         // Account 0, strategy 0 wants some more; one that works already is taken to stay where and whose it is.
