@@ -48,6 +48,7 @@ from runner.risk.usage import Used, used
 from runner.risk.working import Working
 
 _log = logging.getLogger(__name__)
+ORDERS = (SubmitOrder, SubmitOrderList, ModifyOrder)
 
 
 class RiskGate:
@@ -198,7 +199,7 @@ class RiskGate:
             closing=closing,
             extended=extended,
         )
-        self._hold = Hold(self._execute, self._failed)
+        self._hold = Hold(self._execute, lambda command: isinstance(command, ORDERS), self._failed)
         self._seat = Seat(
             msgbus,
             self.execute,
@@ -254,18 +255,20 @@ class RiskGate:
 
     def execute(self, command: Any) -> None:
         """The endpoint: pass the command on, or deny what it holds. Raises only what the engine behind it raises."""
-        if not self._hold.keeps(command):
-            self._execute(command)
+        inner = self._seat.inner
+        if not self._hold.keeps(command, inner):
+            self._execute(command, inner)
 
     def held(self) -> AbstractContextManager[None]:
         """While positions are changed step by step: what comes is judged, and passed on, once all of them are done."""
         return self._hold.held()
 
-    def _execute(self, command: Any) -> None:
-        inner = self._seat.inner
+    def _execute(self, command: Any, inner: Callable[[Any], None] | None, failure: Exception | None = None) -> None:
+        """`inner` is where it goes if it passes: the seat may know it no more. `failure`: why none can be judged."""
         if inner is None:
             return
-        command, failure = self._routed(command)
+        command, unrouted = self._routed(command)
+        failure = failure or unrouted
         if isinstance(command, SubmitOrder):
             passed = self._submit(command, [command.order], failure)
         elif isinstance(command, SubmitOrderList):
