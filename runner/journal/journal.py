@@ -28,6 +28,7 @@ UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError, AttributeErro
 _ORDER = "INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, ?, NULL)"
 _SEND = "INSERT OR REPLACE INTO sends VALUES (?, ?, ?, ?, ?, ?)"
 _EVENT = "INSERT INTO events (account, client_order_id, kind, body) VALUES (?, ?, ?, ?)"
+_UNBOOKED = "DELETE FROM events WHERE account = ? AND client_order_id IN (SELECT value FROM json_each(?))"
 _CLOSED = "UPDATE orders SET closed_ns = ? WHERE client_order_id = ?"
 _BOOKED = "INSERT OR REPLACE INTO booked VALUES (?, ?, ?, ?, ?)"
 _RECORD = "INSERT OR REPLACE INTO records VALUES (?, ?)"
@@ -284,10 +285,15 @@ class AccountJournal:
         self._journal.unfollow(client_order_id)
 
     def book(self, fills: Sequence[Any]) -> None:
-        """Keep these fills of no order, all of them or none, before Nautilus has heard of any."""
+        """Keep these fills of no order, all of them or none: at once, or soon (`Store.write_whole`)."""
         self._journal.store.write_whole(
             [(_EVENT, (self._name, fill.client_order_id.value, type(fill).__name__, encode(fill))) for fill in fills]
         )
+
+    def unbook(self, fills: Sequence[Any]) -> None:
+        """Take out again what was booked and did not happen, all of it or nothing."""
+        names = msgspec.json.encode([fill.client_order_id.value for fill in fills]).decode()
+        self._journal.store.write_whole([(_UNBOOKED, (self._name, names))])
 
     def recall(self, order_id: str, client_order_id: str, *, in_text: bool = False) -> list[PastOrder]:
         """The order that the venue has under one of these ids, and those that went out with it, ended all of them.

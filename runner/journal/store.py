@@ -236,7 +236,11 @@ class Store:
             await self.write_through(statements)
 
     def write_whole(self, statements: Sequence[Statement]) -> None:
-        """Write all of it or nothing, whatever happens: at once where that keeps nobody waiting, else soon."""
+        """Write all of it or nothing, whatever happens. Never fails.
+
+        At once where that keeps nobody waiting; else soon, as `write` does: where the file is set to `full`, the disk
+        lags behind, there is no room for it in `Intents`, it could not be written lately, or no loop is running.
+        """
         if not self._write_directly(statements):
             self.write(statements)
 
@@ -244,6 +248,10 @@ class Store:
         """False where that would keep the loop waiting, or can't be done."""
         intents = self._intents
         if intents is None or self._thread is None or self._problem is not None:
+            return False
+        try:  # before anything is kept
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
             return False
         lagging = intents.last != self._synced
         if lagging and time.monotonic() - self._lag_since > LAG_S:
@@ -260,7 +268,7 @@ class Store:
         self._ahead.append(_Job(statements, intent=number))
         # Not before the request has left, and not at once: whoever is woken up wants the interpreter, as the reply and
         # the next quote do.
-        asyncio.get_running_loop().call_soon(self._enqueue, _Job(()))
+        loop.call_soon(self._enqueue, _Job(()))
         return True
 
     async def write_through(self, statements: Sequence[Statement], timeout_s: float | None = None) -> None:

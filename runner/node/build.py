@@ -142,6 +142,8 @@ class Parts:
     """By name; each knows its actor (`component`)."""
     closing: ClosingOrders = field(default_factory=ClosingOrders)
     """What the node itself sends to close positions."""
+    apart: list[frozenset[Any]] = field(default_factory=list)
+    """Pairs of positions, by id, whose setting off against each other Nautilus did not take in this life."""
     algorithms: Algorithms = field(init=False)
 
     def __post_init__(self) -> None:

@@ -183,6 +183,8 @@ class Closer:
     beside: Callable[[], Iterable[str]] = tuple
     _changed: Condition = field(default_factory=Condition)
     _attempts: dict[str, _Attempt] = field(default_factory=dict)
+    _told: set[Any] = field(default_factory=set)
+    """Where it has been said that opposite positions can't be set off."""
 
     def __enter__(self) -> Closer:
         bus = self.parts.kernel.msgbus
@@ -284,7 +286,7 @@ class Closer:
                 ),
             )
         try:
-            set_off(self.parts, [*(position for _, position in open_), *others])
+            set_off(self.parts, [*(position for _, position in open_), *others], told=self._told)
         except Exception:  # what the account holds must still be closed
             log.exception("opposite positions could not be set off against each other")
         open_ = [each for each in open_ if each[1].is_open]
@@ -428,7 +430,7 @@ class Closer:
         reason = getattr(order.last_event, "reason", "") or f"its closing order {name} ended as {order.status_string()}"
         held, whole = position.signed_decimal_qty(), net(self.parts, position)
         if whole * held <= 0 or abs(held) > abs(whole):
-            why = refusal(self.parts, position.account_id)
+            why = refusal(self.parts, position)
             reason += (
                 f"; {held.normalize():f} are left, of which the account holds {whole.normalize():f} in all, as others "
                 "on it hold the opposite: "

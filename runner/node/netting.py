@@ -6,8 +6,9 @@ belong to none (Nautilus books such fills where their ids say `-LEG-`). The acco
 the first moment to the last; what is left of them is all on its side, and closes like any other position.
 
 Whoever hears of the first fill sees positions that the account does not have: orders that are sent there wait at the
-gate until the second is booked. Both are in the journal, as one write, before anybody hears of either: a restart finds
-all of it or nothing, and either adds up to what the account holds.
+gate until the second is booked. Both are given to the journal, as one write, before anybody hears of either. It has
+them from then on, or soon, where it can't be written at once (`Store.write_whole`): a restart finds all of it or
+nothing, and either adds up to what the account holds. What Nautilus did not take of it is taken out again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from nautilus_trader.core.uuid import UUID4
@@ -44,12 +46,14 @@ def net(parts: Parts, position: Any) -> Decimal:
     return sum((each.signed_decimal_qty() for each in held), ZERO)
 
 
-def set_off(parts: Parts, positions: Sequence[Any]) -> bool:
+def set_off(parts: Parts, positions: Sequence[Any], *, told: set[Any] | None = None) -> bool:
     """Set these open positions off against each other as far as they are opposite; whether any changed.
 
     Those of an owner that has an order of the instrument under way are left alone: its fill may be on its way. So are
-    all of an account of which nothing can be kept (`refusal`).
+    all of an account of which nothing can be kept, and pairs that were tried in vain (`refusal`). `told`: where it has
+    been said already that nothing can be kept, for who asks again and again.
     """
+    told = set() if told is None else told
     by_place: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
     for position in positions:
         by_place[position.account_id, position.instrument_id].append(position)
@@ -60,28 +64,33 @@ def set_off(parts: Parts, positions: Sequence[Any]) -> bool:
         instrument = parts.kernel.cache.instrument(instrument_id)
         if instrument is None or instrument.is_spread():
             continue
-        if (why := refusal(parts, account_id)) is not None:
-            log.error("opposite positions in %s are not set off against each other: %s", instrument_id, why)
+        if (why := _unkept(parts, account_id)) is not None:
+            if (account_id, instrument_id) not in told:
+                told.add((account_id, instrument_id))
+                log.error("opposite positions in %s are not set off against each other: %s", instrument_id, why)
             continue
         while True:
             # Anew each time: whoever hears of a change may send an order.
             still = [each for each in held if each.is_open and not _is_under_way(parts, each)]
-            longs, shorts = [each for each in still if each.is_long], [each for each in still if each.is_short]
-            if not longs or not shorts:
+            pairs = product((each for each in still if each.is_long), (each for each in still if each.is_short))
+            pair = next(((long, short) for long, short in pairs if {long.id, short.id} not in parts.apart), None)
+            if pair is None:
                 break
-            long, before = longs[0], longs[0].quantity
             with parts.gate.held() if parts.gate is not None else nullcontext():
-                _pair(parts, instrument, long, shorts[0])
-                taken = not long.is_open or long.quantity != before
-            if not taken:
-                log.error("%s could not be set off: Nautilus did not take the fills", instrument_id)
-                break
-            changed = True
+                _pair(parts, instrument, *pair)
+            changed |= {each.id for each in pair} not in parts.apart
     return changed
 
 
-def refusal(parts: Parts, account_id: Any) -> str | None:
-    """Why nothing of an account can be set off at the moment; None where it can."""
+def refusal(parts: Parts, position: Any) -> str | None:
+    """Why a position can't be set off at the moment; None where it can."""
+    if any(position.id in pair for pair in parts.apart):
+        return "Nautilus did not take the fills by which they were to be set off; restart the runner, and flatten again"
+    return _unkept(parts, position.account_id)
+
+
+def _unkept(parts: Parts, account_id: Any) -> str | None:
+    """Why nothing of an account can be kept."""
     journal = _journal(parts, account_id)
     problem: str | None = None if journal is None else journal.problem
     return problem
@@ -123,12 +132,33 @@ def _pair(parts: Parts, instrument: Any, long: Any, short: Any) -> None:
         for half, (position, side) in enumerate(halves, 1)
     ]
     # What others hold is the broker's to tell, as the sum of all less what the strategies hold.
+    kept = [fill for fill in fills if fill.strategy_id != EXTERNAL]
     if (journal := _journal(parts, long.account_id)) is not None:
-        journal.book([fill for fill in fills if fill.strategy_id != EXTERNAL])
+        journal.book(kept)
     try:
         ExecutionEngine.process(parts.kernel.exec_engine, first)
     finally:  # whoever heard of the first and failed: one half alone would be a position that the account does not have
-        ExecutionEngine.process(parts.kernel.exec_engine, second)
+        try:
+            ExecutionEngine.process(parts.kernel.exec_engine, second)
+        finally:
+            taken = [fill.trade_id in position.trade_ids for fill, (position, _) in zip(fills, halves, strict=True)]
+            if not all(taken):
+                parts.apart.append(frozenset((long.id, short.id)))
+                _tell_untaken(instrument, long, short, any(taken))
+            # One that was taken adds up with the other alone: a restart finds both.
+            if not any(taken) and journal is not None:
+                journal.unbook(kept)
+
+
+def _tell_untaken(instrument: Any, long: Any, short: Any, one: bool) -> None:
+    log.error(
+        "%s of %s and %s can't be set off: Nautilus took %s of the two fills; it is not tried again before a restart%s",
+        instrument.id.symbol,
+        long.strategy_id,
+        short.strategy_id,
+        "one" if one else "none",
+        ", which books the other, too" if one else "",
+    )
 
 
 def _fill(

@@ -366,3 +366,12 @@ def test_the_file_says_whose_it_is(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     Store(path).open().close()
     assert path.read_bytes()[68:72] == APPLICATION_ID.to_bytes(4, "big")  # where `file` looks
+
+
+def test_what_is_written_whole_without_a_loop_is_written_all_the_same(tmp_path: Path) -> None:
+    store = Store(tmp_path / "j.sqlite").open()
+    store.start()
+    store.write_whole([(RECORD, ("first", "1")), (RECORD, ("second", "2"))])
+    store.write_now([])
+    assert records(store.path) == {"first": "1", "second": "2"}
+    store.close()

@@ -12,6 +12,7 @@ from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
+from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
 from nautilus_trader.model.objects import Quantity
 
@@ -19,7 +20,7 @@ from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
 from runner.journal import store as store_module
 from runner.journal.store import JournalError
-from runner.node import closer
+from runner.node import closer, netting
 from runner.node.netting import net, set_off
 from runner.node.orders import flatten
 from runner.risk.halves import HALF
@@ -292,3 +293,73 @@ async def test_what_can_not_be_kept_is_not_set_off_and_left_over_in_words(
         node.gate.resume(why="a test")
     async with life() as node:
         assert held(node) == {}
+
+
+class Deaf:
+    """Nautilus's engine, where it takes the second half alone, or neither; it raises, or says nothing."""
+
+    def __init__(self, *, takes: int | None = None, raises: bool = False) -> None:
+        self.takes = takes
+        self.raises = raises
+        self.asked = 0
+
+    def process(self, engine: Any, fill: Any) -> None:
+        self.asked += 1
+        if (fill.info or {})[HALF] == self.takes:
+            ExecutionEngine.process(engine, fill)
+        elif self.raises:
+            raise RuntimeError("a test")
+
+
+@pytest.mark.parametrize("raises", [True, False])
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+async def test_what_nautilus_does_not_take_is_not_in_the_journal_and_not_tried_again(
+    life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raises: bool, synchronous: str
+) -> None:
+    path = tmp_path / "netting.yaml"
+    path.write_text(path.read_text().replace("state: {dir", f"state: {{synchronous: {synchronous}, dir"))
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -5)
+        deaf = Deaf(raises=raises)
+        monkeypatch.setattr(netting, "ExecutionEngine", deaf)
+        left = await flatten(node.plan, node.parts, node.gate, NODE, why="a test", timeout_s=0.5)
+        assert deaf.asked == 2, "one pair, once"
+        assert held(node) == {"quiet": D(5), "other": D(-5)}
+        assert len(left.positions) == 2
+        assert all("Nautilus did not take the fills" in each.why for each in left.positions)
+        monkeypatch.undo()
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        node.gate.resume(why="a test")
+    async with life() as node:
+        assert held(node) == {"quiet": D(5), "other": D(-5)}
+        assert set_off(node.parts, node.parts.kernel.cache.positions_open()), "in another life"
+
+
+async def test_where_nautilus_takes_one_half_alone_a_restart_finds_both(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        with monkeypatch.context() as patched:
+            patched.setattr(netting, "ExecutionEngine", Deaf(takes=2))
+            assert not set_off(node.parts, node.parts.kernel.cache.positions_open())
+        assert held(node) == {"quiet": D(5)}
+    async with life() as node:
+        assert held(node) == {"quiet": D(3)}
+
+
+async def test_that_nothing_can_be_kept_is_said_once_in_a_flatten(
+    life: Life, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -5)
+        with monkeypatch.context() as patched, closer.Closer(node.parts) as closing:
+            patched.setattr(node.plan.journal.store, "_problem", "a test")
+            for _ in range(3):
+                closing.step(["quiet", "other"], shorts_first=True)
+        assert [each.getMessage() for each in caplog.records if "not set off" in each.getMessage()] == [
+            "opposite positions in IBM.ALPACA are not set off against each other: a test"
+        ]
