@@ -45,6 +45,7 @@ from runner.node.guard import Fault, Guard
 from runner.node.portfolio import give_portfolio
 from runner.node.router import Router
 from runner.node.schedule.schedules import Schedules
+from runner.node.takeback import TakeBack
 from runner.node.tally import Tally
 from runner.report.lives import Lives
 from runner.report.trades import Trades
@@ -154,6 +155,7 @@ class Backtest:
         # which is there for requests, and play what it finds a second time.
         kernel.msgbus.deregister("BacktestEngine.execute", self.engine._handle_data_command)
         kernel.msgbus.register("BacktestEngine.execute", lambda _command: None)
+        self.parts.taking_back = TakeBack(self.parts)
         kernel.msgbus.subscribe("events.order.*", self._on_order_event)
 
     # -- building ----------------------------------------------------------------------------------------------------
@@ -346,7 +348,7 @@ class Backtest:
         why = f"{fault.error} in {fault.where}"
         self.gate.set_state("halted", scope=Scope("strategy", fault.name), why=why, by="fault")
         self.session.take_back_all(self.parts.strategies[fault.name].id)
-        cancel_orders(self.parts, fault.name)
+        self.parts.taking_back.begin(fault.name)
 
 
 def not_here(instrument: Any, params: Mapping[str, Any] | None) -> str | None:

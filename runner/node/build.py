@@ -132,6 +132,8 @@ class Parts:
     """The `runner.risk.gate.RiskGate` that orders pass; None without one."""
     schedules: Any = None
     """When its strategies may trade (`runner.node.schedule.schedules.Schedules`); None without a gate."""
+    taking_back: Any = None
+    """Cancels what strategies that are down have left (`runner.node.takeback.TakeBack`); None until the node runs."""
     calendar: TradingCalendar = field(default_factory=TradingCalendar)
     """The exchange's trading days, once the venue has told them."""
     names: dict[str, str] = field(default_factory=dict)

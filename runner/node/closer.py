@@ -109,21 +109,30 @@ def cancel_orders(
     asked = 0
     for order in parts.kernel.cache.orders(strategy_id=strategy.id):
         key = order.client_order_id.value
-        if order.is_closed or order.is_pending_cancel or key in spare or (sent is not None and key in sent):
+        if key in spare or (sent is not None and key in sent):
             continue
-        # An order that has not left the risk engine's queue yet can't be cancelled; it is seen again when it has.
-        if order.status == OrderStatus.INITIALIZED and not parts.algorithms.holds(order):
+        if not cancel_order(parts, name, order, everything=everything):
             continue
-        if order.client_order_id in parts.closing and not everything:
-            continue
-        try:
-            strategy.cancel_order(order)
-        except Exception:  # the other orders must still be cancelled
-            log.exception("%s: order %s could not be cancelled", name, key)
         asked += 1
         if sent is not None:
             sent.add(key)
     return asked
+
+
+def cancel_order(parts: Parts, name: str, order: Any, *, everything: bool = False) -> bool:
+    """Ask for the cancellation of a strategy's order, as `cancel_orders` does of each; whether it could be asked."""
+    if order.is_closed or order.is_pending_cancel:
+        return False
+    # An order of which nothing has come back yet can't be cancelled: whoever wants that looks again when it has.
+    if order.status == OrderStatus.INITIALIZED and not parts.algorithms.holds(order):
+        return False
+    if order.client_order_id in parts.closing and not everything:
+        return False
+    try:
+        parts.strategies[name].cancel_order(order)
+    except Exception:  # the other orders must still be cancelled
+        log.exception("%s: order %s could not be cancelled", name, order.client_order_id)
+    return True
 
 
 def cancel_held(parts: Parts, name: str) -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runner.config.classes import EXEC_ALGORITHM, STRATEGY
 from runner.node.books import Agreement
 from runner.node.build import Adapter, NodePlan, Parts, build
-from runner.node.closer import cancel_of_algorithm, cancel_orders
+from runner.node.closer import cancel_of_algorithm
 from runner.node.closing import activities_before, close_books
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.explain import explain_connect
 from runner.node.guard import Fault
 from runner.node.stages import Interrupted, StageTimeout, bounded
+from runner.node.takeback import TakeBack
 from runner.node.tally import Tally
 from runner.node.winddown import WindDown
 from runner.risk.state import Scope
@@ -184,6 +185,7 @@ class Node:
     async def _live(self) -> None:
         times = self.plan.config.node
         self.parts = build(self.plan, self._adapter, self.on_fault)
+        self.parts.taking_back = TakeBack(self.parts)
         kernel = self.parts.kernel
         kernel.msgbus.subscribe("commands.system.shutdown", self._on_engine_failure)
         kernel.msgbus.subscribe("events.order.*", self._on_order_event)
@@ -363,7 +365,7 @@ class Node:
         if self.gate is not None:
             why = f"{fault.error} in {fault.where}"
             self.gate.set_state("halted", scope=Scope("strategy", fault.name), why=why, by="fault")
-        cancel_orders(self.parts, fault.name)
+        self.parts.taking_back.begin(fault.name)
         for hook in self._hooks:
             hook.faulted(self, fault)
         if all(guard.down for guard in self.parts.guards.values()) and not self.reloading:

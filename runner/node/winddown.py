@@ -64,6 +64,9 @@ class WindDown:
         if policy == "keep":
             if name not in self._heirs:
                 cancel_held(self._parts, name)
+            # A fault takes back whatever the file says, and what was on its way then is known only now.
+            if self._parts.guards[name].down and (left := await self._parts.taking_back.finish(name, timeout_s)):
+                log.warning("%s: %d orders are still open at the venue", name, len(left))
             return ""
         with Closer(self._parts, beside=self._closing) as closer:
             await closer.cancel([name], timeout_s / 4, spare=last)

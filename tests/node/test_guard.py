@@ -9,15 +9,19 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from nautilus_trader.core.uuid import UUID4
+from nautilus_trader.execution.reports import OrderStatusReport
 from nautilus_trader.indicators import ExponentialMovingAverage
-from nautilus_trader.model.enums import OrderSide
-from nautilus_trader.model.identifiers import ExecAlgorithmId
+from nautilus_trader.model.enums import OrderSide, OrderStatus, OrderType, TimeInForce
+from nautilus_trader.model.identifiers import ClientOrderId, ExecAlgorithmId, VenueOrderId
+from nautilus_trader.model.objects import Quantity
 from nautilus_trader.trading.strategy import StrategyConfig
 from pydantic import SecretStr
 
 from runner.config.secrets import remember
-from runner.node.closer import NODE_TAG
-from tests.node.fake_venue import IBM, Behaviour, Quiet, Run, make_plan, quote
+from runner.node.closer import NODE_TAG, Closer
+from runner.node.exit_codes import ExitCode
+from tests.node.fake_venue import IBM, Behaviour, FakeExec, Quiet, Run, make_plan, quote
 
 
 class Boom(Exception):
@@ -209,6 +213,126 @@ async def test_its_working_orders_are_cancelled_and_nothing_of_it_runs_again(beh
         await run.until(lambda: mine.is_closed)
         assert other.is_open
         assert run.strategy("bad").heard == heard
+
+
+class Sends(Quiet):
+    """Sends a resting order on a quote, and fails right after."""
+
+    def on_quote_tick(self, tick: Any) -> None:
+        self.last = self.limit()
+        raise Boom("after the order")
+
+
+async def test_an_order_sent_just_before_the_fault_is_cancelled_once_it_can_be(behaviour: Behaviour) -> None:
+    async with Run(make_plan({"bad": Sends, "good": Quiet}), behaviour) as run:
+        await tick(run)
+        order = run.strategy("bad").last
+        await run.until(lambda: order.is_closed)
+        assert order.status_string() == "CANCELED"
+        assert run.exec.sent == behaviour.cancels == [order.client_order_id.value]
+
+
+async def test_a_refused_cancellation_is_told_and_asked_for_again_when_the_order_changes(
+    behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    async def refuse(self: FakeExec, command: Any) -> None:
+        asked.append(command.client_order_id.value)
+        ids = self._ids(self._cache.order(command.client_order_id))
+        venue_order_id = VenueOrderId(f"V-{command.client_order_id}")
+        now = self._clock.timestamp_ns()
+        self.generate_order_cancel_rejected(**ids, venue_order_id=venue_order_id, reason="too early", ts_event=now)
+
+    async with Run(make_plan({"bad": Sends, "good": Quiet}), behaviour) as run:
+        with monkeypatch.context() as early:
+            early.setattr(FakeExec, "_cancel_order", refuse)
+            await tick(run)
+            order = run.strategy("bad").last
+            await run.until(lambda: "too early" in caplog.text)
+            await tick(run)
+            assert len(asked) == 1
+            assert order.is_open
+        run.exec.generate_order_updated(
+            **run.exec._ids(order),
+            venue_order_id=order.venue_order_id,
+            quantity=order.quantity,
+            price=order.price,
+            trigger_price=None,
+            ts_event=0,
+        )
+        await run.until(lambda: order.is_closed)
+        assert behaviour.cancels == asked
+
+
+async def test_the_nodes_own_closing_order_works_on_after_the_fault(behaviour: Behaviour) -> None:
+    async with Run(make_plan({"bad": raising("on_quote_tick"), "good": Quiet}), behaviour) as run:
+        run.strategy("bad").market()
+        await run.until(lambda: "OrderFilled" in run.strategy("bad").heard)
+        behaviour.fill_markets = False
+        with Closer(run.node.parts) as closer:
+            closer.step(["bad"], shorts_first=False)
+            closing = next(order for order in run.node.parts.kernel.cache.orders() if not order.is_closed)
+            await tick(run)
+            await run.until(lambda: closing.is_open)
+            await tick(run)
+        assert down(run)
+        assert behaviour.cancels == []
+        run.exec.fill(closing)
+        await run.until(lambda: closing.is_closed)
+
+
+async def test_an_order_that_comes_under_its_id_after_the_fault_is_left_alone(behaviour: Behaviour) -> None:
+    """One placed elsewhere of which the strategy had claimed the instrument: a stop by hand, in its place."""
+    async with Run(make_plan({"bad": raising("on_quote_tick"), "good": Quiet}), behaviour) as run:
+        await tick(run)
+        engine, bad = run.node.parts.kernel.exec_engine, run.strategy("bad")
+        engine._external_order_claims[IBM] = bad.id
+        engine.reconcile_execution_report(by_hand(run.exec))
+        (order,) = run.node.parts.kernel.cache.orders(strategy_id=bad.id)
+        await run.until(lambda: order.is_open)
+        await tick(run)
+        assert order.is_open
+        assert behaviour.cancels == []
+
+
+@pytest.mark.parametrize("on_stop", ["keep", "cancel"])
+async def test_a_node_that_ends_with_its_last_strategy_waits_until_its_last_order_is_cancelled(
+    behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch, on_stop: str
+) -> None:
+    submit = FakeExec._submit_order
+
+    async def late(self: FakeExec, command: Any) -> None:
+        for _ in range(500):  # turns of the loop: the end has begun by then
+            await asyncio.sleep(0)
+        await submit(self, command)
+
+    monkeypatch.setattr(FakeExec, "_submit_order", late)
+    run = Run(make_plan({"bad": Sends}, on_stop=on_stop), behaviour)
+    async with run:
+        run.adapter.data.send(quote())
+        assert await run.task == ExitCode.STRATEGY
+    assert run.strategy("bad").last.status_string() == "CANCELED"
+
+
+def by_hand(client: FakeExec) -> OrderStatusReport:
+    return OrderStatusReport(
+        account_id=client.account_id,
+        instrument_id=IBM,
+        venue_order_id=VenueOrderId("V-hand"),
+        client_order_id=ClientOrderId("hand"),
+        order_side=OrderSide.SELL,
+        order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.DAY,
+        order_status=OrderStatus.ACCEPTED,
+        price=quote("150.00").bid_price,
+        quantity=quote().bid_size,
+        filled_qty=Quantity.zero(),
+        report_id=UUID4(),
+        ts_accepted=0,
+        ts_last=0,
+        ts_init=0,
+    )
 
 
 async def test_the_error_is_told_once_readably_and_without_secrets(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from nautilus_trader.execution.engine import ExecutionEngine
 from nautilus_trader.model.enums import OrderSide, OrderStatus, TimeInForce
-from nautilus_trader.model.objects import Quantity
+from nautilus_trader.model.objects import Price, Quantity
 
 from runner.exchange.server import ExchangeServer
 from runner.exchange.settings import Settings
@@ -210,6 +210,33 @@ async def test_an_exit_that_answers_a_set_off_passes_in_a_halt(life: Life, monke
         await until(lambda: held(node) == {})
         assert not node.gate.denied
         node.gate.resume(why="a test")
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "then"),
+    [(OrderSide.BUY, "1.00", OrderStatus.DENIED), (OrderSide.SELL, "90000.00", OrderStatus.CANCELED)],
+)
+async def test_nothing_works_on_of_a_strategy_that_failed_while_its_order_waited(
+    life: Life, monkeypatch: pytest.MonkeyPatch, side: OrderSide, price: str, then: OrderStatus
+) -> None:
+    """An entry is denied by then, and an exit that rests is cancelled."""
+    sent: list[Any] = []
+
+    def changed(self: Any, _event: Any) -> None:
+        if self.id.value == "Idle-quiet" and not sent:
+            terms = (IBM, side, Quantity.from_int(1), Price.from_str(price))
+            sent.append(self.order_factory.limit(*terms, time_in_force=TimeInForce.DAY))
+            self.submit_order(sent[0])
+            raise ValueError("a test")
+
+    monkeypatch.setattr(inside.Idle, "on_position_changed", changed, raising=False)
+    async with life() as node:
+        await hold(node, "quiet", 5)
+        await hold(node, "other", -2)
+        assert set_off(node.parts, node.parts.kernel.cache.positions_open())
+        assert node.parts.guards["quiet"].down
+        await until(lambda: sent[0].is_closed)
+        assert sent[0].status is then
 
 
 async def test_it_is_no_fill_for_the_counts(life: Life) -> None:
