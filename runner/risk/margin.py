@@ -110,11 +110,7 @@ class Margin:
         """
         if not self.enabled:
             return
-        whole = None
-        if candidate.facts is not None and candidate.facts.option and candidate.leg.units > 0:
-            # What opens was judged by the same figures: one that has none takes away.
-            with contextlib.suppress(Uncovered, NoPrice, LookupError):
-                whole = atto(self._options.cost([candidate], account_id)), candidate.leg.units
+        whole = self._whole(candidate, account_id)
         client_order_id = candidate.order.client_order_id
         self._raised.add(client_order_id)
         self._book.engine.expect(client_order_id.value, candidate.least, whole, candidate.row)
@@ -351,7 +347,7 @@ class Margin:
             instrument = self._book.instrument(order.instrument_id)
             closing = min(closing, engine.closable(account, instrument, leg.buy, client_order_id.value))
         facts = self._instruments.get(order.instrument_id)
-        least, whole = self._least(order), self._whole(order, leg, facts)
+        least, whole = self._least(order), self._whole(self._working_one(order, leg, facts), order.account_id)
         lent = facts is not None and not facts.option and facts.lent_on
         # The broker's figures are asked for after the orders that are open already.
         engine.enter(client_order_id.value, account, closing + filled, least, lent, whole, seen=True)
@@ -361,7 +357,7 @@ class Margin:
     def _settle(self, order: Any, leg: Leg) -> None:
         """No modification of it is under way any more: it counts for what it is, as soon as that can be told."""
         facts = self._instruments.get(order.instrument_id)
-        whole = self._whole(order, leg, facts)
+        whole = self._whole(self._working_one(order, leg, facts), order.account_id)
         if whole is not None or facts is None or not facts.option:
             self._raised.discard(order.client_order_id)
         self._book.engine.settle(order.client_order_id.value, self._least(order), whole)
@@ -369,17 +365,20 @@ class Margin:
     def _least(self, order: Any) -> int:
         return self._prices.least(order, nanos(order.trigger_price) if order.has_trigger_price else None)
 
-    def _whole(self, order: Any, leg: Leg, facts: Facts | None) -> tuple[int, int] | None:
-        """What a working order of options costs, and of how many units; None of others, or where that can't be told."""
-        if facts is None or not facts.option or leg.units <= 0:
-            return None
+    def _working_one(self, order: Any, leg: Leg, facts: Facts | None) -> Candidate:
+        """An order as it works: `leg` is its open part."""
         limit = nanos(order.price) if order.has_price else None
-        cost = self._prices.order(order)
-        candidate = Candidate(
-            order, leg.units + nanos(order.filled_qty), cost, worth=leg.worth, limit=limit, facts=facts
-        )
-        with contextlib.suppress(Uncovered, NoPrice, LookupError):  # it counts by its price alone, or as before
-            return atto(self._options.cost([candidate], order.account_id)), leg.units
+        units = leg.units + nanos(order.filled_qty)
+        return Candidate(order, units, self._prices.order(order), worth=leg.worth, limit=limit, facts=facts)
+
+    def _whole(self, candidate: Candidate, account_id: Any) -> tuple[int, int] | None:
+        """What an order of options costs, and of how many units; None of others, or where that can't be told: it counts
+        by its price alone then, or as before. What opens was judged by the same figures: one that has none takes away.
+        """
+        if candidate.facts is None or not candidate.facts.option or candidate.leg.units <= 0:
+            return None
+        with contextlib.suppress(Uncovered, NoPrice, LookupError):
+            return atto(self._options.cost([candidate], account_id)), candidate.leg.units
         return None
 
 

@@ -207,6 +207,14 @@ impl Account {
         Ok(())
     }
 
+    /// Hold more, or less, for working orders.
+    fn reserve(&mut self, more: i128, lent: bool) -> Result<(), Wrong> {
+        self.reserved = plus(self.reserved, more)?;
+        // It is a part of what is reserved: where that fits, so does this.
+        self.halved += if lent { more } else { 0 };
+        Ok(())
+    }
+
     fn saw(&mut self, order: &str) {
         if let Some((amount, _)) = self.unseen.remove(order) {
             self.missing -= amount;
@@ -245,8 +253,7 @@ impl Room {
         if let Some(old) = self.entries.insert(order.into(), entry)
             && let Some(account) = self.accounts.get_mut(&old.account)
         {
-            account.reserved -= old.amount;
-            account.halved -= if old.lent { old.amount } else { 0 };
+            _ = account.reserve(-old.amount, old.lent); // gives back what fitted
             account.saw(order);
         }
     }
@@ -285,9 +292,9 @@ impl Room {
         let Ok(amount) = changed.cost(&open) else { return };
         let account = self.accounts.entry(entry.account).or_default();
         let more = amount - entry.amount;
-        let Ok(reserved) = plus(account.reserved, more) else { return };
-        account.reserved = reserved;
-        account.halved += if entry.lent { more } else { 0 };
+        if account.reserve(more, entry.lent).is_err() {
+            return;
+        }
         *entry = Entry { amount, ..changed };
     }
 
@@ -298,9 +305,7 @@ impl Room {
         let amount = if open.closed { 0 } else { entry.cost(open)? };
         let account = self.accounts.entry(entry.account).or_default();
         let more = minus(amount, entry.amount)?;
-        // What of it is lent is a part of what is reserved: where that fits, so does this.
-        account.reserved = plus(account.reserved, more)?;
-        account.halved += if entry.lent { more } else { 0 };
+        account.reserve(more, entry.lent)?;
         entry.amount = amount;
         let before = entry.open.replace(*open);
         let moved = before.is_none_or(|before| {

@@ -47,18 +47,13 @@ impl Twins {
 mod tests {
     use super::*;
 
+    fn order(strategy: u32, asked: i128) -> Likeness {
+        Likeness { strategy, instrument: 0, buy: true, kind: 1, asked, limit: Some(1), trigger: None, trail: None }
+    }
+
     #[test]
     fn what_passed_long_ago_is_forgotten() {
-        let order = |asked| Likeness {
-            strategy: 0,
-            instrument: 0,
-            buy: true,
-            kind: 1,
-            asked,
-            limit: Some(1),
-            trigger: None,
-            trail: None,
-        };
+        let order = |asked| order(0, asked);
         let mut twins = Twins::default();
         for now in 0..10_000 {
             twins.passed(order(i128::from(now)), 100, now);
@@ -74,16 +69,6 @@ mod tests {
 
     #[test]
     fn one_strategys_window_forgets_no_order_of_anothers() {
-        let order = |strategy, asked| Likeness {
-            strategy,
-            instrument: 0,
-            buy: true,
-            kind: 1,
-            asked,
-            limit: Some(1),
-            trigger: None,
-            trail: None,
-        };
         let mut twins = Twins::default();
         twins.passed(order(0, 1), 1_000_000, 0);
         for now in 1..1_000 {
