@@ -31,6 +31,7 @@ __all__ = [
     "Rejected",
     "RiskBook",
     "RiskFault",
+    "RiskLook",
     "RiskOrder",
     "RiskRules",
     "Unavailable",
@@ -678,6 +679,26 @@ class RiskOrder:
     ) -> Self: ...
 
 @final
+class RiskLook:
+    """What orders would do."""
+
+    @property
+    def orders(self) -> list[RiskOrder]:
+        """Those that were asked about."""
+
+    @property
+    def reduces(self) -> bool:
+        """Whether they only shrink positions of the account, together with what closes them already."""
+
+    @property
+    def at_all(self) -> RiskFault | None:
+        """What they do that no order may do."""
+
+    @property
+    def opening(self) -> RiskFault | None:
+        """What they do that none may do that opens. Not looked for where they reduce."""
+
+@final
 class RiskBook:
     """Positions, working orders, prices and buying power of all accounts, with every sum kept up change by change. Exact.
 
@@ -842,14 +863,12 @@ class RiskBook:
         account: int,
         strategy: int,
         rules: RiskRules,
-        orders: Sequence[RiskOrder],
+        orders: list[RiskOrder],
         now_ns: int,
         checks: int = ...,
         gross: Sequence[tuple[str, int]] | None = None,
-    ) -> tuple[bool, RiskFault | None, RiskFault | None]:
-        """Hold orders that are one command against what binds them: whether they only shrink positions of the account,
-        together with what closes them already; what no order may do; and, unless they do only that, what none may do that
-        opens. Their marks are the market's from here on."""
+    ) -> RiskLook:
+        """Hold orders that are one command against what binds them. Their marks are the market's from here on."""
 
     def reduces(self, account: int, strategy: int, orders: Sequence[RiskOrder]) -> bool:
         """Whether orders only shrink what one strategy holds, together with what closes that already."""
@@ -861,15 +880,19 @@ class RiskBook:
         self,
         account: int,
         strategy: int,
-        order: RiskOrder,
+        rules: RiskRules,
+        orders: Sequence[RiskOrder],
+        wholes: Sequence[int | None],
+        counted: int,
         now_ns: int,
-        whole: int | None = None,
     ) -> None:
-        """An order passed: its room is taken. `whole`: what it costs, where its price does not tell that."""
+        """Orders passed as one command: their room is taken, then the first `counted` of them count (see `count`). Where
+        there is an error, some of them may have taken their room. `wholes`: what each costs, where its price does not
+        tell that."""
 
     def count(self, strategy: int, rules: RiskRules, orders: Sequence[RiskOrder], now_ns: int) -> None:
-        """Orders passed as one command: they count for the rates, as doubles of later ones, and for the largest. Without
-        any it was a modification that was not judged, which counts for the rates alone."""
+        """They count for the rates, as doubles of later ones, and for the largest. Without any it was a modification that
+        was not judged, which counts for the rates alone."""
 
 @final
 class RateLimits:

@@ -22,7 +22,7 @@ from nautilus_trader.model.enums import (
     trailing_offset_type_to_str,
     trigger_type_to_str,
 )
-from nautilus_trader.model.instruments import CurrencyPair, OptionContract, OptionSpread
+from nautilus_trader.model.instruments import CurrencyPair, Equity, OptionContract, OptionSpread
 
 from runner.alpaca.constants import MAX_CLIENT_ORDER_ID
 from runner.alpaca.legality import ASSETS, Asset, illegal, sessions
@@ -94,12 +94,13 @@ def decimal_text(value: Decimal) -> str:
 
 def asset_of(order: Any, instrument: Any) -> Asset:
     """The first column of the legality table."""
-    if isinstance(instrument, OptionSpread):
-        return "spread"
-    if isinstance(instrument, OptionContract):
-        return "option"
-    if isinstance(instrument, CurrencyPair):
-        return "crypto"
+    if not isinstance(instrument, Equity):
+        if isinstance(instrument, OptionSpread):
+            return "spread"
+        if isinstance(instrument, OptionContract):
+            return "option"
+        if isinstance(instrument, CurrencyPair):
+            return "crypto"
     if order.is_quote_quantity:
         return "fraction"
     if order.quantity.precision == 0:
@@ -152,25 +153,26 @@ def _table_denial(order: Any, asset: Asset, params: dict[str, Any], order_class:
 
 
 def _instruction_denial(order: Any, params: dict[str, Any], order_class: str) -> str | None:
+    kind = order.order_type
     if params and (unknown := sorted(set(params) - PARAMS)):
         return f"UNKNOWN_PARAMS: {', '.join(unknown)}; known are {', '.join(sorted(PARAMS))}"
     if order.is_post_only and order.parent_order_id is None:
         return "UNSUPPORTED_INSTRUCTION: Alpaca has no post-only orders"
-    if order.order_type in _SHOWN and order.display_qty is not None:
+    if kind in _SHOWN and order.display_qty is not None:
         return "UNSUPPORTED_INSTRUCTION: this version sends no display quantity"
     if not order_class and (order.contingency_type != ContingencyType.NO_CONTINGENCY or order.parent_order_id):
         return "UNSUPPORTED_INSTRUCTION: a linked order is sent with its list only; use submit_order_list"
-    intent = params.get("position_intent")
+    intent = params.get("position_intent") if params else None
     if intent is not None and (intent not in INTENTS or not intent.startswith(f"{side_text(order.side)}_")):
         return f"UNSUPPORTED_INSTRUCTION: position_intent {intent!r} is none of a {side_text(order.side)} order"
-    if order.order_type in _TRIGGERED and order.trigger_type not in TRIGGERS:
+    if kind in _TRIGGERED and order.trigger_type not in TRIGGERS:
         asked = trigger_type_to_str(order.trigger_type)
         return f"UNSUPPORTED_INSTRUCTION: Alpaca's trigger can't be chosen; use DEFAULT instead of {asked}"
     client_id = order.client_order_id.value
     if len(client_id) > MAX_CLIENT_ORDER_ID or not client_id.isascii() or not client_id.isprintable():
         shown = f"{client_id[:20]!r}…"
         return f"INVALID_CLIENT_ORDER_ID: {shown} must be printable ASCII of at most {MAX_CLIENT_ORDER_ID} characters"
-    return _trail_denial(order) if order.order_type == OrderType.TRAILING_STOP_MARKET else None
+    return _trail_denial(order) if kind == OrderType.TRAILING_STOP_MARKET else None
 
 
 def _trail_denial(order: Any) -> str | None:

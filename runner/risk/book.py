@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from nautilus_trader.model.enums import OrderType
 from nautilus_trader.model.identifiers import generic_spread_id_to_list, is_generic_spread_id
 
-from runner._engine import RiskBook, RiskFault, RiskOrder
+from runner._engine import RiskBook, RiskFault, RiskLook, RiskOrder
 from runner.risk.candidate import Candidate, Finder, Subject
 from runner.risk.codes import Code, Denial
 from runner.risk.exposure import ZERO, Leg, atto, beyond, decimal, nano, nanos, nanos_below, released, usd
@@ -31,17 +31,9 @@ _HELD_TO = {
     OrderType.STOP_LIMIT: _TRIGGER,
     OrderType.TRAILING_STOP_LIMIT: _TRIGGER,
 }
-_LIMIT_ORDER = OrderType.LIMIT
+#: As the engine has them, and whether they trail.
+_KINDS = {kind: (int(kind), _HELD_TO.get(kind, _LIMIT), kind in TRAILING) for kind in OrderType}
 _ELSEWHERE, _CASH, _REGT = 0, 1, 2  # what an order is paid from
-
-
-class Look(NamedTuple):
-    """What candidates would do: see `RiskBook.look`."""
-
-    orders: list[RiskOrder]
-    reduces: bool
-    at_all: RiskFault | None
-    opening: RiskFault | None
 
 
 class _Numbers(dict[Any, int]):
@@ -90,19 +82,25 @@ class Book:
         """A position changed."""
         self._moved.add(instrument_id)
 
-    def take(self, candidate: Candidate, subject: Subject, now_ns: int, whole: int | None = None) -> None:
-        """An order passed: its room is taken. `whole`: its cost in atto-dollars, where its price does not tell."""
-        self.engine.take(
-            self._accounts[subject.account_id],
-            self._strategies[subject.strategy_id],
-            candidate.row or self.rows([candidate])[0],
-            now_ns,
-            whole,
-        )
+    def take(
+        self,
+        candidates: Sequence[Candidate],
+        wholes: Sequence[int | None],
+        subject: Subject,
+        now_ns: int,
+        *,
+        counted: int,
+    ) -> None:
+        """Orders passed as one command: their room is taken, and the first `counted` of them count for the rates, and
+        as doubles of later ones. `wholes`: what each costs in atto-dollars, where its price does not tell.
+        """
+        account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]
+        rows = [candidate.row or self.rows([candidate])[0] for candidate in candidates]
+        self.engine.take(account, strategy, subject.rules.engine, rows, wholes, counted, now_ns)
 
-    def passed(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int) -> None:
-        """Orders passed as one command, or a modification: they count for the rates, and as doubles of later ones."""
-        rows = [candidate.row for candidate in candidates if candidate.row is not None]
+    def modified(self, candidate: Candidate, subject: Subject, now_ns: int) -> None:
+        """A modification passed: it counts for the rates."""
+        rows = [] if candidate.row is None else [candidate.row]
         self.engine.count(self._strategies[subject.strategy_id], subject.rules.engine, rows, now_ns)
 
     def put(self, leg: Leg, account_id: Any) -> None:
@@ -197,7 +195,7 @@ class Book:
         subject: Subject,
         now_ns: int,
         checks: int = RiskBook.NEW_ORDER,
-    ) -> Look:
+    ) -> RiskLook:
         """What they would do to what is. Raises ValueError for what is too large to be added up."""
         return self.look_at(self.rows(candidates), subject, now_ns, checks)
 
@@ -208,20 +206,20 @@ class Book:
         now_ns: int,
         checks: int,
         gross: Sequence[tuple[str, int]] | None = None,
-    ) -> Look:
+    ) -> RiskLook:
         """The same of rows that were made already. `gross`: the bounds on gross exposure in atto-dollars, where the
         rules have fractions of the equity.
         """
         account, strategy = self._accounts[subject.account_id], self._strategies[subject.strategy_id]
         rules = subject.rules.engine
-        look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
+        look = self.engine.look(account, strategy, rules, orders, now_ns, checks, gross)
         if look.opening is None:
             return look
         tried: set[int] = set()
         while isinstance(fault := look.opening, RiskFault.GrossUnpriced) and fault.instrument not in tried:
             tried.add(fault.instrument)
             self._mark(fault.instrument)  # its price may have arrived in the meantime
-            look = Look(orders, *self.engine.look(account, strategy, rules, orders, now_ns, checks, gross))
+            look = self.engine.look(account, strategy, rules, orders, now_ns, checks, gross)
         return look
 
     def closable(self, candidate: Candidate, subject: Subject, *, its_own: bool) -> int:
@@ -267,12 +265,13 @@ class Book:
         if facts is not None and facts.size != self._sizes.get(number):
             number = self._declare(instrument_id)
         quote = self._prices.quote(instrument_id)
-        if facts is not None and facts.spread:
+        spread = number in self._spreads
+        if spread:
             self.engine.quote(number, *of_spread(instrument_id, self._prices))
         elif quote is not self._quotes.get(number):
             self._quotes[number] = quote
             self.engine.quote(number, *quote)
-        kind = order.order_type
+        kind, held_to, trails = _KINDS[order.order_type]
         more: dict[str, Any] = {}
         if not leg.plain or exempt(order):
             more = {
@@ -286,7 +285,7 @@ class Book:
             more["filled"] = candidate.filled
         if candidate.trigger is not None:
             more["trigger"] = candidate.trigger
-        if kind in TRAILING:
+        if trails:
             more["trail"] = nano(order.trailing_offset)
         if candidate.least:
             more["least"] = candidate.least
@@ -294,21 +293,21 @@ class Book:
             more["money"] = True
         if candidate.before is not None:
             more["change"] = True
-        if number in self._spreads:
+        if spread:
             more["legs"] = self._legs(instrument_id, fresh=True)
         candidate.row = row = RiskOrder(
             order.client_order_id.value,
             number,
             buy,
             kind,
-            _LIMIT if kind == _LIMIT_ORDER else _HELD_TO.get(kind, _LIMIT),
+            held_to,
             candidate.asked,
             candidate.units,
             leg.units,
             candidate.cost,
             leg.worth,
             candidate.limit,
-            self._market(instrument_id, buy=buy),
+            self._market(instrument_id, buy=buy) if spread else self._prices.market(instrument_id, buy=buy),
             _ELSEWHERE if facts is None or facts.option else _REGT if facts.lent_on else _CASH,
             **more,
         )

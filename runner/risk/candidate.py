@@ -61,7 +61,6 @@ class Candidate:
         order: Any,
         units: int | None,
         cost: int | None,
-        *,
         worth: int | EllipsisType | None = ...,
         limit: int | None = None,
         trigger: int | None = None,
@@ -127,20 +126,19 @@ class Finder:
 
 def working_leg(order: Any, prices: Prices) -> Leg:
     """What may still be filled of an order that the gate has not judged, at today's prices."""
+    left = nanos(order.leaves_qty)
     if order.is_quote_quantity:
         price = prices.lowest(order, nanos(order.price) if order.has_price else None)
+        units = base_units(left, price)
+        left = left if units is None else units
     else:
         price = prices.order(order)
-    left = nanos(order.leaves_qty)
-    units = base_units(order, left, price)
-    return Leg(order, left if units is None else units, prices.worth(order.instrument_id, price))
+    return Leg(order, left, prices.worth(order.instrument_id, price))
 
 
-def base_units(order: Any, asked: int, price: int | None) -> int | None:
-    """What is asked for, in billionths; money is divided as the venue does it, to nine places."""
-    if not order.is_quote_quantity:
-        return asked
-    return asked * NANO // price if price else None
+def base_units(money: int, price: int | None) -> int | None:
+    """What an order in money asks for, in billionths: the venue divides to nine places. None without a price."""
+    return money * NANO // price if price else None
 
 
 def other_price(order: Any, command: Any) -> bool:

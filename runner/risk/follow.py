@@ -108,19 +108,20 @@ class Follower:
 
     def take(self, candidates: Sequence[Candidate], subject: Subject, now_ns: int) -> None:
         """Orders passed as one command: take their room, then count them."""
+        taken = [*candidates]
         for candidate in candidates:
-            self._take(candidate, subject, now_ns)
             if (shares := candidate.shares) is not None:
                 self._exercises[candidate.order.client_order_id] = shares.order.client_order_id
-                self._take(shares, subject, now_ns)
-        self._book.passed(candidates, subject, now_ns)
+                taken.append(shares)
+        wholes = [self._reserve(each, subject) for each in taken]
+        self._book.take(taken, wholes, subject, now_ns, counted=len(candidates))
 
-    def _take(self, candidate: Candidate, subject: Subject, now_ns: int) -> None:
+    def _reserve(self, candidate: Candidate, subject: Subject) -> int | None:
+        """What it costs as a whole, where its price does not tell."""
         leg = candidate.leg
         self._reservations.reserve(candidate.order, subject.account_id, leg.worth, leg)
         self._working.add(leg, subject.account_id)
-        whole = self._margin.whole(candidate, subject) if self._margin.enabled else None
-        self._book.take(candidate, subject, now_ns, whole)
+        return self._margin.whole(candidate, subject) if self._margin.enabled else None
 
     # -- by event ----------------------------------------------------------------------------------------------------
 

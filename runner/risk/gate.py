@@ -256,7 +256,7 @@ class RiskGate:
     def execute(self, command: Any) -> None:
         """The endpoint: pass the command on, or deny what it holds. Raises only what the engine behind it raises."""
         inner = self._seat.inner
-        if not self._hold.keeps(command, inner):
+        if self._hold.waiting is None or not self._hold.keeps(command, inner):
             self._execute(command, inner)
 
     def held(self) -> AbstractContextManager[None]:
@@ -267,8 +267,12 @@ class RiskGate:
         """`inner` is where it goes if it passes: the seat may know it no more. `failure`: why none can be judged."""
         if inner is None:
             return
-        command, unrouted = self._routed(command)
-        failure = failure or unrouted
+        if self._route is not None:
+            try:
+                command = self._route(command)
+            except Exception as error:
+                self._failed("routing a command", error)
+                failure = failure or error
         if isinstance(command, SubmitOrder):
             passed = self._submit(command, [command.order], failure)
         elif isinstance(command, SubmitOrderList):
@@ -281,15 +285,6 @@ class RiskGate:
         if passed:
             inner(command)
 
-    def _routed(self, command: Any) -> tuple[Any, Exception | None]:
-        if self._route is None:
-            return command, None
-        try:
-            return self._route(command), None
-        except Exception as error:
-            self._failed("routing a command", error)
-            return command, error
-
     def _submit(self, command: Any, orders: Sequence[Any], failure: Exception | None) -> bool:
         subject: Subject | None = None
         candidates: list[Candidate] = []
@@ -298,7 +293,7 @@ class RiskGate:
         try:
             if failure is not None:
                 raise failure
-            subject = self._owners.subject(command, self.limits)
+            subject = self._owners.subject(command, self.judge.limits)
             candidates = [self.judge.candidate(order) for order in orders]
             now_ns = self._now_ns()
             self._follower.fresh(now_ns)
@@ -343,7 +338,7 @@ class RiskGate:
                 raise failure
             if order is None:
                 raise LookupError(f"{command.client_order_id} is not in the cache")
-            subject = self._owners.subject(command, self.limits)
+            subject = self._owners.subject(command, self.judge.limits)
             candidate = self.judge.modified(order, self.reservations.dearest(order, command))
             if command.price is None and (limit := self.reservations.limit(order.client_order_id)) is not None:
                 candidate.limit = limit
@@ -358,7 +353,7 @@ class RiskGate:
         if denial is None and candidate is not None:
             try:
                 self._expect(candidate, command, subject)
-                self.book.passed([candidate], subject, now_ns)
+                self.book.modified(candidate, subject, now_ns)
             except Exception as error:
                 self._failed("reserving room", error)
                 denial = Denial(Code.GATE_ERROR, f"the gate could not reserve its room ({_short(error)})")

@@ -36,13 +36,14 @@ class Hold:
         self._execute = execute
         self._is_order = is_order
         self._failed = failed
-        self._waiting: deque[tuple[Any, Inner | None]] | None = None
+        self.waiting: deque[tuple[Any, Inner | None]] | None = None
+        """What came, with where it goes; None while nothing is held."""
         self._room: int | None = None
         """How many answers may still come; None while nothing is executed yet."""
 
     def keeps(self, command: Any, inner: Inner | None) -> bool:
         """Whether this command waits, to be executed later, or has been refused."""
-        waiting = self._waiting
+        waiting = self.waiting
         if waiting is None:
             return False
         if self._room is not None:
@@ -62,10 +63,10 @@ class Hold:
 
         What comes in answer goes behind all that still waits, so that no cancel overtakes its order.
         """
-        if self._waiting is not None:
+        if self.waiting is not None:
             yield
             return
-        waiting = self._waiting = deque()
+        waiting = self.waiting = deque()
         try:
             yield
         finally:
@@ -73,7 +74,7 @@ class Hold:
             try:
                 self._execute_all(waiting)
             finally:
-                self._waiting = self._room = None
+                self.waiting = self._room = None
 
     def _execute_all(self, waiting: deque[tuple[Any, Inner | None]]) -> None:
         try:

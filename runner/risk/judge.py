@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from nautilus_trader.model.enums import OrderSide, OrderType
 
-from runner._engine import RiskBook, RiskFault
+from runner._engine import RiskBook, RiskFault, RiskLook, RiskOrder
 from runner.risk import quotes, universe
-from runner.risk.book import Book, Look
+from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject, base_units, other_price
 from runner.risk.codes import Code, Denial, text
 from runner.risk.collateral import Collateral
@@ -106,26 +106,21 @@ class Judge:
         self, order: Any, quantity: Any, limit: Any, trigger: Any, before: Candidate | None = None
     ) -> Candidate:
         facts, buy = self._instruments.get(order.instrument_id), order.side == _BUY
-        price = self._prices.order(order, price=limit, trigger_price=trigger)
-        if limit is not None:  # a price finer than we count is taken for the one that is nearer to the other side
-            limit = nanos(limit) if buy else nanos_below(limit)
-        if order.is_quote_quantity:
-            price = self._prices.lowest(order, limit)
+        up = None if limit is None else nanos(limit)
         if trigger is not None:
             trigger = nanos(trigger)
+        price = self._prices.order(order, up, trigger)
+        # A limit finer than we count is taken for the one that is nearer to the other side.
+        limit = up if buy or limit is None else nanos_below(limit)
         asked = nanos(quantity)
-        return Candidate(
-            order,
-            base_units(order, asked, price),
-            price,
-            worth=price if facts is None or not facts.option else self._prices.worth(order.instrument_id, price),
-            limit=limit,
-            trigger=trigger,
-            least=0 if buy and trigger is None else self._prices.least(order, trigger),
-            asked=asked,
-            before=before,
-            facts=facts,
-        )
+        units: int | None = asked
+        if order.is_quote_quantity:
+            price = self._prices.lowest(order, limit)
+            units = base_units(asked, price)
+        worth = price if facts is None or not facts.option else self._prices.worth(order.instrument_id, price)
+        least = 0 if buy and trigger is None else self._prices.least(order, trigger)
+        # By place, as keywords take longer than all that is assigned.
+        return Candidate(order, units, price, worth, limit, trigger, least, asked, before, facts)
 
     def submit(
         self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, params: Any = None
@@ -153,7 +148,9 @@ class Judge:
         if fault is not None and not (reducing and _wants_a_price(fault)):
             return self._faults.words(fault, candidates, subject, now_ns)
         one = _one_order(candidates, params)
-        if (denied := self._uncovers(candidates, look, subject, reducing=reducing, one=one)) is not None or reducing:
+        if (
+            denied := self._uncovers(candidates, look.orders, subject, reducing=reducing, one=one)
+        ) is not None or reducing:
             return denied
         extended = params is not None and bool(params.get("extended_hours"))
         denied = self._may_not_trade(candidates, subject, now_ns, extended=extended)
@@ -178,8 +175,8 @@ class Judge:
         if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
             return self._faults.words(fault, [shares], subject, now_ns)
         both = [contracts, shares]
-        gone = look._replace(orders=self._book.rows(both))
-        if (denied := self._uncovers(both, gone, subject, reducing=True, one=False)) is None and not reducing:
+        rows = self._book.rows(both)
+        if (denied := self._uncovers(both, rows, subject, reducing=True, one=False)) is None and not reducing:
             denied = self._may_not_trade([shares], subject, now_ns)
             denied = denied or self._breaks([shares], look, subject, now_ns, one=True)
         if denied is None:
@@ -252,7 +249,7 @@ class Judge:
         if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
             denied = self._faults.words(fault, candidates, subject, now_ns)
         elif grows:
-            denied = self._uncovers(candidates, look, subject, reducing=reducing, one=True)
+            denied = self._uncovers(candidates, look.orders, subject, reducing=reducing, one=True)
         if denied is None and not reducing:
             denied = self._may_not_trade(candidates, subject, now_ns, extended=self._extended(candidate.order))
             denied = denied or self._breaks(candidates, look, subject, now_ns, checks, one=True)
@@ -271,7 +268,7 @@ class Judge:
 
     def _look(
         self, candidates: Sequence[Candidate], subject: Subject, now_ns: int, checks: int = RiskBook.NEW_ORDER
-    ) -> Look:
+    ) -> RiskLook:
         if subject.rules.headroom is not None and subject.account_id is not None:
             self._margin.tell(subject.account_id)
         return self._book.look(candidates, subject, now_ns, checks)
@@ -290,10 +287,16 @@ class Judge:
         if is_exercise(params) or not self._reduce(candidates, look, subject):
             return False
         one = _one_order(candidates, params)
-        return self._uncovers(candidates, look, subject, reducing=True, one=one) is None
+        return self._uncovers(candidates, look.orders, subject, reducing=True, one=one) is None
 
     def _uncovers(
-        self, candidates: Sequence[Candidate], look: Look, subject: Subject, *, reducing: bool, one: bool
+        self,
+        candidates: Sequence[Candidate],
+        orders: Sequence[RiskOrder],
+        subject: Subject,
+        *,
+        reducing: bool,
+        one: bool,
     ) -> Denied | None:
         """What would leave a short option without its cover is denied in every state, though it shrinks a position;
         so are orders of options that the venue does not take.
@@ -310,9 +313,9 @@ class Judge:
             denial = self._margin.check_closing(candidates, subject, one=one)
         if denial is not None:
             return denial, candidates[0].order
-        return self._cover.check(candidates, look.orders, subject.account_id, one=one)
+        return self._cover.check(candidates, orders, subject.account_id, one=one)
 
-    def _reduce(self, candidates: Sequence[Candidate], look: Look, subject: Subject) -> bool:
+    def _reduce(self, candidates: Sequence[Candidate], look: RiskLook, subject: Subject) -> bool:
         """Whether all of them only shrink what the account holds; and what their strategy does, where that one may only
         reduce: it would close what another holds else, and open a position of its own.
         """
@@ -385,7 +388,7 @@ class Judge:
     def _breaks(
         self,
         candidates: Sequence[Candidate],
-        look: Look,
+        look: RiskLook,
         subject: Subject,
         now_ns: int,
         checks: int = RiskBook.NEW_ORDER,
@@ -414,7 +417,7 @@ class Judge:
         denial = self._margin.check_options(candidates, look.orders, subject, rules.headroom, one=one)
         return None if denial is None else (denial, candidates[0].order)
 
-    def _shorts(self, candidates: Sequence[Candidate], look: Look, subject: Subject) -> Denied | None:
+    def _shorts(self, candidates: Sequence[Candidate], look: RiskLook, subject: Subject) -> Denied | None:
         """What the account could come to hold short."""
         for candidate in candidates:
             if candidate.buy:

@@ -116,21 +116,20 @@ class Prices:
             net += far * ratio
         return net
 
-    def order(self, order: Any, *, price: Any = None, trigger_price: Any = None) -> int | None:
+    def order(self, order: Any, price: int | None = None, trigger: int | None = None) -> int | None:
         """What one unit of the order is worth at most: None where neither the order nor the market says.
 
         A buy limit can't cost more than its price. A sell limit is filled at its price or above it, a stop at the
         market that it meets, so for these the market's price counts where it is the higher. `price` and
-        `trigger_price` stand in for the order's own where it is to be modified.
+        `trigger` are those that it has or would have, by default its own.
         """
         buy = order.side == _BUY
-        own = price if price is not None else (order.price if order.has_price else None)
-        worth = None if own is None else nanos(own)
+        worth = price if price is not None else (nanos(order.price) if order.has_price else None)
         if worth is not None and worth > 0:
             if buy:
                 return worth
         elif order.has_trigger_price:
-            worth = nanos(trigger_price if trigger_price is not None else order.trigger_price)
+            worth = trigger if trigger is not None else nanos(order.trigger_price)
         market = self.market(order.instrument_id, buy=buy)
         if worth is None or market is None:
             return market if worth is None else worth

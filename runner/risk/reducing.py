@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from runner.risk.book import Book, Look
+from runner._engine import RiskLook
+from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.collateral import Collateral, is_alike, legs_of
 from runner.risk.exposure import ZERO
@@ -46,7 +47,7 @@ class Reducing:
         self._working = working
         self._collateral = collateral
 
-    def all(self, candidates: Sequence[Candidate], look: Look, subject: Subject) -> bool:
+    def all(self, candidates: Sequence[Candidate], look: RiskLook, subject: Subject) -> bool:
         """True where all of them only shrink positions of the account, together with what already works."""
         only = candidates[0]
         if look.reduces or subject.account_id is None or len(candidates) > 1:

@@ -286,7 +286,7 @@ def test_the_worst_case_in_money(position, side, mark, buy, worth):
     ]
     at = atto(D(worth))
     for most, expected in ((at, None), (at - 1, (True, at))):
-        _, _, fault = book.look(0, 0, RiskRules(position_of_account=most), wanted, 0)
+        fault = book.look(0, 0, RiskRules(position_of_account=most), wanted, 0).opening
         assert (None if fault is None else (fault.account, fault.worst)) == expected
 
 
@@ -368,10 +368,10 @@ def test_an_instrument_that_was_unknown_is_declared_once_the_cache_has_it(cache)
     number = book.instrument(IBM)
     rules = RiskRules(notional=(10**30, "risk"))
     row = RiskOrder("O-1", number, True, 2, 1, 1, 1, 1, 1, 1, 1, 1, 2)
-    assert isinstance(book.engine.look(0, 0, rules, [row], 0)[1], RiskFault.Unsized)
+    assert isinstance(book.engine.look(0, 0, rules, [row], 0).at_all, RiskFault.Unsized)
     cache.known[IBM] = 1
     assert book.instrument(IBM) == number
-    assert book.engine.look(0, 0, rules, [row], 0)[1] is None
+    assert book.engine.look(0, 0, rules, [row], 0).at_all is None
 
 
 def test_a_position_whose_multiplier_is_no_whole_number_holds_back_no_other_instrument(cache):
@@ -394,3 +394,20 @@ def test_a_fault_is_true_also_where_it_says_nothing_more(kind):
 
 def subject_of(limits: Limits) -> Subject:
     return Subject("A", "S", "A", "S", LimitsBook(top=limits).rules("A", "S"))
+
+
+def test_of_orders_that_are_taken_as_one_none_counts_where_one_can_not_be():
+    book, rules = RiskBook(), RiskRules(rates=[("risk", 9, 10**9)])
+    book.declare(0, 1)
+    rows = [RiskOrder(str(n), n, True, 2, 1, 10, 10, 10, 1, 1, 1, 1, 2) for n in range(2)]
+    book.follow_margin()
+    with pytest.raises(ValueError):  # the second's instrument is not known
+        book.take(0, 0, rules, rows, [None, None], 2, 0)
+    assert book.passed("risk", 10**9, 0) == 0
+    book.declare(1, 1)
+    for counted in (0, 1):  # the others take their room only
+        book.take(0, 0, rules, rows, [None, None], counted, 0)
+        assert (book.passed("risk", 10**9, 0), book.orders()) == (counted, 2)
+    for wholes, counted in (([None], 1), ([None, None], 3)):
+        with pytest.raises(ValueError, match="counts no more"):
+            book.take(0, 0, rules, rows, wholes, counted, 0)

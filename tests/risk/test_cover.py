@@ -151,7 +151,7 @@ def test_a_spread_may_not_sell_the_cover_of_another_call(options):  # noqa: F811
         candidate.leg.units = 10**9
         subject = Subject(account_id, order.strategy_id, "ALPACA", "main", rules)
         look = gate.book.look([candidate], subject, 0, 0)
-        denied = gate.judge._uncovers([candidate], look, subject, reducing=False, one=True)
+        denied = gate.judge._uncovers([candidate], look.orders, subject, reducing=False, one=True)
         assert (None if denied is None else denied[0].code) == expected
 
 

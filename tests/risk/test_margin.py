@@ -625,23 +625,29 @@ def test_an_exit_larger_than_its_entry_is_paid_for_as_any_sale(bench, exits, hel
     assert gate.margin.reserved(engine.cache.accounts()[0].id) == held
 
 
-def test_a_list_whose_room_can_not_be_taken_counts_for_nothing(bench):
+@pytest.mark.parametrize("part", ["reservations.reserve", "margin.whole", "book.take"])
+def test_a_list_whose_room_can_not_be_taken_counts_for_nothing(bench, part):
     gates: list[Any] = []
     limits = Limits(headroom=Decimal(0), max_orders=Rate(2, 3600 * SECOND), duplicate_window_ns=3600 * SECOND)
 
     def fail(s: Any) -> None:
         gate, calls = gates[0], []
-        take = gate.book.take
+        owner, name = part.split(".")
+        own = getattr(getattr(gate, owner), name)
 
-        def broken(*args: Any) -> None:
+        def broken(*args: Any, **kwargs: Any) -> Any:
             calls.append(args)
-            if len(calls) == 2:
+            if name == "take":  # only the first of the two has taken its room
+                candidates, wholes, *rest = args
+                own(candidates[:1], wholes[:1], *rest, counted=0)
+            if name == "take" or len(calls) == 2:
                 raise RuntimeError("a bug")
-            take(*args)
+            return own(*args, **kwargs)
 
-        gate.book.take = broken
+        setattr(getattr(gate, owner), name, broken)
         s.several((BUY, 1, "90.00"), (BUY, 2, "91.00"))
-        gate.book.take = take
+        setattr(getattr(gate, owner), name, own)
+        assert len(calls) == (1 if name == "take" else 2)
 
     ours, gate, engine = bench.run(
         fail,

@@ -174,7 +174,7 @@ def test_room_that_can_not_be_reserved_refuses_a_modification(bench, monkeypatch
 
     def fail(s: Any) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(rig.gate.book, "passed", broken)
+            patch.setattr(rig.gate.book, "modified", broken)
             to(s, rig.order, 200)
 
     ours, gate, _ = bench.run(rig.buys(100, "90.00"), fail, lambda s: None, prepare=rig.prepare)

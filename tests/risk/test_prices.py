@@ -95,5 +95,5 @@ def test_an_order_in_money_is_of_the_most_units_at_the_lowest_price(known, side,
 
 
 def test_a_modifications_price_stands_in_for_the_orders_own():
-    assert prices().order(limit(BUY, "90.00"), price=Price.from_str("95.00")) == 95 * 10**9
-    assert prices().order(stop(BUY, "105.00"), trigger_price=Price.from_str("108.00")) == 108 * 10**9
+    assert prices().order(limit(BUY, "90.00"), 95 * 10**9) == 95 * 10**9
+    assert prices().order(stop(BUY, "105.00"), trigger=108 * 10**9) == 108 * 10**9

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use pyo3::exceptions::{PyLookupError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
+use pyo3::types::PyList;
 
 use super::fault::{RiskFault, level_of};
 use super::numbers::Int;
@@ -13,13 +14,14 @@ use crate::exposure::{Bounds, Leg, Level, Open, Resting};
 use crate::rate::Limit;
 use crate::risk::quote::{Collar, HeldTo, Quote};
 use crate::risk::room::{Entry, Figure, Figures, LEAST_EQUITY, Own, Purse, Whole};
-use crate::risk::{Checks, Desk, Fault, Most, Order, Rules, Wrong};
+use crate::risk::{Checks, Desk, Fault, Look, Most, Order, Rules, Wrong};
 use crate::sync::Relock;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<RiskFault>()?;
     module.add_class::<RiskRules>()?;
     module.add_class::<RiskOrder>()?;
+    module.add_class::<RiskLook>()?;
     module.add_class::<RiskBook>()
 }
 
@@ -167,6 +169,30 @@ impl RiskOrder {
             change,
             legs: legs_of(legs),
         }))
+    }
+}
+
+/// What orders would do, with the orders that were asked about.
+#[pyclass(frozen, get_all, module = "runner._engine")]
+pub struct RiskLook {
+    orders: Py<PyList>,
+    reduces: bool,
+    at_all: Option<Py<RiskFault>>,
+    opening: Option<Py<RiskFault>>,
+}
+
+impl RiskLook {
+    fn new(py: Python<'_>, orders: Bound<'_, PyList>, look: Look) -> PyResult<Self> {
+        // Each kind of a fault is an object of its own class, which `Py::new` does not make.
+        let fault = |fault: Option<Fault>| {
+            fault.map(|fault| RiskFault::from(fault).into_pyobject(py).map(Bound::unbind)).transpose()
+        };
+        Ok(Self {
+            orders: orders.unbind(),
+            reduces: look.reduces,
+            at_all: fault(look.at_all)?,
+            opening: fault(look.opening)?,
+        })
     }
 }
 
@@ -416,22 +442,25 @@ impl RiskBook {
 
     #[pyo3(signature = (account, strategy, rules, orders, now_ns, checks=Checks::NEW_ORDER.0, gross=None))]
     #[allow(clippy::too_many_arguments)]
-    fn look(
+    fn look<'py>(
         &self,
+        py: Python<'py>,
         account: u32,
         strategy: u32,
         rules: &RiskRules,
-        orders: Vec<Bound<'_, RiskOrder>>,
+        orders: Bound<'py, PyList>,
         now_ns: i64,
         checks: u16,
         gross: Option<Vec<(String, i128)>>,
-    ) -> PyResult<(bool, Option<RiskFault>, Option<RiskFault>)> {
+    ) -> PyResult<RiskLook> {
         let gross = gross.map(|gross| levels(&gross)).transpose()?;
-        let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
-        let mut desk = self.0.relock();
-        let look =
-            desk.look(account, strategy, &rules.0, &orders, Checks(checks), gross.as_deref(), now_ns).map_err(wrong)?;
-        Ok((look.reduces, look.at_all.map(Into::into), look.opening.map(Into::into)))
+        let rows = orders.iter().map(Bound::cast_into).collect::<Result<Vec<Bound<'_, RiskOrder>>, _>>()?;
+        let judged: Vec<&Order> = rows.iter().map(|order| &order.get().0).collect();
+        let look = {
+            let mut desk = self.0.relock();
+            desk.look(account, strategy, &rules.0, &judged, Checks(checks), gross.as_deref(), now_ns).map_err(wrong)?
+        };
+        RiskLook::new(py, orders, look)
     }
 
     fn reduces(&self, account: u32, strategy: u32, orders: Vec<Bound<'_, RiskOrder>>) -> PyResult<bool> {
@@ -448,10 +477,30 @@ impl RiskBook {
         Ok((lent, cash))
     }
 
-    #[pyo3(signature = (account, strategy, order, now_ns, whole=None))]
-    fn take(&self, account: u32, strategy: u32, order: &RiskOrder, now_ns: i64, whole: Option<i128>) -> PyResult<()> {
-        let whole = of_whole(whole.map(|amount| (amount, order.0.left)));
-        self.0.relock().take(account, strategy, &order.0, whole, now_ns).map_err(wrong)
+    #[allow(clippy::too_many_arguments)]
+    fn take(
+        &self,
+        account: u32,
+        strategy: u32,
+        rules: &RiskRules,
+        orders: Vec<Bound<'_, RiskOrder>>,
+        wholes: Vec<Option<Int>>,
+        counted: usize,
+        now_ns: i64,
+    ) -> PyResult<()> {
+        if orders.len() != wholes.len() || counted > orders.len() {
+            return Err(PyValueError::new_err("take asks for one whole (or None) of each order, and counts no more"));
+        }
+        let orders: Vec<&Order> = orders.iter().map(|order| &order.get().0).collect();
+        let mut desk = self.0.relock();
+        for (order, whole) in orders.iter().zip(wholes) {
+            let whole = of_whole(int(whole).map(|amount| (amount, order.left)));
+            desk.take(account, strategy, order, whole, now_ns).map_err(wrong)?;
+        }
+        if counted > 0 {
+            desk.count(strategy, &rules.0, &orders[..counted], now_ns);
+        }
+        Ok(())
     }
 
     fn count(&self, strategy: u32, rules: &RiskRules, orders: Vec<Bound<'_, RiskOrder>>, now_ns: i64) {
