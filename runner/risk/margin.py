@@ -125,10 +125,7 @@ class Margin:
             if order is None:
                 return
         left, worth, closed = 0, None, order.is_closed
-        if closed:
-            del self._orders[client_order_id]
-            self._raised.discard(client_order_id)
-        else:
+        if not closed:
             reservation = self._reservations.get(client_order_id)
             leg = self._working.other(order) if reservation is None else reservation.leg()
             left, worth = leg.units, leg.worth
@@ -144,6 +141,9 @@ class Margin:
             order.venue_order_id is not None,
             self._clock.timestamp_ns(),
         )
+        if closed:  # last: where the engine could not be told, it is asked for once more
+            del self._orders[client_order_id]
+            self._raised.discard(client_order_id)
 
     def on_account(self, event: Any) -> None:
         """The broker told the account's figures."""

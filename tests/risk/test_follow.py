@@ -34,6 +34,7 @@ STEPS = [
     "reservations.on_event",
     "working.note",
     "margin.note",
+    "book.instrument",  # within it
     "positions.on_event",
     "book.touch",
     "collateral.touch",
