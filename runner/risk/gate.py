@@ -431,7 +431,7 @@ class RiskGate:
         Never raises: what can't be told is a reason.
         """
         try:
-            denial = self.judge.opening(self._subject(account_id, orders[0].strategy_id))
+            denial = self.judge.may_not_open(self._subject(account_id, orders[0].strategy_id))
         except Exception as error:
             self._failed("judging an order that waited", error)
             denial = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})")

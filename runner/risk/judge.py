@@ -135,7 +135,7 @@ class Judge:
             return None if denied is None else (denied[0], candidates[0].order)
         look = self._look(candidates, subject, now_ns)
         reducing = self._reduce(candidates, look, subject)
-        if not reducing and (denial := self._may_not_open(subject)) is not None:
+        if not reducing and (denial := self.may_not_open(subject)) is not None:
             return denial, candidates[0].order
         if reducing and (denial := self._may_not_rest(candidates, subject)) is not None:
             return denial, candidates[0].order
@@ -164,7 +164,7 @@ class Judge:
             return shares, order
         look = self._look([shares], subject, now_ns, _EXERCISE)
         reducing = self._reduce([shares], look, subject)
-        if not reducing and (denial := self._may_not_open(subject)) is not None:
+        if not reducing and (denial := self.may_not_open(subject)) is not None:
             return denial, order
         if reducing and (denial := self._may_not_rest([shares], subject)) is not None:
             return denial, order
@@ -244,7 +244,7 @@ class Judge:
         reducing = self._reduce(candidates, look, subject)
         reducing = reducing or self._comes_to_close(candidate, command, subject)
         denied: Denied | None = None
-        if not reducing and (denial := self._may_not_open(subject)) is not None:
+        if not reducing and (denial := self.may_not_open(subject)) is not None:
             return denial
         if (fault := look.at_all) is not None and not (reducing and _wants_a_price(fault)):
             denied = self._faults.words(fault, candidates, subject, now_ns)
@@ -276,10 +276,6 @@ class Judge:
     def reduces(self, candidates: Sequence[Candidate], subject: Subject) -> bool:
         """True where all of them only shrink positions."""
         return self._reduce(candidates, self._book.look(candidates, subject, 0, 0), subject)
-
-    def opening(self, subject: Subject) -> Denial | None:
-        """What keeps all that opens from being sent now, whatever it is."""
-        return self._may_not_open(subject)
 
     def surely_reduces(self, candidates: Sequence[Candidate], subject: Subject, params: Any) -> bool:
         """True where all of them only shrink positions, and take no cover away."""
@@ -331,7 +327,8 @@ class Judge:
     def _closes_for_the_node(self, candidates: Sequence[Candidate]) -> bool:
         return all(candidate.order.client_order_id in self._closing for candidate in candidates)
 
-    def _may_not_open(self, subject: Subject) -> Denial | None:
+    def may_not_open(self, subject: Subject) -> Denial | None:
+        """What keeps all that opens from being sent now, whatever it is."""
         standing = self._states.severest(subject.account, subject.strategy)
         if standing.state is not State.ACTIVE:
             code = Code.STATE_HALTED if standing.state is State.HALTED else Code.STATE_REDUCING

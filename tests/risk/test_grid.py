@@ -135,7 +135,7 @@ def test_of_an_unknown_account_nothing_is_opened(bench, code, way):
     assert (set(ours.codes()), gate.errors) == ({"NO_ACCOUNT"}, 0)
 
 
-BROKEN = ["_may_not_open", "_illegal", "_may_not_trade", "_breaks", "_candidate", "_reducing"]
+BROKEN = ["may_not_open", "_illegal", "_may_not_trade", "_breaks", "_candidate", "_reducing"]
 
 
 @pytest.mark.parametrize("part", BROKEN)
@@ -179,7 +179,7 @@ STEPS = [
     "judge.candidate",
     "judge.submit",
     "judge._uncovers",
-    "judge._may_not_open",
+    "judge.may_not_open",
     "judge._illegal",
     "judge._may_not_trade",
     "judge._breaks",
