@@ -12,6 +12,7 @@ from runner.config.classes import STRATEGY, Kind
 from runner.config.models import RunnerConfig
 from runner.config.secrets import redact
 from runner.journal import Journal, JournalError, SharedStates
+from runner.journal.restore import EXTERNAL
 from runner.node.exit_codes import ExitCode, NodeError
 from runner.node.lock import AccountLock
 from runner.node.node import BaseHook, Node
@@ -141,14 +142,14 @@ class JournalHook(BaseHook):
         found: dict[str, list[str]] = {}
         tags = {f"-{strategy.id.get_tag()}-": name for name, strategy in node.parts.strategies.items()}
         for order in (*cache.orders_open(), *cache.orders_inflight()):
-            if order.strategy_id.value == "EXTERNAL":
+            if order.strategy_id.value == EXTERNAL:
                 self._tell_lost(order.client_order_id.value, tags)
             found.setdefault(order.strategy_id.value, []).append(order.client_order_id.value)
         for position in cache.positions_open():
             what = f"{position.signed_decimal_qty()} {position.instrument_id.symbol}"
             found.setdefault(position.strategy_id.value, []).append(what)
         for strategy, things in found.items():
-            if strategy not in known and strategy != "EXTERNAL":
+            if strategy not in known and strategy != EXTERNAL:
                 log.warning(
                     "%s is not in the file any more, but has %s: put it back, or `runner flatten --account`",
                     strategy,
