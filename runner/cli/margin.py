@@ -16,6 +16,7 @@ from runner.config.errors import ConfigErrors
 from runner.config.margin_file import MarginFile, read_margin_file
 from runner.margin.options import OCC, AlpacaOptionsMarginCalculator, OptionPosition
 from runner.margin.plot import PlotError, payoff, save, show
+from runner.margin.symbols import plain_symbol
 from runner.margin.whatif import FIGURES, Held, OrderText, OrderTextError, WhatIf, parse_order, what_if
 
 EXIT_REFUSED = 1
@@ -59,8 +60,10 @@ def margin(
     """
     try:
         given = _given(file, account)
-        tried = _order(order or given.order)
-        held = [Held(row.symbol, row.qty, row.price, row.margin_percent or 0) for row in given.positions]
+        tried = _order(given.order if order is None else order)
+        # What the broker holds may be called as it likes, what somebody typed may not.
+        named = plain_symbol if account is None else str
+        held = [Held(named(row.symbol), row.qty, row.price, row.margin_percent or 0) for row in given.positions]
         calculator = AlpacaOptionsMarginCalculator(expirations=given.expirations)
         money = given.cash if cash is None else cash
         found = what_if(
@@ -180,7 +183,7 @@ def _draw(found: WhatIf, held: list[Held], tried: OrderText | None, plot: Path |
     sums = {row.symbol: int(row.qty) for row in held if OCC.fullmatch(row.symbol)}
     if tried is not None and tried.options:
         for symbol, ratio in tried.legs:
-            sums[symbol] = sums.get(symbol, 0) + ratio * tried.qty
+            sums[symbol] = sums.get(symbol, 0) + ratio * int(tried.qty)
     shares = sum(int(row.qty) for row in held if row.symbol == found.worst.root and row.qty > 0)
     drawn = payoff([OptionPosition(symbol, qty) for symbol, qty in sums.items() if qty], found.worst, shares=shares)
     if plot is not None:

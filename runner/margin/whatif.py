@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from runner._engine import MarginAccount, MarginFigures, MarginRates, UncoveredError, nano_product, order_unit_value
 from runner.margin.options import (
-    MULTIPLIER,
-    NANO,
     OCC,
     AlpacaOptionsMarginCalculator,
     ExpiryLoss,
@@ -22,8 +20,13 @@ from runner.margin.options import (
     to_dollars,
     to_nano,
 )
+from runner.margin.symbols import plain_symbol
 
-_LEG = re.compile(r"([+-])(?:(\d+)\*)?([A-Z][A-Z0-9./]*)")
+_LEG = re.compile(r"([+-])(?:(\d+)\*)?([A-Z][A-Z0-9./]*)", re.ASCII)
+#: Of less equity nothing is lent, and nothing sold short.
+MARGIN_MINIMUM = Decimal(2_000)
+# What is larger than these can't be multiplied in the engine's integers.
+_MOST_DOLLARS, _MOST_UNITS, _MOST_PRICE = Decimal(10**15), Decimal(10**12), Decimal(10**7)
 FIGURES = (
     "equity",
     "initial_margin",
@@ -55,7 +58,7 @@ class OrderText:
 
     legs: tuple[tuple[str, int], ...]
     price: Decimal
-    qty: int
+    qty: Decimal
 
     @property
     def options(self) -> bool:
@@ -70,7 +73,10 @@ class OrderText:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """The answer. `refusal` is a stable code, None where the order would be taken. Amounts are dollars."""
+    """The answer. `refusal` is a stable code, None where the order would be taken. Amounts are dollars.
+
+    `held_back` is what the broker has of options buying power less than the positions leave: working orders hold it.
+    """
 
     before: dict[str, Decimal]
     after: dict[str, Decimal] | None
@@ -80,6 +86,7 @@ class WhatIf:
     worst: ExpiryLoss | None
     refusal: str | None
     reason: str | None
+    held_back: Decimal = Decimal(0)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: amounts as text."""
@@ -97,6 +104,7 @@ class WhatIf:
             "cost_basis": shown(self.cost_basis),
             "net": shown(self.net),
             "available": shown(self.available),
+            "held_back": shown(self.held_back),
             "worst": None
             if worst is None
             else {
@@ -119,23 +127,14 @@ def parse_order(text: str) -> OrderText:
     """
     words = text.replace("@", " @ ").split()
     legs: list[tuple[str, int]] = []
-    price: Decimal | None = None
-    qty = 1
+    numbers: dict[str, Decimal] = {}
     at = 0
     while at < len(words):
         word = words[at]
         if word in {"@", "x"}:
-            value = words[at + 1] if at + 1 < len(words) else ""
-            try:
-                number = Decimal(value)
-            except InvalidOperation:
-                raise OrderTextError(f"`{value}` after {word} is not a number") from None
-            if word == "@":
-                price = number
-            elif number <= 0 or number != number.to_integral_value():
-                raise OrderTextError(f"x {value}: units are a whole number above 0")
-            else:
-                qty = int(number)
+            if word in numbers:
+                raise OrderTextError(f"{word} stands twice, an order has one price and one number of units")
+            numbers[word] = _number(words[at + 1] if at + 1 < len(words) else "", word)
             at += 2
             continue
         found = _LEG.fullmatch(word)
@@ -144,13 +143,39 @@ def parse_order(text: str) -> OrderText:
                 f"`{word}` is no leg, write one as +SYMBOL, -SYMBOL or +2*SYMBOL, then @ PRICE and x UNITS"
             )
         sign, ratio, symbol = found.groups()
-        legs.append((symbol, (1 if sign == "+" else -1) * int(ratio or 1)))
+        try:
+            legs.append((plain_symbol(symbol), (1 if sign == "+" else -1) * int(ratio or 1)))
+        except ValueError as error:
+            raise OrderTextError(str(error)) from None
         at += 1
-    if not legs or price is None:
+    if not legs or "@" not in numbers:
         raise OrderTextError("an order has at least one leg and a price, such as +AAPL250117C00190000 @ 3.80")
+    return _sound(legs, numbers["@"], numbers.get("x", Decimal(1)))
+
+
+def _number(text: str, word: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise OrderTextError(f"`{text}` after {word} is not a number") from None
+    if not number.is_finite() or abs(number) > (_MOST_PRICE if word == "@" else _MOST_UNITS):
+        raise OrderTextError(f"`{text}` after {word} is out of range")
+    return number
+
+
+def _sound(legs: list[tuple[str, int]], price: Decimal, qty: Decimal) -> OrderText:
+    if len(legs) == 1:  # of one leg the price is the leg's, so that a ratio is only another way to say how many
+        (symbol, ratio) = legs[0]
+        legs, qty = [(symbol, 1 if ratio > 0 else -1)], qty * abs(ratio)
+        if price <= 0:
+            raise OrderTextError(f"@ {price:f}: the price of one leg is above 0; a sign before the leg buys or sells")
     order = OrderText(tuple(legs), price, qty)
     if len(legs) > 1 and not order.options:
         raise OrderTextError("several legs must all be option contracts")
+    if qty <= 0:
+        raise OrderTextError(f"x {qty:f}: units are a number above 0")
+    if order.options and qty != qty.to_integral_value():
+        raise OrderTextError(f"x {qty:f}: contracts are whole")
     return order
 
 
@@ -162,50 +187,83 @@ def what_if(
     multiplier: int = 2,
     level: int = 3,
     calculator: AlpacaOptionsMarginCalculator | None = None,
+    broker: Decimal | None = None,
 ) -> WhatIf:
-    """Work it out. Raises ValueError for symbols and numbers that make no sense."""
+    """Work it out. `broker` is the options buying power that the broker tells: where it is less, the rest is held back.
+
+    Raises ValueError for symbols and numbers that make no sense.
+    """
     calculator = calculator or AlpacaOptionsMarginCalculator()
     account = MarginAccount(multiplier=multiplier, expirations=calculator.expirations)
-    account.set_cash(to_nano(cash))
+    account.set_cash(to_nano(_bounded("cash", cash, _MOST_DOLLARS)))
+    held = _rows(held, order)
     for row in held:
         _hold(account, row)
+    held_back = Decimal(0)
     try:
         before = figures(account.figures())
+        if broker is not None and broker < before["options_buying_power"]:
+            held_back = before["options_buying_power"] - broker
+            account.reserve("working orders", to_nano(held_back))
+            before = figures(account.figures())
     except UncoveredError as error:
         return WhatIf({}, None, None, None, None, None, "OPTIONS_UNCOVERED", f"before the order {error.args[0]}")
     options = [OptionPosition(row.symbol, int(row.qty)) for row in held if OCC.fullmatch(row.symbol)]
     shares = {row.symbol: int(row.qty) for row in held if not OCC.fullmatch(row.symbol) and row.qty > 0}
     if order is None:
-        return WhatIf(before, None, None, None, None, _worst(calculator, options, shares), None, None)
+        worst = _worst(calculator, options, shares)
+        return WhatIf(before, None, None, None, None, worst, None, None, held_back)
     if order.options:
-        return _options(account, order, before, options, level, calculator)
-    return _shares(account, order, held, before)
+        found = _options(account, order, held, before, cash, multiplier, level, calculator)
+    else:
+        found = _shares(account, order, held, before, cash, multiplier)
+    return replace(found, held_back=held_back)
+
+
+def _rows(held: Sequence[Held], order: OrderText | None) -> list[Held]:
+    """The positions, those of the order's shares at its price where they have none."""
+    seen: set[str] = set()
+    rows = []
+    for row in held:
+        if row.symbol in seen:
+            raise ValueError(f"{row.symbol} stands in two positions, add them up")
+        seen.add(row.symbol)
+        ordered = order is not None and not order.options and row.symbol == order.legs[0][0]
+        rows.append(replace(row, price=order.price) if order and ordered and row.price is None else row)
+    return rows
 
 
 def _options(
     account: MarginAccount,
     order: OrderText,
+    held: Sequence[Held],
     before: dict[str, Decimal],
-    options: list[OptionPosition],
+    cash: Decimal,
+    multiplier: int,
     level: int,
     calculator: AlpacaOptionsMarginCalculator,
 ) -> WhatIf:
-    positions = {row.symbol: row.qty for row in options}
+    rows = {row.symbol: row for row in held if OCC.fullmatch(row.symbol)}
+    positions = {symbol: int(row.qty) for symbol, row in rows.items()}
     legs = [OptionLeg(symbol, abs(ratio), _intent(ratio, positions.get(symbol, 0))) for symbol, ratio in order.legs]
-    refusal = calculator.validate_order(legs, qty=order.qty, level=level, positions=options)
+    options = [OptionPosition(symbol, qty) for symbol, qty in positions.items()]
+    refusal = calculator.validate_order(legs, qty=int(order.qty), level=level, positions=options)
     if refusal is not None:
         return WhatIf(before, None, None, None, None, None, refusal, REASONS[refusal])
     available = before["options_buying_power"]
     try:
-        cost = cost_basis(account, order.legs, net_price=order.net, qty=order.qty)
+        cost = cost_basis(account, order.legs, net_price=order.net, qty=int(order.qty))
+        account.set_cash(to_nano(cash - cost.net))
+        for symbol, ratio in order.legs:
+            worth = rows[symbol].price if symbol in rows else None
+            account.set_option(symbol, positions.get(symbol, 0) + ratio * int(order.qty), to_nano(worth or Decimal(0)))
+        after = figures(account.figures())
     except UncoveredError as error:
         return WhatIf(before, None, None, None, available, None, "OPTIONS_UNCOVERED", error.args[0])
-    after = dict(before)
-    margin = cost.after.amount - cost.before.amount
-    for name in ("initial_margin", "maintenance_margin", "options_margin"):
-        after[name] += margin
-    after["options_buying_power"] = max(available - margin - cost.net, Decimal(0))
-    after["buying_power"] = max(before["buying_power"] - (margin + cost.net) * _times(before), Decimal(0))
+    # Nobody says what each leg is worth: what is paid for all of them. The other figures ask for no option's price.
+    after["equity"] = before["equity"]
+    times = multiplier if after["equity"] >= MARGIN_MINIMUM else 1
+    after["buying_power"] = after["options_buying_power"] * times
     refused = cost.amount > available
     reason = f"it takes {cost.amount:,f} USD of options buying power, {available:,f} USD are left" if refused else None
     return WhatIf(
@@ -213,21 +271,31 @@ def _options(
     )
 
 
-def _shares(account: MarginAccount, order: OrderText, held: Sequence[Held], before: dict[str, Decimal]) -> WhatIf:
+def _shares(
+    account: MarginAccount,
+    order: OrderText,
+    held: Sequence[Held],
+    before: dict[str, Decimal],
+    cash: Decimal,
+    multiplier: int,
+) -> WhatIf:
     (symbol, ratio), price = order.legs[0], to_nano(order.price)
     qty = ratio * order.qty
     old = next((row for row in held if row.symbol == symbol), Held(symbol, Decimal(0)))
     opens = old.qty == 0 or (old.qty > 0) == (qty > 0)
     if not opens and abs(qty) > abs(old.qty):
-        reason = f"{abs(qty)} is more than the {abs(old.qty):f} held: one order can't turn a position over"
+        reason = f"{abs(qty):f} is more than the {abs(old.qty):f} held: one order can't turn a position over"
         return WhatIf(before, None, None, None, None, None, "QUANTITY", reason)
+    if opens and qty < 0 and (why := _not_shortable(symbol, qty, before["equity"], multiplier)) is not None:
+        return WhatIf(before, None, None, None, None, None, "NOT_SHORTABLE", why)
     unit = order_unit_value(qty > 0, price, price) or price
-    cost = to_dollars(nano_product(abs(qty) * NANO, unit)) if opens else Decimal(0)
+    cost = to_dollars(nano_product(to_nano(abs(qty)), unit)) if opens else Decimal(0)
     net = order.price * qty
     power = "buying_power" if "/" not in symbol else "non_marginable_buying_power"
     available = before[power]
-    account.set_cash(to_nano(before["equity"] - _values(held) - net))
-    _hold(account, Held(symbol, old.qty + qty, order.price, old.percent))
+    account.set_cash(to_nano(cash - net))
+    # What is held is worth what it was: a limit far from the market moves no price.
+    _hold(account, Held(symbol, old.qty + qty, order.price if old.price is None else old.price, old.percent))
     try:
         after = figures(account.figures())
     except UncoveredError as error:
@@ -235,6 +303,16 @@ def _shares(account: MarginAccount, order: OrderText, held: Sequence[Held], befo
     refused = cost > available
     why = f"it takes {cost:,f} USD of buying power, {available:,f} USD are left" if refused else None
     return WhatIf(before, after, cost, net, available, None, "BUYING_POWER" if refused else None, why)
+
+
+def _not_shortable(symbol: str, qty: Decimal, equity: Decimal, multiplier: int) -> str | None:
+    if "/" in symbol:
+        return "coins can't be sold short"
+    if qty != qty.to_integral_value():
+        return f"{abs(qty):f}: only whole shares are sold short"
+    if equity < MARGIN_MINIMUM or multiplier < 2:
+        return "shares are sold short only on margin, which needs 2,000 USD of equity and a multiplier of 2"
+    return None
 
 
 REASONS = {
@@ -257,19 +335,23 @@ def figures(found: MarginFigures) -> dict[str, Decimal]:
 
 
 def _hold(account: MarginAccount, row: Held) -> None:
-    price = to_nano(row.price or Decimal(0))
+    qty = _bounded(row.symbol, row.qty, _MOST_UNITS)
+    price = to_nano(_bounded(row.symbol, row.price or Decimal(0), _MOST_PRICE))
     if OCC.fullmatch(row.symbol):
-        if row.qty != row.qty.to_integral_value():
-            raise ValueError(f"{row.symbol}: contracts are whole, not {row.qty:f}")
-        account.set_option(row.symbol, int(row.qty), price)
+        if qty != qty.to_integral_value():
+            raise ValueError(f"{row.symbol}: contracts are whole, not {qty:f}")
+        account.set_option(row.symbol, int(qty), price)
+    elif qty < 0 and row.price is None:
+        raise ValueError(f"{row.symbol} is short: give its price, what it asks for goes by that")
     else:
-        rates = MarginRates(marginable="/" not in row.symbol, long_percent=row.percent)
-        account.set_position(row.symbol, to_nano(row.qty), price, rates)
+        rates = MarginRates(marginable="/" not in row.symbol, long_percent=row.percent, short_percent=row.percent)
+        account.set_position(row.symbol, to_nano(qty), price, rates)
 
 
-def _values(held: Sequence[Held]) -> Decimal:
-    per = {True: MULTIPLIER, False: 1}
-    return sum((row.qty * (row.price or Decimal(0)) * per[bool(OCC.fullmatch(row.symbol))] for row in held), Decimal(0))
+def _bounded(name: str, value: Decimal, most: Decimal) -> Decimal:
+    if not value.is_finite() or abs(value) > most:
+        raise ValueError(f"{name}: {value} is out of range")
+    return value
 
 
 def _worst(
@@ -277,11 +359,6 @@ def _worst(
 ) -> ExpiryLoss | None:
     roots = calculator.calculate_maintenance_margin(options, shares=shares).roots
     return max(roots, key=lambda root: root.amount, default=None)
-
-
-def _times(before: dict[str, Decimal]) -> Decimal:
-    power = before["options_buying_power"]
-    return before["buying_power"] / power if power else Decimal(1)
 
 
 def _intent(ratio: int, held: int) -> Intent:

@@ -61,16 +61,106 @@ def test_shares_take_buying_power_and_closing_takes_none() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "+IBM", "IBM @ 3", "+IBM @ x", "+IBM @ 3 x 0", "+IBM @ 3 x 1.5", "+IBM +BAC @ 3", "+0.5*IBM @ 3"],
+    ["", "+IBM", "IBM @ 3", "+IBM @ x", "+IBM @ 3 x 0", "+IBM +BAC @ 3", "+0.5*IBM @ 3"],
 )
 def test_orders_that_make_no_sense(text: str) -> None:
     with pytest.raises(OrderTextError):
         parse_order(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("+IBM @ -3", "above 0"),
+        (f"+{CALL} @ 0", "above 0"),
+        ("+IBM @ NaN", "out of range"),
+        ("+IBM @ Infinity", "out of range"),
+        ("+IBM @ 3 x NaN", "out of range"),
+        ("+IBM @ 3 x Infinity", "out of range"),
+        ("+IBM @ 1e30", "out of range"),
+        ("+IBM @ 3 x 1e30", "out of range"),
+        ("+IBM @ 3 @ 5", "stands twice"),
+        ("+IBM @ 3 x 2 x 3", "stands twice"),
+        (f"+{CALL} @ 3 x 1.5", "contracts are whole"),
+        ("+AAPL250117C0020000 @ 3", "no Alpaca symbol"),
+        ("+AAPL251345C00200000 @ 3", "no date of expiry"),
+        ("+BTCUSD @ 3", "no Alpaca symbol"),
+    ],
+)
+def test_an_order_that_could_be_misread_is_refused(text: str, says: str) -> None:
+    with pytest.raises(OrderTextError, match=says):
+        parse_order(text)
+
+
+def test_a_ratio_of_one_leg_is_so_many_of_it() -> None:
+    assert tried(f"+2*{CALL} @ 3").cost_basis == tried(f"+{CALL} @ 3 x 2").cost_basis == 600
+    assert tried("+3*IBM @ 3 x 2").cost_basis == 18
+
+
+def test_symbols_may_be_written_as_nautilus_has_them() -> None:
+    assert tried(f"+{CALL}.ALPACA @ 3").cost_basis == 300
+    assert parse_order("+IBM.ALPACA @ 3").legs == (("IBM", 1),)
+
+
+def test_parts_of_shares_and_coins() -> None:
+    assert tried("+BTC/USD @ 20000 x 0.25").cost_basis == 5_000
+    assert tried("+IBM @ 100 x 0.5").cost_basis == 50
+    assert tried("-IBM @ 100 x 0.5", Held("IBM", Decimal("0.5"), Decimal(100))).refusal is None
+
+
+@pytest.mark.parametrize(
+    ("order", "cash"), [("-BTC/USD @ 100 x 1", 10_000), ("-IBM @ 5 x 10", 1_999), ("-IBM @ 100 x 0.5", 10_000)]
+)
+def test_what_can_not_be_sold_short(order: str, cash: int) -> None:
+    assert tried(order, cash=cash).refusal == "NOT_SHORTABLE"
+
+
+def test_what_an_option_costs_is_gone_from_every_buying_power() -> None:
+    after = tried(f"+{CALL} @ 50").after
+    assert after is not None
+    assert (after["buying_power"], after["options_buying_power"]) == (10_000, 5_000)
+    assert after["non_marginable_buying_power"] == 5_000
+
+
+def test_margin_that_is_freed_goes_against_what_was_missing_first() -> None:
+    held = (Held("AAPL", Decimal(100), Decimal(192)), Held("AAPL250117P00100000", Decimal(-1), Decimal(2)))
+    found = tried("+AAPL250117P00100000 @ 0.05", *held, cash=-18_000)
+    assert found.after is not None
+    # -18,005 cash, 19,200 of shares, half of them borrowed on: 8,405 are missing still.
+    assert (found.after["options_buying_power"], found.after["buying_power"]) == (0, 0)
+
+
+def test_a_limit_moves_no_price_of_what_is_held() -> None:
+    found = tried("+AAPL @ 100 x 1", Held("AAPL", Decimal(100), Decimal(192)), cash=0)
+    assert found.after is not None
+    assert (found.before["equity"], found.after["equity"]) == (19_200, 19_292)
+    unpriced = tried("+AAPL @ 190 x 1", Held("AAPL", Decimal(100)), cash=0)
+    assert unpriced.after is not None
+    assert unpriced.before["equity"] == unpriced.after["equity"] == 19_000
+
+
+def test_a_position_in_two_rows_is_refused() -> None:
+    row = Held("AAPL250117P00100000", Decimal(-1))
+    with pytest.raises(ValueError, match="two positions"):
+        what_if([row, row], None, cash=Decimal(30_000))
+
+
+def test_a_short_position_asks_by_its_price_and_its_own_rate() -> None:
+    with pytest.raises(ValueError, match="give its price"):
+        what_if([Held("AAPL", Decimal(-100))], None, cash=Decimal(50_000))
+    found = what_if([Held("AAPL", Decimal(-100), Decimal(100), 90)], None, cash=Decimal(50_000))
+    assert found.before["maintenance_margin"] == 9_000
+
+
+@pytest.mark.parametrize("row", [Held("IBM", Decimal("1e25"), Decimal(1)), Held(CALL, Decimal("1e25"))])
+def test_positions_that_are_out_of_range(row: Held) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        what_if([row], None, cash=Decimal(0))
+
+
 def test_pictures(tmp_path: Path) -> None:
     order = parse_order(CONDOR)
-    positions = [OptionPosition(symbol, ratio * order.qty) for symbol, ratio in order.legs]
+    positions = [OptionPosition(symbol, ratio * int(order.qty)) for symbol, ratio in order.legs]
     worst = tried(CONDOR).worst
     assert worst is not None
     drawn = payoff(positions, worst)
