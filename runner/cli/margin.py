@@ -59,7 +59,7 @@ def margin(
         Print one JSON object on stdout.
     """
     try:
-        given = _given(file, account)
+        given, broker = _given(file, account)
         tried = _order(given.order if order is None else order)
         # What the broker holds may be called as it likes, what somebody typed may not.
         named = plain_symbol if account is None else str
@@ -67,7 +67,14 @@ def margin(
         calculator = AlpacaOptionsMarginCalculator(expirations=given.expirations)
         money = given.cash if cash is None else cash
         found = what_if(
-            held, tried, cash=money, multiplier=int(given.multiplier), level=int(given.level), calculator=calculator
+            held,
+            tried,
+            cash=money,
+            multiplier=int(given.multiplier),
+            level=int(given.level),
+            calculator=calculator,
+            # With other cash the broker's figure is no longer about this account.
+            broker=broker if cash is None else None,
         )
         if json_:
             print(json.dumps(found.as_dict(), indent=2))
@@ -93,20 +100,21 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _given(file: Path | None, account: str | None) -> MarginFile:
+def _given(file: Path | None, account: str | None) -> tuple[MarginFile, Decimal | None]:
+    """What is held, and the options buying power that the broker tells."""
     if account is not None:
         if file is None:
             raise ValueError("--account is the name of an account in a file, name the file too")
         return _ask(file, account)
-    return MarginFile() if file is None else read_margin_file(file)
+    return MarginFile() if file is None else read_margin_file(file), None
 
 
 def _order(text: str | None) -> OrderText | None:
     return None if text is None else parse_order(text)
 
 
-def _ask(file: Path, name: str) -> MarginFile:
-    """Cash, level and positions from the broker."""
+def _ask(file: Path, name: str) -> tuple[MarginFile, Decimal | None]:
+    """Cash, level, positions and what is left from the broker."""
     from runner.config.load import load
 
     config = load([file], environ=os.environ).config
@@ -126,26 +134,43 @@ def _ask(file: Path, name: str) -> MarginFile:
     try:
         with http.client(10.0, base_url=base, headers=headers) as client:
             account, positions = (client.get(path).raise_for_status() for path in ("/v2/account", "/v2/positions"))
-            return _read(account.json(), positions.json())
+            return _read(account.json(), positions.json()), _left(account.json())
     except httpx.HTTPStatusError as error:
         raise _BrokerError(f"account {name}: {base} answered {error.response.status_code}, check its keys") from None
     except httpx.HTTPError as error:
         raise _BrokerError(f"account {name}: {base} can't be reached ({type(error).__name__})") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise _BrokerError(f"account {name}: the reply can't be read ({error})") from None
 
 
 def _read(account: dict[str, Any], positions: list[dict[str, Any]]) -> MarginFile:
+    from runner.alpaca.symbols import pair_symbol
+
     return MarginFile.model_validate(
         {
             "cash": account["cash"],
             "multiplier": account["multiplier"],
             "level": str(account.get("options_trading_level", 3)),
             "positions": [
-                {"symbol": row["symbol"], "qty": row["qty"], "price": row["current_price"]} for row in positions
+                {
+                    # Positions name a pair without its slash, and as shares it would be lent on.
+                    "symbol": pair_symbol(row["symbol"], row.get("asset_class", "")),
+                    "qty": row["qty"],
+                    "price": row["current_price"],
+                }
+                for row in positions
             ],
         }
     )
+
+
+def _left(account: dict[str, Any]) -> Decimal | None:
+    """Working orders are taken off it, and rates that an asset has of its own: cash and positions show neither."""
+    told = account.get("options_buying_power")
+    left = None if told is None else Decimal(told)
+    if left is not None and not left.is_finite():
+        raise ValueError(f"options_buying_power is {told}")
+    return left
 
 
 def _table(found: WhatIf) -> None:
@@ -165,6 +190,10 @@ def _table(found: WhatIf) -> None:
             row += [f"{found.after[name]:,.2f}", f"{found.after[name] - found.before[name]:+,.2f}"]
         table.add_row(*row)
     console.print(table)
+    if found.held_back:
+        console.print(
+            f"\nheld back   {found.held_back:,.2f} more by the broker: working orders, or higher rates of its own"
+        )
     if found.cost_basis is not None and found.net is not None:
         paid = "paid" if found.net >= 0 else "received"
         console.print(f"\ncost basis  {found.cost_basis:,.2f} ({abs(found.net):,.2f} {paid})")

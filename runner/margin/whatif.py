@@ -75,7 +75,7 @@ class OrderText:
 class WhatIf:
     """The answer. `refusal` is a stable code, None where the order would be taken. Amounts are dollars.
 
-    `held_back` is what the broker has of options buying power less than the positions leave: working orders hold it.
+    `held_back` is what the broker leaves of options buying power less than the positions do.
     """
 
     before: dict[str, Decimal]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
+from runner import http
 from runner.cli import main
 
 SPREAD = "+AAPL250117C00200000 -AAPL250117C00190000 @ -5"
@@ -58,3 +60,39 @@ def test_an_order_that_can_not_be_read(order: str, capsys: pytest.CaptureFixture
 def test_a_picture_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--cash", "1", "--plot", str(tmp_path / "a.png")) == 2
     assert "nothing to draw" in capsys.readouterr().err
+
+
+NODE = """\
+name: t
+environment: paper
+feeds: {stocks: {market: stocks}}
+accounts: {main: {broker: alpaca, key: {env: T_KEY}, secret: {env: T_SECRET}}}
+strategies: {s: {class: "m:C", account: main, feed: stocks}}
+"""
+
+
+def test_an_account_at_the_broker(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a coin of 50,000, and an order of 60,000 USD of shares that works: what the simulated exchange told."""
+    account = {"cash": "50000", "multiplier": "2", "options_trading_level": 3, "options_buying_power": "20000"}
+    coin = {"symbol": "BTCUSD", "asset_class": "crypto", "qty": "0.5", "current_price": "100000"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=account if request.url.path == "/v2/account" else [coin])
+
+    def client(*_: object, **more: str) -> httpx.Client:
+        return httpx.Client(transport=httpx.MockTransport(answer), base_url=more["base_url"])
+
+    monkeypatch.setattr(http, "client", client)
+    monkeypatch.setenv("T_KEY", "PK1")
+    monkeypatch.setenv("T_SECRET", "s")
+    path = tmp_path / "node.yaml"
+    path.write_text(NODE)
+    words = (str(path), "--account", "main", "--order", "+IBM @ 100 x 401")
+    assert run(*words, "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["before"]["initial_margin"], found["before"]["equity"]) == ("50000", "100000")
+    assert (found["before"]["buying_power"], found["held_back"], found["refusal"]) == ("40000", "30000", "BUYING_POWER")
+    run(*words)
+    assert "held back   30,000.00" in capsys.readouterr().out
