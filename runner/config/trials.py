@@ -13,12 +13,16 @@ from runner.config.section import Section
 
 ALLOWED = "allowed"
 Price = Limit
+_YEARS = range(1971, 2200)
 
 
 def _time(value: Any) -> Any:
     if isinstance(value, str):
         try:
-            return datetime.strptime(value.strip(), "%Y-%m-%d %H:%M")  # noqa: DTZ007 (New York's, made aware later)
+            at = datetime.strptime(value.strip(), "%Y-%m-%d %H:%M")  # noqa: DTZ007 (New York's, made aware later)
+            if at.year in _YEARS:
+                return at
+            raise ValueError  # Nautilus's nanoseconds hold no other
         except ValueError:
             raise wrong(f"`{value}` is no time, write New York's as 2026-01-05 10:00") from None
     return value

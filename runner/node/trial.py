@@ -7,7 +7,6 @@ working orders and the quotes are what the test says. What passes the gate goes 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -55,6 +54,8 @@ from runner.alpaca.symbols import instrument_id as id_of
 from runner.config.errors import instead
 from runner.config.models import RunnerConfig
 from runner.config.trials import ALLOWED, Trial, TrialLeg, TrialOrder
+from runner.margin.options import OCC, parse_symbol
+from runner.margin.symbols import plain_symbol
 from runner.node.gate import illegal, limits_book
 from runner.node.schedule.schedules import Schedules
 from runner.risk.codes import Code
@@ -66,7 +67,6 @@ from runner.risk.trading_day import NEW_YORK, TradingDay
 DEFAULT_TIME = datetime(2026, 1, 5, 10, 0, tzinfo=NEW_YORK)
 VENUE = Venue("ALPACA")
 TRADER = TraderId("TEST-001")
-_OCC = re.compile(r"([A-Z]{1,6})(\d{6})([CP])(\d{8})")
 _SIZE = Quantity.from_int(1_000_000)
 _TIMES = {
     "day": TimeInForce.DAY,
@@ -198,10 +198,11 @@ class Bench:
 
     def _quotes(self) -> None:
         for symbol, quote in self._trial.quotes.items():
-            instrument = self._instrument(symbol, ("quotes", symbol))
+            where = ("quotes", symbol)
+            instrument = self._instrument(symbol, where)
             at = self._now_ns - (0 if quote.age is None else quote.age // timedelta(microseconds=1) * 1000)
             bid, ask = (
-                instrument.make_price(price) if price is not None else instrument.make_price(0)
+                instrument.make_price(0) if price is None else exact(instrument.make_price(price), price, symbol, where)
                 for price in (quote.bid, quote.ask)
             )
             self._cache.add_quote_tick(QuoteTick(instrument.id, bid, ask, _SIZE, _SIZE, at, at))
@@ -220,7 +221,8 @@ class Bench:
             if not position.qty:
                 raise TrialError("a position of nothing, leave it out", *where)
             side = OrderSide.BUY if position.qty > 0 else OrderSide.SELL
-            order = self._factory.market(instrument.id, side, instrument.make_qty(abs(position.qty)))
+            qty = exact(instrument.make_qty(abs(position.qty)), abs(position.qty), symbol, where)
+            order = self._factory.market(instrument.id, side, qty)
             opened.append((order, instrument.make_price(price)))
             worth += position.qty * (mark if mark is not None else price) * instrument.multiplier.as_decimal()
         money = Money(account.cash, USD)
@@ -260,20 +262,26 @@ class Bench:
         side = OrderSide.SELL if wanted.side == "sell" else OrderSide.BUY
         money = wanted.notional is not None
         try:
-            qty = instrument.make_qty(wanted.notional if money else wanted.qty)
-            price = None if wanted.limit is None else instrument.make_price(wanted.limit)
-            trigger = None if wanted.stop is None else instrument.make_price(wanted.stop)
+            made = [
+                None if value is None else exact(make(value), value, wanted.symbol or "a spread", where)
+                for make, value in (
+                    (instrument.make_qty, wanted.notional if money else wanted.qty),
+                    (instrument.make_price, wanted.limit),
+                    (instrument.make_price, wanted.stop),
+                )
+            ]
         except ValueError as error:
             raise TrialError(str(error), *where) from error
+        qty, price, trigger = made
         more: dict[str, Any] = {"time_in_force": _TIMES[wanted.time_in_force], "quote_quantity": money}
-        make = self._factory
+        factory = self._factory
         if price is not None and trigger is not None:
-            return make.stop_limit(instrument.id, side, qty, price, trigger, **more)
+            return factory.stop_limit(instrument.id, side, qty, price, trigger, **more)
         if price is not None:
-            return make.limit(instrument.id, side, qty, price, **more)
+            return factory.limit(instrument.id, side, qty, price, **more)
         if trigger is not None:
-            return make.stop_market(instrument.id, side, qty, trigger, **more)
-        return make.market(instrument.id, side, qty, **more)
+            return factory.stop_market(instrument.id, side, qty, trigger, **more)
+        return factory.market(instrument.id, side, qty, **more)
 
     def _middle(self, instrument_id: Any) -> Decimal | None:
         quote = self._cache.quote_tick(instrument_id)
@@ -297,23 +305,40 @@ class Bench:
 
     def _instrument(self, symbol: str, where: tuple[str | int, ...]) -> Any:
         try:
-            instrument_id = id_of(symbol)
+            name = plain_symbol(symbol)
+            instrument_id = id_of(name)
+            expiry = parse_symbol(name)[1] if OCC.fullmatch(name) else None
         except ValueError as error:
             raise TrialError(str(error), *where) from error
+        at = datetime.fromtimestamp(self._now_ns / 1e9, NEW_YORK).date()
+        if expiry is not None and expiry < at:
+            raise TrialError(f"{name} expired on {expiry}, and the test is of {at} (`at:` says when it is)", *where)
         known = self._cache.instrument(instrument_id)
         if known is None:
-            known = make_instrument(instrument_id)
+            known = make_instrument(instrument_id, self._price(name))
             self._cache.add_instrument(known)
         return known
 
+    def _price(self, symbol: str) -> Decimal | None:
+        """One that the test gives: below a dollar a share's have more decimals."""
+        quote = next((row for name, row in self._trial.quotes.items() if plain_symbol(name) == symbol), None)
+        return None if quote is None else quote.bid or quote.ask
 
-def make_instrument(instrument_id: InstrumentId) -> Any:
+
+def exact(made: Any, said: Decimal, symbol: str, where: tuple[str | int, ...]) -> Any:
+    """What Nautilus made of a number, unless it was rounded: the test would be of another order then."""
+    if made.as_decimal() != said:
+        raise TrialError(f"{said:f} has more decimals than {symbol} has there, which would make it {made}", *where)
+    return made
+
+
+def make_instrument(instrument_id: InstrumentId, price: Decimal | None = None) -> Any:
     """A stock that can be split, borrowed and bought on margin; an OCC symbol's option; a pair."""
     symbol = instrument_id.symbol.value
     cent = Price.from_str("0.01")
-    if (occ := _OCC.fullmatch(symbol)) is not None:
+    if (occ := OCC.fullmatch(symbol)) is not None:
         day = datetime.strptime(occ[2], "%y%m%d").replace(hour=16, tzinfo=NEW_YORK)
-        strike = f"{Decimal(occ[4]) / 1000:.2f}"
+        strike = f"{Decimal(occ[4]) / 1000:.3f}"
         return OptionContract(
             instrument_id=instrument_id,
             raw_symbol=instrument_id.symbol,
@@ -338,14 +363,14 @@ def make_instrument(instrument_id: InstrumentId) -> Any:
             instrument_id.symbol,
             Currency.from_str(base),
             Currency.from_str(quote),
-            2,
             9,
-            cent,
+            9,
+            Price.from_str("0.000000001"),
             Quantity.from_str("0.000000001"),
             0,
             0,
         )
-    return equity(Asset(id="", symbol=symbol, fractionable=True))
+    return equity(Asset(id="", symbol=symbol, fractionable=True), last_price=price)
 
 
 def outcomes(config: RunnerConfig, trials: Mapping[int, Trial]) -> dict[int, Outcome | TrialError]:

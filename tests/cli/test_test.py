@@ -88,6 +88,23 @@ ROWS = [
         "quotes: {IBM280121C00100000: 5}, order: {symbol: IBM280121C00100000, side: sell, qty: 1, limit: 5}",
         "MARGIN_UNCOVERED",
     ),
+    (f"quotes: {{IBM.ALPACA: 100}}, {BUY}", "allowed"),
+    ("quotes: {IBM: 100}, order: {symbol: IBM.ALPACA, side: buy, qty: 1}", "allowed"),
+    # An adjusted contract is one: ten at 5.00 are 5,000 USD.
+    (
+        (
+            "account: {cash: 3_000}, quotes: {IBM1280121C00100000: 5}, "
+            "order: {symbol: IBM1280121C00100000, side: buy, qty: 10}"
+        ),
+        "MARGIN_INSUFFICIENT",
+    ),
+    # A price below a cent is one, and 2 % of it is no cent.
+    (
+        "quotes: {DOGE/USD: 0.08123}, order: {symbol: DOGE/USD, side: buy, qty: 1, limit: 0.0848, time_in_force: gtc}",
+        "PRICE_COLLAR",
+    ),
+    ("quotes: {ABC: 0.0045}, order: {symbol: ABC, side: buy, qty: 1}", "allowed"),
+    ("quotes: {ABC: 0.5012}, order: {symbol: ABC, side: buy, qty: 1, limit: 0.5113}", "PRICE_COLLAR"),
 ]
 
 
@@ -151,6 +168,8 @@ def test_a_denial_that_was_not_expected_gives_its_numbers(tmp_path):
         ("[{order: {symbol: IBM, side: buy}, expect: allowed}]", "write either qty or notional"),
         (f"[{{{BUY}, expect: allowed, qoutes: {{}}}}]", "unknown key, did you mean quotes?"),
         (f"[{{at: noon, {BUY}, expect: allowed}}]", "`noon` is no time"),
+        (f"[{{at: 1926-03-08 12:30, {BUY}, expect: allowed}}]", "is no time"),
+        (f"[{{at: 9999-03-08 12:30, {BUY}, expect: allowed}}]", "is no time"),
     ],
 )
 def test_a_test_that_is_written_wrong_is_a_mistake_of_the_file(tmp_path, tests, says):
@@ -165,6 +184,16 @@ def test_a_test_that_is_written_wrong_is_a_mistake_of_the_file(tmp_path, tests, 
         ("[{order: {symbol: 'a b', side: buy, qty: 1}, expect: allowed}]", "is no Alpaca symbol"),
         (f"[{{account: {{positions: {{IBM: 1}}}}, {BUY}, expect: allowed}}]", "give it a price or a quote"),
         (f"[{{{BUY}, expect: NO_SUCH_CODE}}]", "there is no code NO_SUCH_CODE"),
+        # What would be judged as something else than it says.
+        ("[{order: {symbol: IBM280121C0010000, side: buy, qty: 1}, expect: QUOTE_MISSING}]", "is no Alpaca symbol"),
+        ("[{order: {symbol: BTCUSD, side: buy, qty: 1}, expect: QUOTE_MISSING}]", "is no Alpaca symbol"),
+        ("[{order: {symbol: IBM240119C00100000, side: buy, qty: 1}, expect: QUOTE_MISSING}]", "expired on 2024-01-19"),
+        ("[{order: {symbol: IBM280121C00100000, side: buy, qty: 1.5}, expect: QUOTE_MISSING}]", "has more decimals"),
+        (
+            "[{quotes: {IBM: 100}, order: {symbol: IBM, side: buy, qty: 1, limit: 102.004}, expect: allowed}]",
+            "102.004 has more decimals",
+        ),
+        (f"[{{quotes: {{IBM: 100.123}}, {BUY}, expect: allowed}}]", "100.123 has more decimals"),
     ],
 )
 def test_a_test_that_can_not_be_run_fails(tmp_path, tests, says):
