@@ -26,24 +26,68 @@ class Payoff:
     values: tuple[Decimal, ...]
     strikes: tuple[Decimal, ...]
     worst: ExpiryLoss
+    #: Short calls that shares cover, left out.
+    aside: int = 0
 
 
 def payoff(positions: Sequence[OptionPosition], worst: ExpiryLoss, *, shares: int = 0) -> Payoff:
-    """What the options of one root (with the shares that cover calls) are worth as they expire, premiums left aside.
+    """What the options of one root are worth as they expire, premiums left aside.
 
-    The points are the bends: a straight line joins them. With several expirations those of the worst one count.
+    The points are the bends: a straight line joins them. With several expirations those count by which the worst was
+    found. A short call that shares cover asks for nothing: where something is required such pairs are left aside, and
+    else the shares that calls need are drawn with them.
     """
-    rows = [row for row in positions if row.root == worst.root and worst.expiry in (None, row.expiry)]
+    rows = [row for row in positions if row.root == worst.root]
+    lots = min(_needed(rows), shares // MULTIPLIER)
+    aside = lots if worst.amount else 0
+    if aside:
+        rows, lots = _uncovered(rows, lots), 0
+    rows = _decisive(rows, worst)
     strikes = tuple(sorted({row.strike for row in rows}))
     if not strikes:
         raise PlotError("there are no options to draw")
     span = max(strikes[-1] - strikes[0], strikes[-1] / 10)
-    low = max(min(strikes[0] - span / 2, worst.price), Decimal(0))
+    low = max(strikes[0] - span / 2, Decimal(0))
     low = Decimal(0) if worst.price == 0 and worst.amount else low
     prices = (low, *[k for k in strikes if k > low], strikes[-1] + span / 2)
-    lots = shares // MULTIPLIER
     values = tuple(_value(rows, lots, price) for price in prices)
-    return Payoff(worst.root, prices, values, strikes, worst)
+    return Payoff(worst.root, prices, values, strikes, worst, aside)
+
+
+def _needed(rows: Sequence[OptionPosition]) -> int:
+    """Hundreds of shares without which short calls are covered by nothing."""
+    calls = [row for row in rows if row.is_call]
+    nets = (sum(row.qty for row in calls if row.expiry >= day) for day in {row.expiry for row in calls})
+    return max((-net for net in nets), default=0) if calls else 0
+
+
+def _uncovered(rows: Sequence[OptionPosition], lots: int) -> list[OptionPosition]:
+    """The rows less so many short calls, those that expire last first, as the rule has it."""
+    left = []
+    for row in sorted(rows, key=lambda row: (row.expiry, row.strike), reverse=True):
+        taken = min(lots, -row.qty) if row.is_call and row.qty < 0 else 0
+        lots -= taken
+        if row.qty + taken:
+            left.append(OptionPosition(row.symbol, row.qty + taken))
+    return left
+
+
+def _decisive(rows: list[OptionPosition], worst: ExpiryLoss) -> list[OptionPosition]:
+    """Those whose least is what is required: of the worst date, with later longs that help, or all that is alive."""
+    day = worst.expiry
+    if day is None:
+        return rows
+    own = [row for row in rows if row.expiry == day]
+    helped = own + [row for row in rows if row.expiry > day and row.qty > 0]
+    alive = [row for row in rows if row.expiry >= day]
+    return next((found for found in (own, helped, alive) if _least(found) == -worst.amount), own)
+
+
+def _least(rows: Sequence[OptionPosition]) -> Decimal | None:
+    """The most that is lost, None where that has no bound."""
+    if sum(row.qty for row in rows if row.is_call) < 0:
+        return None
+    return min(_value(rows, 0, price) for price in (Decimal(0), *(row.strike for row in rows)))
 
 
 def save(drawn: Payoff, path: Path) -> None:
@@ -108,11 +152,12 @@ def show(drawn: Payoff, *, width: int = 80, height: int = 18) -> str:
 def title(drawn: Payoff) -> str:
     """What is drawn."""
     day = "" if drawn.worst.expiry is None else f" that expire on {drawn.worst.expiry}"
-    return f"options on {drawn.root}{day}: {drawn.worst.amount:,f} USD required"
+    aside = f", {drawn.aside} covered calls left aside" if drawn.aside else ""
+    return f"options on {drawn.root}{day}: {drawn.worst.amount:,f} USD required{aside}"
 
 
-def _value(rows: list[OptionPosition], lots: int, price: Decimal) -> Decimal:
-    total = lots * price
+def _value(rows: Sequence[OptionPosition], lots: int, price: Decimal) -> Decimal:
+    total: Decimal = lots * price
     for row in rows:
         gain = price - row.strike if row.is_call else row.strike - price
         total += max(gain, Decimal(0)) * row.qty

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from runner.margin.options import OptionPosition
-from runner.margin.plot import PlotError, payoff, save, show
+from runner.margin.options import AlpacaOptionsMarginCalculator, OptionPosition
+from runner.margin.plot import Payoff, PlotError, payoff, save, show
 from runner.margin.whatif import Held, OrderTextError, WhatIf, parse_order, what_if
 
 CONDOR = "+AAPL250117P00190000 -AAPL250117P00195000 -AAPL250117C00205000 +AAPL250117C00210000 @ -1.80 x 5"
@@ -171,3 +172,41 @@ def test_pictures(tmp_path: Path) -> None:
     assert "2,500 USD required" in show(drawn)
     with pytest.raises(PlotError, match=r"must end in"):
         save(drawn, tmp_path / "a.gif")
+
+
+def drawn_of(order: str, *held: Held, expirations: Literal["per_date", "from_date"] = "per_date") -> Payoff:
+    read = parse_order(order)
+    calculator = AlpacaOptionsMarginCalculator(expirations=expirations)
+    found = what_if(held, read, cash=Decimal(100_000), calculator=calculator)
+    assert found.worst is not None
+    rows = [OptionPosition(row.symbol, int(row.qty)) for row in held if row.symbol != "AAPL"]
+    rows += [OptionPosition(symbol, ratio * int(read.qty)) for symbol, ratio in read.legs]
+    return payoff(rows, found.worst, shares=sum(int(row.qty) for row in held if row.symbol == "AAPL"))
+
+
+COVERED = (Held("AAPL", Decimal(300), Decimal(192)), Held(CALL, Decimal(-1), Decimal(2)))
+FAR_PUTS = (Held("AAPL250221P00050000", Decimal(-1)), Held("AAPL250221P00045000", Decimal(1)))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "worst"),
+    [
+        (drawn_of("+AAPL250117P00190000 -AAPL250117P00195000 @ -1.80 x 5", *COVERED), 190),
+        (drawn_of("+AAPL250221C00110000 -AAPL250117C00100000 @ 2"), 110),
+        (drawn_of("+AAPL250117P00045000 -AAPL250117P00050000 @ -1", *FAR_PUTS), 45),
+        (drawn_of("+AAPL250117P00045000 -AAPL250117P00050000 @ -1", *FAR_PUTS, expirations="from_date"), 45),
+        (drawn_of("-AAPL250117P00100000 @ 1"), 0),
+    ],
+    ids=["covered calls", "diagonal", "two dates", "two dates together", "put"],
+)
+def test_the_line_goes_down_to_what_is_required_and_there(drawn: Payoff, worst: int) -> None:
+    assert min(drawn.values) == -drawn.worst.amount < 0
+    assert drawn.values[drawn.prices.index(Decimal(worst))] == -drawn.worst.amount
+    assert drawn.worst.price == worst
+
+
+def test_where_nothing_is_required_the_strikes_fill_the_picture() -> None:
+    fly = drawn_of("+AAPL250117C00095000 -2*AAPL250117C00100000 +AAPL250117C00105000 @ 1")
+    assert (fly.prices[0], fly.prices[-1]) == (Decimal("89.75"), Decimal("110.25"))
+    covered = drawn_of(f"-{CALL} @ 2", COVERED[0])
+    assert covered.values[-1] == 20_000, "a hundred shares, called away at 200; the others are no part of it"
