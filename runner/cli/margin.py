@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from runner.cli._files import EXIT_OK, report
 from runner.config.errors import ConfigErrors
 from runner.config.margin_file import MarginFile, read_margin_file
 from runner.margin.options import OCC, AlpacaOptionsMarginCalculator, OptionPosition
-from runner.margin.plot import PlotError, payoff, save, show
+from runner.margin.plot import PlotError, check, payoff, save, show
 from runner.margin.symbols import plain_symbol
 from runner.margin.whatif import FIGURES, Held, OrderText, OrderTextError, WhatIf, parse_order, what_if
 
@@ -58,7 +59,12 @@ def margin(
     json_
         Print one JSON object on stdout.
     """
+    found: WhatIf | None = None
     try:
+        if json_ and chart:
+            raise ValueError("--json is for programs and --chart for people, take one of them (--plot goes with both)")
+        if plot is not None:
+            check(plot)
         given, broker = _given(file, account)
         tried = _order(given.order if order is None else order)
         # What the broker holds may be called as it likes, what somebody typed may not.
@@ -85,9 +91,14 @@ def margin(
     except ConfigErrors as errors:
         return report(errors, as_json=json_)
     except _BrokerError as error:
-        return _fail(str(error), EXIT_CONNECT)
-    except (OrderTextError, PlotError, ValueError) as error:
-        return _fail(str(error), EXIT_USAGE)
+        return _fail(str(error), EXIT_CONNECT, as_json=json_)
+    except PlotError as error:
+        if found is None:
+            return _fail(str(error), EXIT_USAGE, as_json=json_)
+        print(error, file=sys.stderr)  # the answer is told already
+        return EXIT_USAGE if found.refusal is None else EXIT_REFUSED
+    except (OrderTextError, ValueError) as error:
+        return _fail(str(error), EXIT_USAGE, as_json=json_)
     return EXIT_OK if found.refusal is None else EXIT_REFUSED
 
 
@@ -95,8 +106,11 @@ class _BrokerError(Exception):
     """The broker could not be asked."""
 
 
-def _fail(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
+def _fail(message: str, code: int, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"errors": [{"message": message}]}, indent=2, ensure_ascii=False))
+    else:
+        print(message, file=sys.stderr)
     return code
 
 
@@ -179,31 +193,37 @@ def _table(found: WhatIf) -> None:
 
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False)
-    table.add_column("USD")
-    table.add_column("before", justify="right")
+    table.add_column("USD", no_wrap=True)
+    table.add_column("before", justify="right", no_wrap=True)
     if found.after is not None:
-        table.add_column("after", justify="right")
-        table.add_column("change", justify="right")
+        table.add_column("after", justify="right", no_wrap=True)
+        table.add_column("change", justify="right", no_wrap=True)
     for name in FIGURES if found.before else ():
         row = [name.replace("_", " "), f"{found.before[name]:,.2f}"]
         if found.after is not None:
             row += [f"{found.after[name]:,.2f}", f"{found.after[name] - found.before[name]:+,.2f}"]
         table.add_row(*row)
-    console.print(table)
+    # A number that is cut off is another number: where the terminal is too narrow it breaks the lines itself.
+    wide = console.measure(table, options=console.options.update(max_width=1_000)).maximum
+    Console(highlight=False, width=max(wide, console.width)).print(table)
+    for line in _lines(found):
+        console.print(line, soft_wrap=True)
+
+
+def _lines(found: WhatIf) -> Iterator[str]:
+    """What stands below the table."""
     if found.held_back:
-        console.print(
-            f"\nheld back   {found.held_back:,.2f} more by the broker: working orders, or higher rates of its own"
-        )
+        yield f"\nheld back   {found.held_back:,.2f} more by the broker: working orders, or higher rates of its own"
     if found.cost_basis is not None and found.net is not None:
         paid = "paid" if found.net >= 0 else "received"
-        console.print(f"\ncost basis  {found.cost_basis:,.2f} ({abs(found.net):,.2f} {paid})")
+        yield f"\ncost basis  {found.cost_basis:,.2f} ({abs(found.net):,.2f} {paid})"
     if found.worst is not None and found.worst.amount:
         worst = found.worst
-        console.print(f"worst       {worst.amount:,.2f} lost with {worst.root} at {worst.price:f} on {worst.expiry}")
+        yield f"worst       {worst.amount:,.2f} lost with {worst.root} at {worst.price:f} on {worst.expiry}"
     if found.refusal is not None:
-        console.print(f"[bold red]refused[/]     {found.refusal}: {found.reason}")
+        yield f"[bold red]refused[/]     {found.refusal}: {found.reason}"
     elif found.after is not None:
-        console.print("[bold green]allowed[/]")
+        yield "[bold green]allowed[/]"
 
 
 def _draw(found: WhatIf, held: list[Held], tried: OrderText | None, plot: Path | None, *, chart: bool) -> None:

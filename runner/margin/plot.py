@@ -90,10 +90,15 @@ def _least(rows: Sequence[OptionPosition]) -> Decimal | None:
     return min(_value(rows, 0, price) for price in (Decimal(0), *(row.strike for row in rows)))
 
 
-def save(drawn: Payoff, path: Path) -> None:
-    """Write the picture. Raises PlotError."""
+def check(path: Path) -> None:
+    """Raises PlotError for a name that no picture can have."""
     if path.suffix not in FORMATS:
         raise PlotError(f"{path}: the name must end in {', '.join(FORMATS)}")
+
+
+def save(drawn: Payoff, path: Path) -> None:
+    """Write the picture. Raises PlotError."""
+    check(path)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -146,13 +151,14 @@ def show(drawn: Payoff, *, width: int = 80, height: int = 18) -> str:
     plotext.xticks([float(strike) for strike in drawn.strikes], [f"{strike:f}" for strike in drawn.strikes])
     plotext.title(title(drawn))
     plotext.xlabel(f"price of {drawn.root} in USD")
-    return str(plotext.build())
+    # Also without colours it ends its lines with codes, which a file or a pipe would keep.
+    return "\n".join(line.rstrip() for line in str(plotext.uncolorize(plotext.build())).splitlines())
 
 
 def title(drawn: Payoff) -> str:
     """What is drawn."""
     day = "" if drawn.worst.expiry is None else f" that expire on {drawn.worst.expiry}"
-    aside = f", {drawn.aside} covered calls left aside" if drawn.aside else ""
+    aside = f", covered calls left aside: {drawn.aside}" if drawn.aside else ""
     return f"options on {drawn.root}{day}: {drawn.worst.amount:,f} USD required{aside}"
 
 

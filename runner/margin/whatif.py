@@ -174,6 +174,8 @@ def _sound(legs: list[tuple[str, int]], price: Decimal, qty: Decimal) -> OrderTe
         raise OrderTextError("several legs must all be option contracts")
     if qty <= 0:
         raise OrderTextError(f"x {qty:f}: units are a number above 0")
+    if qty * max(abs(ratio) for _, ratio in legs) > _MOST_UNITS:
+        raise OrderTextError("its units are out of range")
     if order.options and qty != qty.to_integral_value():
         raise OrderTextError(f"x {qty:f}: contracts are whole")
     return order

@@ -62,6 +62,48 @@ def test_a_picture_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "nothing to draw" in capsys.readouterr().err
 
 
+def test_a_narrow_terminal_cuts_no_number_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run("--cash", "123456789.01", "--order", SPREAD) == 0
+    out = capsys.readouterr().out
+    assert "123,456,789.01  123,456,789.01" in out
+    assert "worst       1,000.00 lost with AAPL at 200 on 2025-01-17" in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--order", "+IBM"),
+        ("--order", f"+{'9' * 30}*IBM @ 3"),
+        ("--cash", "1e40"),
+        ("--order", SPREAD, "--chart"),
+        ("--order", SPREAD, "--plot", "a.jpg"),
+        ("--account", "main"),
+    ],
+)
+def test_a_program_gets_an_object_whatever_is_wrong(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words, "--json") == 2
+    assert json.loads(capsys.readouterr().out)["errors"][0]["message"]
+
+
+def test_a_picture_that_fails_leaves_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = ("--plot", str(tmp_path / "none" / "a.png"))
+    assert run("--cash", "400", "--order", SPREAD, *nowhere, "--json") == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["refusal"] == "OPTIONS_BUYING_POWER"
+    assert "can't be written" in told.err
+    assert run("--cash", "600", "--order", SPREAD, *nowhere) == 2
+
+
+def test_a_chart_has_no_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--cash", "600", "--order", SPREAD, "--chart") == 0
+    out = capsys.readouterr().out
+    assert "1,000 USD required" in out
+    assert "\x1b" not in out
+
+
 NODE = """\
 name: t
 environment: paper
