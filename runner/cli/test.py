@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 BESIDE = ".tests.yaml"
+_ENDINGS = (BESIDE, ".tests.yml")
 
 
 def test(
@@ -57,26 +58,23 @@ def test(
 
 def _sets(files: Sequence[Path]) -> list[Loaded]:
     """The files as they are, and once more for each file of tests beside one. Raises ConfigErrors."""
+    if all(file.name.endswith(_ENDINGS) for file in files):
+        message = "a file of tests says nothing of what it tests, name that file: its tests are found beside it"
+        raise ConfigErrors([ConfigError("references", str(file), None, None, "", message) for file in files])
     own = load(files, environ=os.environ, need_secrets=False)
     sets = [own] if own.config.tests else []
-    for file in files:
-        beside = file.with_name(file.stem + BESIDE)
+    for beside in (file.with_name(file.stem + ending) for file in files for ending in _ENDINGS):
         if not beside.is_file() or beside in files:
             continue
         loaded = load([*files, beside], environ=os.environ, need_secrets=False)
-        if strangers := _strangers(loaded, beside):
-            raise ConfigErrors(strangers)
-        sets.append(loaded)
+        held = [(path, mark) for path, mark, _ in walk(loaded.source.root) if mark.path == str(beside)]
+        # A file of tests must not change what it tests.
+        if strangers := [(path, mark) for path, mark in held if path[0] != "tests"]:
+            says = "a file of tests holds nothing but tests:"
+            raise ConfigErrors([loaded.source.error("references", mark, path, says) for path, mark in strangers])
+        if held:  # else the tests are the file's own, which are there already
+            sets.append(loaded)
     return sets
-
-
-def _strangers(loaded: Loaded, beside: Path) -> list[ConfigError]:
-    """A file of tests must not change what it tests."""
-    return [
-        loaded.source.error("references", mark, path, "a file of tests holds nothing but tests:")
-        for path, mark, _ in walk(loaded.source.root)
-        if path[0] != "tests" and mark.path == str(beside)
-    ]
 
 
 def _failure(loaded: Loaded, number: int, trial: Trial, outcome: Outcome | TrialError) -> ConfigError | None:

@@ -225,3 +225,25 @@ def test_both_places_are_run(tmp_path):
     code, out, _ = run("--json", path)
     assert code == 0
     assert [row["expect"] for row in json.loads(out)["tests"]] == ["allowed", "QUOTE_MISSING"]
+
+
+def test_a_file_of_tests_may_end_in_yml_and_where_it_is_empty_nothing_is_run_twice(tmp_path):
+    path = write(tmp_path, f"tests: [{{quotes: {{IBM: 100}}, {BUY}, expect: allowed}}]\n")
+    beside = tmp_path / "file.tests.yml"
+    beside.write_text(f"tests: [{{{BUY}, expect: allowed}}]\n")
+    code, out, _ = run(path)
+    assert code == 1
+    assert "2 tests, 1 passed, 1 failed" in out
+    beside.write_text("{}\n")
+    code, out, _ = run(path)
+    assert code == 0
+    assert "1 test, 1 passed" in out
+
+
+def test_a_file_of_tests_by_itself_is_told_what_to_name(tmp_path):
+    path = tmp_path / "file.tests.yaml"
+    path.write_text(f"tests: [{{{BUY}, expect: allowed}}]\n")
+    code, _, err = run(path)
+    assert code == 78
+    assert "name that file" in err
+    assert "missing" not in err
