@@ -114,20 +114,20 @@ def _fail(message: str, code: int, *, as_json: bool) -> int:
     return code
 
 
-def _given(file: Path | None, account: str | None) -> tuple[MarginFile, Decimal | None]:
-    """What is held, and the options buying power that the broker tells."""
+def _given(file: Path | None, account: str | None) -> tuple[MarginFile, dict[str, Decimal]]:
+    """What is held, and the buying powers that the broker tells."""
     if account is not None:
         if file is None:
             raise ValueError("--account is the name of an account in a file, name the file too")
         return _ask(file, account)
-    return MarginFile() if file is None else read_margin_file(file), None
+    return MarginFile() if file is None else read_margin_file(file), {}
 
 
 def _order(text: str | None) -> OrderText | None:
     return None if text is None else parse_order(text)
 
 
-def _ask(file: Path, name: str) -> tuple[MarginFile, Decimal | None]:
+def _ask(file: Path, name: str) -> tuple[MarginFile, dict[str, Decimal]]:
     """Cash, level, positions and what is left from the broker."""
     from runner.config.load import load
 
@@ -178,13 +178,13 @@ def _read(account: dict[str, Any], positions: list[dict[str, Any]]) -> MarginFil
     )
 
 
-def _left(account: dict[str, Any]) -> Decimal | None:
+def _left(account: dict[str, Any]) -> dict[str, Decimal]:
     """Working orders are taken off it, and rates that an asset has of its own: cash and positions show neither."""
-    told = account.get("options_buying_power")
-    left = None if told is None else Decimal(told)
-    if left is not None and not left.is_finite():
-        raise ValueError(f"options_buying_power is {told}")
-    return left
+    names = [name for name in ("options_buying_power", "non_marginable_buying_power") if account.get(name) is not None]
+    told = {name: Decimal(account[name]) for name in names}
+    if not all(value.is_finite() for value in told.values()):
+        raise ValueError(f"{told} are no amounts")
+    return told
 
 
 def _table(found: WhatIf) -> None:

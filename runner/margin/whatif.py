@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -189,9 +189,9 @@ def what_if(
     multiplier: int = 2,
     level: int = 3,
     calculator: AlpacaOptionsMarginCalculator | None = None,
-    broker: Decimal | None = None,
+    broker: Mapping[str, Decimal] | None = None,
 ) -> WhatIf:
-    """Work it out. `broker` is the options buying power that the broker tells: where it is less, the rest is held back.
+    """Work it out. `broker`: buying powers that the broker tells, by name; where they are less, the rest is held back.
 
     Raises ValueError for symbols and numbers that make no sense.
     """
@@ -201,15 +201,16 @@ def what_if(
     held = _rows(held, order)
     for row in held:
         _hold(account, row)
-    held_back = Decimal(0)
     try:
         before = figures(account.figures())
-        if broker is not None and broker < before["options_buying_power"]:
-            held_back = before["options_buying_power"] - broker
-            account.reserve("working orders", to_nano(held_back))
-            before = figures(account.figures())
+        held_back = _less(before, broker, "options_buying_power")
+        account.reserve("working orders", to_nano(held_back))
+        before = figures(account.figures())
     except UncoveredError as error:
         return WhatIf({}, None, None, None, None, None, "OPTIONS_UNCOVERED", f"before the order {error.args[0]}")
+    # Of shares a working order holds half, but none of its price can buy a coin.
+    coins = _less(before, broker, "non_marginable_buying_power")
+    before["non_marginable_buying_power"] -= coins
     options = [OptionPosition(row.symbol, int(row.qty)) for row in held if OCC.fullmatch(row.symbol)]
     shares = {row.symbol: int(row.qty) for row in held if not OCC.fullmatch(row.symbol) and row.qty > 0}
     if order is None:
@@ -219,7 +220,16 @@ def what_if(
         found = _options(account, order, held, before, cash, multiplier, level, calculator)
     else:
         found = _shares(account, order, held, before, cash, multiplier)
+    if found.after is not None:
+        left = found.after["non_marginable_buying_power"] - coins
+        found.after["non_marginable_buying_power"] = max(left, Decimal(0))
     return replace(found, held_back=held_back)
+
+
+def _less(own: dict[str, Decimal], broker: Mapping[str, Decimal] | None, name: str) -> Decimal:
+    """By how much the broker leaves less than these figures do."""
+    told = (broker or {}).get(name)
+    return Decimal(0) if told is None else max(own[name] - told, Decimal(0))
 
 
 def _rows(held: Sequence[Held], order: OrderText | None) -> list[Held]:

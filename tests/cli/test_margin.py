@@ -117,7 +117,13 @@ def test_an_account_at_the_broker(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a coin of 50,000, and an order of 60,000 USD of shares that works: what the simulated exchange told."""
-    account = {"cash": "50000", "multiplier": "2", "options_trading_level": 3, "options_buying_power": "20000"}
+    account: dict[str, object] = {
+        "cash": "50000",
+        "multiplier": "2",
+        "options_trading_level": 3,
+        "options_buying_power": "20000",
+    }
+    account["non_marginable_buying_power"] = "0"
     coin = {"symbol": "BTCUSD", "asset_class": "crypto", "qty": "0.5", "current_price": "100000"}
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -136,5 +142,8 @@ def test_an_account_at_the_broker(
     found = json.loads(capsys.readouterr().out)
     assert (found["before"]["initial_margin"], found["before"]["equity"]) == ("50000", "100000")
     assert (found["before"]["buying_power"], found["held_back"], found["refusal"]) == ("40000", "30000", "BUYING_POWER")
+    assert found["before"]["non_marginable_buying_power"] == "0", "60,000 of 50,000 in cash are on order"
+    assert run(*words[:3], "--order", "+BTC/USD @ 100000 x 0.1") == 1
+    capsys.readouterr()
     run(*words)
     assert "held back   30,000.00" in capsys.readouterr().out
