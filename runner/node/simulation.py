@@ -9,7 +9,6 @@ import ctypes
 import json
 import logging
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -21,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from runner.margin.options import OCC
 from runner.node.exit_codes import ExitCode, NodeError
 
 log = logging.getLogger("runner.exchange")
-OCC = re.compile(r"([A-Z]{1,6})\d{6}[CP]\d{8}")
 _PR_SET_PDEATHSIG = 1
 
 

@@ -58,7 +58,7 @@ from runner.margin.options import OCC, parse_symbol
 from runner.margin.symbols import plain_symbol
 from runner.node.gate import illegal, limits_book
 from runner.node.schedule.schedules import Schedules
-from runner.risk.codes import Code
+from runner.risk.codes import BREACHES, Code
 from runner.risk.gate import RiskGate
 from runner.risk.latches import MemoryLatches
 from runner.risk.state import NODE
@@ -130,6 +130,8 @@ def judge(config: RunnerConfig, trial: Trial) -> Outcome:
     name = trial.strategy or next(iter(config.strategies))
     if trial.expect != ALLOWED and trial.expect not in Code.__members__:
         raise TrialError(f"there is no code {trial.expect}, {instead(trial.expect, list(Code.__members__))}", "expect")
+    if trial.expect in BREACHES:
+        raise TrialError(f"{trial.expect} denies no order: expect the state that it makes, as STATE_REDUCING", "expect")
     bench = Bench(config, trial, name)
     orders = trial.sequence()
     for n, wanted in enumerate(orders):

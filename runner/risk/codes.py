@@ -48,6 +48,10 @@ class Code(StrEnum):
     """Given by the adapter, to an order that reached it without having passed the gate."""
 
 
+#: They make a state, which is what orders are denied for.
+BREACHES = frozenset({Code.MAX_CANCELS, Code.MAX_FILLS, Code.MAX_DAILY_LOSS, Code.MAX_DRAWDOWN})
+
+
 @dataclass(frozen=True, slots=True)
 class Denial:
     """A code with the sentence that holds the numbers."""

@@ -184,6 +184,7 @@ def test_a_test_that_is_written_wrong_is_a_mistake_of_the_file(tmp_path, tests, 
         ("[{order: {symbol: 'a b', side: buy, qty: 1}, expect: allowed}]", "is no Alpaca symbol"),
         (f"[{{account: {{positions: {{IBM: 1}}}}, {BUY}, expect: allowed}}]", "give it a price or a quote"),
         (f"[{{{BUY}, expect: NO_SUCH_CODE}}]", "there is no code NO_SUCH_CODE"),
+        (f"[{{{BUY}, expect: MAX_DAILY_LOSS}}]", "denies no order: expect the state that it makes"),
         # What would be judged as something else than it says.
         ("[{order: {symbol: IBM280121C0010000, side: buy, qty: 1}, expect: QUOTE_MISSING}]", "is no Alpaca symbol"),
         ("[{order: {symbol: BTCUSD, side: buy, qty: 1}, expect: QUOTE_MISSING}]", "is no Alpaca symbol"),

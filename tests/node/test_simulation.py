@@ -45,6 +45,8 @@ def test_the_command_line_says_everything_that_was_asked_for() -> None:
         "--replay", "a.jsonl.gz", "--start", "10:30", "--fee-per-share", "0.005",
     ]  # fmt: skip
     assert SimOptions(symbols=("IBM", "BAC")).arguments()[-2:] == ["--symbols", "IBM,BAC"]
+    adjusted = SimOptions(symbols=("IBM", "IBM1250117C00100000")).arguments()
+    assert adjusted[-4:] == ["--symbols", "IBM,IBM1", "--options", "IBM1"]
     assert SimOptions(speed="max").lockstep
 
 
