@@ -764,9 +764,11 @@ class RiskBook:
     def follow_margin(self) -> None:
         """What orders cost is kept from now on."""
 
-    def own(self, account: int, equity: int | None, cash: int, burden: int | None, lends: bool) -> None:
+    def own(
+        self, account: int, equity: int | None, cash: int, burden: int | None, lends: bool, secured: int = 0
+    ) -> None:
         """What an account has by our own books (equity None: unknown), what of that its positions ask for (None: can't be
-        told), and whether it is a margin account, should the broker not say."""
+        told), whether it is a margin account, should the broker not say, and what of the burden secures options."""
 
     def report(
         self,
@@ -943,13 +945,17 @@ class OptionRequirement:
 
 @final
 class OptionCost:
-    """What an order takes from options buying power: `amount` = after - before + net, at least 0."""
+    """What an order takes from options buying power: `amount` = after - before + owed + net, at least 0."""
 
     @property
     def amount(self) -> int: ...
     @property
     def net(self) -> int:
         """Paid (positive) or got (negative) for the whole order."""
+
+    @property
+    def owed(self) -> int:
+        """By how much what calls on shares are worth, at the prices told, rises; negative where some are bought back."""
 
     @property
     def before(self) -> OptionRequirement: ...
@@ -976,11 +982,13 @@ class MarginFigures:
 
     @property
     def excess(self) -> int:
-        """Equity (long options left out) less initial margin less what is reserved; negative where too much is held."""
+        """Equity less initial margin less what is reserved; negative where too much is held. Of options only calls on shares
+        count for what they are worth."""
 
     @property
     def buying_power(self) -> int:
-        """For marginable shares: excess times the multiplier, which is 1 below 2,000 USD of equity."""
+        """For marginable shares: excess times the multiplier. Where that is 1, or the equity below 2,000 USD, this and
+        options' is excess, and no more than the cash that secures no options."""
 
     @property
     def options_buying_power(self) -> int: ...

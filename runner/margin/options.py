@@ -95,15 +95,17 @@ class OptionsMargin:
 
 @dataclass(frozen=True, slots=True)
 class CostBasis:
-    """What an order takes from options buying power: `amount` = `after` - `before` + `net`, at least 0, in dollars.
+    """What an order takes of options buying power: `amount` = `after` - `before` + `owed` + `net`, at least 0. Dollars.
 
-    `net` is what is paid (positive) or got for the whole order; `before` and `after` are the requirements of its root.
+    `net` is what is paid (positive) or got for the whole order; `before` and `after` are the requirements of its root;
+    `owed` is by how much what calls on shares are worth rises, 0 where no prices are known.
     """
 
     amount: Decimal
     net: Decimal
     before: ExpiryLoss
     after: ExpiryLoss
+    owed: Decimal = _ZERO
 
 
 class AlpacaOptionsMarginCalculator:
@@ -203,7 +205,7 @@ def cost_basis(
         ExpiryLoss(root, to_dollars(found.amount), Decimal(found.price) / 1000, _date(found.expiry))
         for found in (cost.before, cost.after)
     )
-    return CostBasis(to_dollars(cost.amount), to_dollars(cost.net), before, after)
+    return CostBasis(to_dollars(cost.amount), to_dollars(cost.net), before, after, to_dollars(cost.owed))
 
 
 def parse_symbol(symbol: str) -> tuple[str, date, bool, Decimal]:

@@ -267,12 +267,14 @@ def _options(
         cost = cost_basis(account, order.legs, net_price=order.net, qty=int(order.qty))
         account.set_cash(to_nano(cash - cost.net))
         for symbol, ratio in order.legs:
-            worth = rows[symbol].price if symbol in rows else None
+            # What a call on shares is worth is owed: of one leg its price tells that.
+            worth = rows[symbol].price if symbol in rows else order.price if len(order.legs) == 1 else None
             account.set_option(symbol, positions.get(symbol, 0) + ratio * int(order.qty), to_nano(worth or Decimal(0)))
         after = figures(account.figures())
     except UncoveredError as error:
         return WhatIf(before, None, None, None, available, None, "OPTIONS_UNCOVERED", error.args[0])
-    # Nobody says what each leg is worth: what is paid for all of them. The other figures ask for no option's price.
+    # Nobody says what each leg is worth: what is paid for all of them. The other figures ask for no option's price but
+    # that of calls on shares.
     after["equity"] = before["equity"]
     times = multiplier if after["equity"] >= MARGIN_MINIMUM else 1
     after["buying_power"] = after["options_buying_power"] * times

@@ -44,6 +44,7 @@ class Collateral:
         self._accounts: dict[Any, MarginAccount] = {}
         self._dirty: dict[Any, set[Any]] = {}
         self._burdens: dict[Any, int] = {}
+        self._secured: dict[Any, int] = {}  # as of the last burden
 
     def touch(self, account_id: Any, instrument_id: Any) -> None:
         """A position changed."""
@@ -75,7 +76,12 @@ class Collateral:
             except UncoveredError as error:
                 raise Uncovered(str(error)) from error
             burden = self._burdens[account_id] = (figures.equity - figures.excess) * NANO
+            self._secured[account_id] = figures.options_margin * NANO
         return burden
+
+    def secured(self, account_id: Any) -> int:
+        """What of the last burden the options ask for, in atto-dollars: where nothing is lent that is cash."""
+        return self._secured.get(account_id, 0)
 
     def options_cost(self, account_id: Any | None, legs: Legs, debit: Decimal) -> Decimal:
         """What an options order of one root takes, in USD: `debit` is what is paid a share over all its contracts.
@@ -90,7 +96,8 @@ class Collateral:
             raise Uncovered(str(error)) from error
 
     def freed(self, account_id: Any, before: Mapping[str, int], bought: Mapping[str, int]) -> Decimal:
-        """What buying back contracts frees of the requirement of their root, in USD, once `before` is bought back too.
+        """What buying back contracts frees of the requirement of their root, and of what calls on shares are worth, in
+        USD, once `before` is bought back too.
 
         Raises Uncovered.
         """
@@ -98,10 +105,11 @@ class Collateral:
         both = [(symbol, before.get(symbol, 0) + bought.get(symbol, 0)) for symbol in {**before, **bought}]
         try:
             cost = account.options_cost(both, 0, 1)
-            first = account.options_cost(list(before.items()), 0, 1).after if before else cost.before
+            others = account.options_cost(list(before.items()), 0, 1) if before else None
         except UncoveredError as error:
             raise Uncovered(str(error)) from error
-        return decimal(first.amount - cost.after.amount)
+        first, owed = (cost.before, 0) if others is None else (others.after, others.owed)
+        return decimal(first.amount + owed - cost.after.amount - cost.owed)
 
     def hedges(self, account_id: Any, symbol: str, contracts: int, *, working: int = 0) -> bool:
         """Whether buying so many contracts lowers what the account's short options of the root ask for.

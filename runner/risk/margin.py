@@ -2,9 +2,10 @@
 
 Own computation, in USD: excess = equity - initial margin of all positions. A margin account (equity from 2,000 up) buys
 marginable stock with twice the excess, options with the excess, and what is not marginable (crypto too) with the
-smaller of cash and excess; a cash account buys everything with the latter. Working orders that open take their cost
-off it: a purchase its limit, or the far side of the quote (a stop what Alpaca's protective limit allows); a short sale
-the greater of its limit and 1.03 × ask. What closes costs nothing and gives nothing back before it is filled.
+smaller of cash and excess; a cash account buys everything with the latter, less what secures options. Working orders
+that open take their cost off it: a purchase its limit, or the far side of the quote (a stop what Alpaca's protective
+limit allows); a short sale the greater of its limit and 1.03 × ask. What closes costs nothing and gives nothing back
+before it is filled.
 
 The broker's figure has working orders taken off already, but only those that it knew of when it told us. The smaller of
 the two is what is available.
@@ -184,7 +185,8 @@ class Margin:
         lends = account is not None and bool(account.is_margin_account)
         equity, cash = (None, 0) if own is None or max(map(abs, own)) >= I128 else own
         fits = burden is not None and abs(burden) < I128
-        self._book.engine.own(self._book.account(account_id), equity, cash, burden if fits else None, lends)
+        secured = self._collateral.secured(account_id) if fits else 0
+        self._book.engine.own(self._book.account(account_id), equity, cash, burden if fits else None, lends, secured)
         self._own[account_id] = own, burden
 
     # -- figures -----------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ import pytest
 from runner.config.trials import Trial, TrialOrder
 from runner.exchange.broker.accounts import Account, Position
 from runner.exchange.broker.desk import Desk, DeskSettings
-from runner.exchange.broker.margin import uncovered, without_covered_calls
+from runner.exchange.broker.margin import covered_calls, uncovered, without_covered_calls
 from runner.exchange.errors import AlpacaError
 from runner.exchange.faults import Faults
 from runner.exchange.market import Market, Quote
@@ -95,6 +95,10 @@ class Floor:
             (position.qty * self.desk.mark(symbol) * 100 for symbol, position in self.me.positions.items()
              if symbol in CONTRACTS), ZERO,
         )  # fmt: skip
+        # What calls on shares are worth is owed.
+        for root, legs in self.me.options(self.desk.floor.prices).items():
+            for leg in covered_calls(legs, self.me.qty(root)):
+                options -= leg.qty * self.desk.mark(leg.contract.symbol) * 100
         return figures.equity - options - figures.initial - self.me.reserved()[1]
 
     def naked(self) -> bool:

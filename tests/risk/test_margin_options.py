@@ -25,6 +25,7 @@ from runner.risk.gate import RiskGate
 from runner.risk.limits import Limits, LimitsBook, Portion
 from runner.risk.prices import Prices
 from tests.risk.conftest import IBM, quote
+from tests.risk.test_margin import Told
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 ALL = Limits(headroom=Decimal(0))
@@ -309,11 +310,12 @@ def test_what_closes_and_what_hedges_passes_in_every_state(options):
     assert gate.errors == 0
 
 
-#: Three calls are short against shares, and what is left of the million is 700.
+#: Three calls are short, covered by shares at first and by calls then, and what is left of the million is 700.
 WRITTEN = [
     lambda s: s.market(BUY, 300),
-    lambda s: trade(s, C110, SELL, 3),  # 1,000,900 less 15,000
-    lambda s: (trade(s, C100, BUY, 1_231), trade(s, P90, BUY, 2)),  # 984,800 and 400
+    lambda s: trade(s, C110, SELL, 3),  # the 900 that they bring are owed: 985,000
+    lambda s: trade(s, C100, BUY, 1_231),  # 984,800: these cover them, and the 900 are there
+    lambda s: trade(s, P90, BUY, 2),  # 400
     lambda s: None,
 ]
 
@@ -334,6 +336,52 @@ def test_what_is_bought_back_is_paid_where_it_frees_too_little(options, state):
     assert "costs 702 of buying power; available are 700" in ours.denials()[0]
     assert gate.margin.reserved(engine.cache.accounts()[0].id) == 700
     assert gate.errors == 0
+
+
+def test_shares_lend_no_more_than_the_strike_of_the_call_that_is_written_on_them(bench):
+    """At 200 a call of 100 brings 10,000 for shares of 20,000: what it brings is no room for others."""
+    found = (
+        quote(*price)
+        for n in range(1, 6)
+        for price in (("100.00", "100.00", n, CONTRACTS[0].id), ("200.00", "200.00", n))
+    )
+    ours, gate, engine = bench.run(
+        lambda s: s.market(BUY, 10_000),  # 2,000,000: all that can be bought
+        lambda s: trade(s, C100, SELL, 100),
+        lambda s: s.market(BUY, 1),
+        lambda s: trade(s, C100, BUY, 100),  # what it costs is owed no more
+        limits=ALL,
+        quotes=list(found),
+        instruments=[CONTRACTS[0]],
+    )
+    assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"], 0)
+    assert engine.portfolio.net_position(CONTRACTS[0].id) == 0
+
+
+def test_where_nothing_is_lent_options_are_paid_in_cash(options):
+    told: list[Told] = []
+    ours, gate, _ = options(
+        lambda s: s.market(BUY, 6_000),  # 400,000 are left, and an excess of 700,000
+        lambda s: told[0].says(9_000_000, multiplier="1"),
+        lambda s: trade(s, C100, BUY, 501),  # 400,800
+        lambda s: trade(s, C100, BUY, 500),
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"], 0)
+    assert "available are 400,000 by our own computation" in ours.denials()[0]
+
+
+def test_where_nothing_is_lent_the_cash_that_secures_a_put_is_not_spent(options):
+    told: list[Told] = []
+    ours, gate, _ = options(
+        lambda s: s.market(BUY, 6_000),  # 400,000 are left
+        lambda s: trade(s, P90, SELL, 10),  # 2,000 come, and 90,000 secure them
+        lambda s: told[0].says(9_000_000, multiplier="1"),
+        lambda s: s.market(BUY, 3_121),
+        lambda s: s.market(BUY, 3_120),  # 312,000
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"], 0)
 
 
 def test_a_put_that_is_bought_back_frees_more_than_it_costs(options):

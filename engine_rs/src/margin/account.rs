@@ -5,9 +5,9 @@
 use rustc_hash::FxHashMap;
 
 use super::leg::{Contract, Leg};
-use super::order::{CostBasis, cost_basis};
+use super::order::{CostBasis, cost_basis, merge};
 use super::reg_t::{MARGIN_MINIMUM_EQUITY, Rates, initial, maintenance};
-use super::usr::{Expirations, Requirement, Uncovered, requirement};
+use super::usr::{Expirations, Requirement, Uncovered, covered_by_shares, requirement};
 use super::{NANO, SHARES, product};
 
 /// Shares or coins held: nano-units (negative short), and nano-dollars a unit.
@@ -32,12 +32,18 @@ struct Chain {
     prices: FxHashMap<Contract, i128>,
     /// The requirement, until something changes.
     known: Option<Result<Requirement, Uncovered>>,
+    /// The short calls that shares cover, as of then.
+    written: Vec<Leg>,
 }
 
 impl Chain {
-    fn value(&self) -> i128 {
-        let worth = |leg: &Leg| self.prices.get(&leg.contract).map_or(0, |price| price * i128::from(leg.qty));
-        self.legs.iter().map(worth).sum::<i128>() * i128::from(SHARES)
+    /// What calls on shares are worth: it is owed, as nothing is required for them. Those not held yet are worth nothing.
+    fn owed(&self, written: &[Leg]) -> i128 {
+        -written.iter().map(|leg| self.worth(leg)).sum::<i128>()
+    }
+
+    fn worth(&self, leg: &Leg) -> i128 {
+        self.prices.get(&leg.contract).map_or(0, |price| price * i128::from(leg.qty)) * i128::from(SHARES)
     }
 }
 
@@ -53,7 +59,9 @@ pub struct Figures {
     pub options: i128,
     /// Equity less initial margin less what working orders hold, of own money. May be negative.
     pub excess: i128,
-    /// For marginable shares: excess times the multiplier (1 below 2,000 USD of equity), at least 0.
+    /// For marginable shares: excess times the multiplier, at least 0. Where nothing is lent (a multiplier of 1, or less
+    /// than 2,000 USD of equity) this and what options are bought with is excess, and no more than the cash that secures
+    /// no options.
     pub buying_power: i128,
     /// For options: excess, at least 0.
     pub options_buying_power: i128,
@@ -196,12 +204,18 @@ impl Account {
         qty: i64,
     ) -> Result<CostBasis, Uncovered> {
         let held = self.shares(root);
-        cost_basis(self.legs(root), changes, (held, held + shares), net, qty, self.reading)
+        let mut cost = cost_basis(self.legs(root), changes, (held, held + shares), net, qty, self.reading)?;
+        if let Some(chain) = self.chains.get(root) {
+            let after = chain.owed(&covered_by_shares(&merge(&chain.legs, changes)));
+            cost.owed = after - chain.owed(&covered_by_shares(&chain.legs));
+            cost.amount = (cost.after.amount - cost.before.amount + cost.owed + cost.net).max(0);
+        }
+        Ok(cost)
     }
 
     /// The account's figures. Short calls that nothing covers make the figures an error: no requirement is enough.
     pub fn figures(&mut self) -> Result<Figures, Uncovered> {
-        let (mut options, mut long_value, mut short_value) = (0, 0, 0);
+        let (mut options, mut long_value, mut short_value, mut owed) = (0, 0, 0, 0);
         let shares: Vec<(Box<str>, i64)> = self
             .chains
             .iter()
@@ -211,24 +225,32 @@ impl Account {
         for (root, held) in shares {
             if let Some(chain) = self.chains.get_mut(&root) {
                 chain.known = Some(requirement(&chain.legs, held, self.reading));
+                chain.written = covered_by_shares(&chain.legs);
             }
         }
         for chain in self.chains.values() {
             if let Some(known) = chain.known {
                 options += known?.amount;
             }
-            let value = chain.value();
-            if value >= 0 { long_value += value } else { short_value += value }
+            for leg in &chain.legs {
+                let worth = chain.worth(leg);
+                if worth >= 0 { long_value += worth } else { short_value += worth }
+            }
+            owed += chain.owed(&chain.written);
         }
         let Totals { long, short, initial, maintenance, reserved } = self.totals;
         let (long, short) = (long + long_value, short + short_value);
         let (initial, maintenance) = (initial + options, maintenance + options);
         let equity = self.cash + long + short;
         // Options lend nothing: long ones are paid in full, and of short ones the requirement is the whole worst loss, so
-        // that what they cost to buy back now is not taken off once more.
-        let own = equity - long_value - short_value;
+        // that what they cost to buy back now is not taken off once more. Calls on shares ask for nothing, and what they
+        // cost is owed: the shares are worth no more than their strike.
+        let own = equity - long_value - short_value - owed;
         let excess = own - initial - reserved;
         let times = if equity < MARGIN_MINIMUM_EQUITY { 1 } else { self.multiplier };
+        // Where nothing is lent, what secures options is cash, and what is bought is paid in cash.
+        let lends = times > 1;
+        let paid = excess.min(self.cash - reserved - if lends { 0 } else { options }).max(0);
         Ok(Figures {
             equity,
             long_market_value: long,
@@ -237,9 +259,9 @@ impl Account {
             maintenance,
             options,
             excess,
-            buying_power: (excess * times).max(0),
-            options_buying_power: excess.max(0),
-            non_marginable_buying_power: excess.min(self.cash - reserved).max(0),
+            buying_power: if lends { (excess * times).max(0) } else { paid },
+            options_buying_power: if lends { excess.max(0) } else { paid },
+            non_marginable_buying_power: paid,
         })
     }
 }
@@ -303,6 +325,56 @@ mod tests {
         assert_eq!((figures.options, figures.short_market_value), (0, -whole(100)));
         account.set_position("AAPL", 99 * NANO, whole(100), Rates::default());
         assert_eq!(account.figures(), Err(Uncovered { expiry: 250_117, contracts: 1 }));
+    }
+
+    #[test]
+    fn shares_under_a_call_lend_no_more_than_what_it_leaves_of_them() {
+        let mut account = Account::new(2, Expirations::PerDate);
+        account.set_position("AAPL", 100 * NANO, whole(200), Rates::default());
+        let (root, call) = parse_occ("AAPL250117C00100000").unwrap();
+        account.set_option(root, call, -1, whole(100));
+        // Whatever the shares do above 100, they bring 10,000: half of the 20,000 that they are at is all there is.
+        let figures = account.figures().unwrap();
+        assert_eq!((figures.equity, figures.initial, figures.options), (whole(10_000), whole(10_000), 0));
+        assert_eq!((figures.excess, figures.buying_power, figures.options_buying_power), (0, 0, 0));
+        // Bought back it is owed no more, which pays for it.
+        let cost = account.options_cost(root, &[Leg { contract: call, qty: 1 }], 0, whole(101), 1).unwrap();
+        assert_eq!((cost.owed, cost.amount), (-whole(10_000), whole(100)));
+        // One that another call covers is asked for by the spread rule instead.
+        let (_, long) = parse_occ("AAPL250117C00110000").unwrap();
+        account.set_option(root, long, 1, whole(90));
+        let figures = account.figures().unwrap();
+        assert_eq!((figures.equity, figures.options, figures.excess), (whole(19_000), whole(1_000), whole(9_000)));
+    }
+
+    #[test]
+    fn values_of_options_are_told_long_and_short_apart() {
+        let mut account = Account::new(2, Expirations::PerDate);
+        let leg = |strike, qty| Leg::new(Right::Call, strike, 250_117, qty).unwrap();
+        for (leg, price) in [(leg(200_000, 1), 5), (leg(190_000, -1), 8)] {
+            account.set_option("AAPL", leg.contract, leg.qty, whole(price));
+        }
+        let figures = account.figures().unwrap();
+        assert_eq!((figures.long_market_value, figures.short_market_value), (whole(500), -whole(800)));
+    }
+
+    #[test]
+    fn where_nothing_is_lent_everything_is_paid_in_cash() {
+        for (multiplier, cash, price) in [(1, 5_000, 100), (2, 999, 10)] {
+            let mut account = Account::new(multiplier, Expirations::PerDate);
+            account.cash = whole(cash);
+            account.set_position("IBM", 100 * NANO, whole(price), Rates::default());
+            let figures = account.figures().unwrap();
+            let powers = (figures.buying_power, figures.options_buying_power, figures.non_marginable_buying_power);
+            assert_eq!(powers, (whole(cash), whole(cash), whole(cash)));
+        }
+        // The cash that secures a put is no one else's.
+        let mut account = Account::new(1, Expirations::PerDate);
+        account.cash = whole(10_500);
+        account.set_position("IBM", 100 * NANO, whole(200), Rates::default());
+        let (root, put) = parse_occ("AAPL250117P00100000").unwrap();
+        account.set_option(root, put, -1, whole(5));
+        assert_eq!(account.figures().unwrap().buying_power, whole(500));
     }
 
     #[test]

@@ -172,13 +172,15 @@ fn several(legs: &[OrderLeg]) -> Result<(), Refusal> {
 /// What an order takes from options buying power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CostBasis {
-    /// Nano-dollars, never negative: the rise of the requirement and what is paid (less what is got).
+    /// Nano-dollars, never negative: the rise of the requirement and of what is owed, and what is paid (less what is got).
     pub amount: i128,
     /// Of the positions that count, before the order and after it.
     pub before: Requirement,
     pub after: Requirement,
     /// Nano-dollars paid (positive) or got (negative) for the whole order.
     pub net: i128,
+    /// Nano-dollars: by how much what calls on shares are worth rises. An `Account` knows, which has prices; 0 elsewhere.
+    pub owed: i128,
 }
 
 /// The cost basis of an order that changes `positions` by `changes`, at `net` nano-dollars a unit of the underlying's
@@ -200,7 +202,7 @@ pub fn cost_basis(
     let after = requirement(&together, shares.1, reading)?;
     let net = net * i128::from(SHARES) * i128::from(qty);
     let amount = (after.amount - before.amount + net).max(0);
-    Ok(CostBasis { amount, before, after, net })
+    Ok(CostBasis { amount, before, after, net, owed: 0 })
 }
 
 /// Positions with changes added, contract by contract.

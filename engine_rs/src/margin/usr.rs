@@ -53,7 +53,13 @@ pub fn requirement(legs: &[Leg], shares: i64, reading: Expirations) -> Result<Re
     if lots < needed {
         return Err(Uncovered { expiry, contracts: needed - lots });
     }
-    covered(&without_covered(legs, needed), reading)
+    covered(&split_covered(legs, needed).0, reading)
+}
+
+/// The short calls that shares must cover, as legs of their own: those that `requirement` asks nothing for.
+pub fn covered_by_shares(legs: &[Leg]) -> Vec<Leg> {
+    let (needed, _) = lots_needed(legs);
+    if needed == 0 { Vec::new() } else { split_covered(legs, needed).1 }
 }
 
 /// How many hundreds of shares the short calls can't do without, and the expiration that says so.
@@ -77,16 +83,19 @@ fn lots_needed(legs: &[Leg]) -> (i64, i32) {
     worst
 }
 
-/// The legs less so many short calls.
-fn without_covered(legs: &[Leg], mut lots: i64) -> Vec<Leg> {
-    let mut left = legs.to_vec();
+/// The legs less so many short calls, and those.
+fn split_covered(legs: &[Leg], mut lots: i64) -> (Vec<Leg>, Vec<Leg>) {
+    let (mut left, mut covered) = (legs.to_vec(), Vec::new());
     left.sort_unstable_by_key(|leg| std::cmp::Reverse((leg.contract.expiry, leg.contract.strike)));
     for leg in left.iter_mut().filter(|leg| leg.contract.right == Right::Call && leg.qty < 0) {
         let taken = lots.min(-leg.qty);
         leg.qty += taken;
         lots -= taken;
+        if taken > 0 {
+            covered.push(Leg { qty: -taken, ..*leg });
+        }
     }
-    left
+    (left, covered)
 }
 
 /// The requirement where long calls cover all short ones.

@@ -186,6 +186,11 @@ impl OptionCost {
     }
 
     #[getter]
+    fn owed(&self) -> i128 {
+        self.0.owed
+    }
+
+    #[getter]
     fn before(&self) -> OptionRequirement {
         OptionRequirement(self.0.before)
     }

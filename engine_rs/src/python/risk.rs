@@ -307,8 +307,9 @@ impl RiskBook {
         self.0.relock().margin = true;
     }
 
-    fn own(&self, account: u32, equity: Option<i128>, cash: i128, burden: Option<i128>, lends: bool) {
-        let own = equity.map(|equity| Own { equity, cash, burden, lends });
+    #[pyo3(signature = (account, equity, cash, burden, lends, secured=0))]
+    fn own(&self, account: u32, equity: Option<i128>, cash: i128, burden: Option<i128>, lends: bool, secured: i128) {
+        let own = equity.map(|equity| Own { equity, cash, burden, secured, lends });
         self.0.relock().room.own(account, own);
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Own computation: excess = equity - burden (the initial margin of all positions). A margin account (equity from 2,000
 //! up) buys marginable stock with twice the excess, options with the excess, and what is not marginable (crypto too)
-//! with the smaller of cash and excess; a cash account buys everything with the latter. Working orders that open take
-//! their cost off it.
+//! with the smaller of cash and excess; a cash account buys everything with the latter, less what secures options.
+//! Working orders that open take their cost off it.
 //!
 //! The broker's figure has working orders taken off already, but only those that it knew of when it told us; what it
 //! can't know of yet is counted as missing until a report comes that was asked for later.
@@ -73,6 +73,8 @@ pub struct Own {
     pub cash: i128,
     /// What of the equity is spoken for; None where that can't be told.
     pub burden: Option<i128>,
+    /// What of that secures options: where nothing is lent it is cash, and can't be spent.
+    pub secured: i128,
     /// Whether it is a margin account, should the broker not tell.
     pub lends: bool,
 }
@@ -396,19 +398,24 @@ impl Room {
         };
         let burden = own.burden.ok_or(Wrong::Burden)?;
         let excess = minus(own.equity, burden)?.max(0);
-        let purse = if purse == Purse::RegT && !account.levered(own)? { Purse::Cash } else { purse };
+        let levered = account.levered(own)?;
         let figures = account.figures();
         let (spent, whole, told) = match purse {
-            Purse::RegT => (
+            Purse::RegT if levered => (
                 plus(times(minus(excess, account.reserved)?, 2)?, account.halved)?,
                 times(own.equity, 2)?,
                 figures.buying_power,
             ),
-            Purse::Options => {
+            Purse::Options if levered => {
                 let free = minus(excess, account.reserved)?;
                 (plus(free, account.halved.div_euclid(2))?, own.equity, figures.options)
             }
-            Purse::Cash => (minus(excess.min(own.cash), account.reserved)?, own.equity, figures.cash),
+            _ => {
+                // Options have a figure of the broker's own.
+                let told = if purse == Purse::Options { figures.options } else { figures.cash };
+                let cash = if levered { own.cash } else { minus(own.cash, own.secured)? };
+                (minus(excess.min(cash), account.reserved)?, own.equity, told)
+            }
         };
         let broker = told.read()?.map(|told| minus(told, account.missing)).transpose()?;
         Ok(Some(Power { own: spent, broker, whole }))

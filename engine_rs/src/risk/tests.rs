@@ -53,7 +53,7 @@ fn desk() -> Desk {
     let (bid, ask) = (Some(99 * DOLLAR), Some(101 * DOLLAR));
     desk.quote(0, Quote { bid, ask, ts: 0, newest: 0, worth: None });
     let equity = 10_000 * ATTO;
-    desk.room.own(0, Some(Own { equity, cash: equity, burden: Some(0), lends: true }));
+    desk.room.own(0, Some(Own { equity, cash: equity, burden: Some(0), secured: 0, lends: true }));
     desk
 }
 
@@ -212,7 +212,7 @@ fn exits_of_which_one_cancels_the_other_close_what_one_of_them_does() {
     let (one, other, sale) = (exit("a", 6), exit("b", 6), sale("c", 5, 100));
     let rules = Rules { headroom: Some(0), ..Rules::default() };
     let opens = |opening| matches!(opening, Some(Fault::Margin { cost, .. }) if cost == 100 * ATTO);
-    desk.room.own(0, Some(Own { equity: 2000 * ATTO, cash: 0, burden: Some(2000 * ATTO), lends: true }));
+    desk.room.own(0, Some(Own { equity: 2000 * ATTO, cash: 0, burden: Some(2000 * ATTO), secured: 0, lends: true }));
     assert!(look(&mut desk, &rules, &[&one, &other], 0).reduces);
     assert!(opens(look(&mut desk, &rules, &[&one, &other, &sale], 0).opening), "6 and 5 are one more than 10");
     desk.take(0, 0, &one, None, 0).unwrap();
@@ -240,7 +240,7 @@ fn an_exit_closes_what_is_there_of_what_its_entry_opened() {
     desk.expect("b", 0, None, Some(&change)).unwrap();
     desk.note("b", 0, 10 * NANO, Some(100 * DOLLAR), 0, false, true, 1).unwrap();
     assert_eq!(desk.room.reserved(0), 400 * ATTO, "a modification gives nothing back");
-    desk.room.own(0, Some(Own { equity: 1999 * ATTO, cash: 0, burden: Some(0), lends: true }));
+    desk.room.own(0, Some(Own { equity: 1999 * ATTO, cash: 0, burden: Some(0), secured: 0, lends: true }));
     let rules = Rules { headroom: Some(0), ..Rules::default() };
     assert_eq!(fault(&mut desk, &rules, &exit("c", 10)), Some(Fault::Short { order: 0 }));
 }
@@ -259,7 +259,7 @@ fn a_spread_whose_contracts_are_not_told_reduces_nothing() {
 fn what_one_of_a_list_closes_no_other_closes_again() {
     let mut desk = desk();
     desk.book.hold(0, None, 0, 10 * NANO, None).unwrap();
-    desk.room.own(0, Some(Own { equity: 1999 * ATTO, cash: 0, burden: Some(0), lends: true }));
+    desk.room.own(0, Some(Own { equity: 1999 * ATTO, cash: 0, burden: Some(0), secured: 0, lends: true }));
     let rules = Rules { headroom: Some(0), ..Rules::default() };
     let (one, other) = (sale("a", 10, 100), sale("b", 10, 101));
     assert!(look(&mut desk, &rules, &[&one], 0).reduces);
@@ -283,7 +283,7 @@ fn one_equity_pays_for_what_is_lent_on_and_what_is_not() {
     assert_eq!(asked(50, coins(500)), None, "where the shares are the first, coins have what they leave of the cash");
     assert!(matches!(asked(51, coins(500)), Some(Fault::Margin { cost, .. }) if cost == 10_100 * ATTO));
     assert!(matches!(asked(181, coins(100)), Some(Fault::Margin { cost, .. }) if cost == 20_100 * ATTO));
-    desk.room.own(0, Some(Own { equity: 1000 * ATTO, cash: 1000 * ATTO, burden: Some(0), lends: true }));
+    desk.room.own(0, Some(Own { equity: 1000 * ATTO, cash: 1000 * ATTO, burden: Some(0), secured: 0, lends: true }));
     let mut asked = |shares, coins: Order| look(&mut desk, &rules, &[&order("a", shares, 100), &coins], 0).opening;
     assert_eq!(asked(5, coins(50)), None, "nothing is lent");
     assert!(matches!(asked(5, coins(51)), Some(Fault::Margin { cost, .. }) if cost == 1_010 * ATTO));

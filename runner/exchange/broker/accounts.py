@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from runner.exchange.assets import Asset
 from runner.exchange.broker.activities import Activities
 from runner.exchange.broker.crypto import Volume
-from runner.exchange.broker.margin import Held, requirement
+from runner.exchange.broker.margin import Held, covered_calls, requirement
 from runner.exchange.broker.orders import Order, Side
 from runner.exchange.contracts import OptionContract
 
@@ -283,6 +283,22 @@ class Account:
                 found.setdefault(contract.underlying_symbol, []).append(Held(contract, qty))
         return found
 
+    def _owed(self, legs: list[Held], prices: Valuation, underlying: str) -> Decimal:
+        """What the calls on shares are worth: nothing is required for them, but the shares bring no more than the
+        strike. Those that are not held yet are worth nothing.
+        """
+        calls = covered_calls(legs, self.qty(underlying))
+        held = (leg for leg in calls if leg.contract.symbol in self.positions)
+        return -sum((leg.qty * prices.mark(leg.contract.symbol) * leg.contract.multiplier for leg in held), ZERO)
+
+    def needed(
+        self, prices: Valuation, underlying: str, *, change: dict[str, Decimal] | None = None, later: bool = False
+    ) -> Decimal:
+        """What an underlying's options take: their requirement, and what calls on shares are worth."""
+        legs = self.options(prices, change=change).get(underlying, [])
+        margin = requirement(legs, self.qty(underlying), prices.mark(underlying), later=later)
+        return margin + self._owed(legs, prices, underlying)
+
     def figures(self, prices: Valuation, *, less_reserved: bool = True) -> Figures:
         """Equity, margins and buying powers at the marks given."""
         long_value = short_value = initial = maintenance = option_value = ZERO
@@ -298,8 +314,11 @@ class Account:
                 continue
             initial += initial_margin(position.qty, price, marginable=marginable)
             maintenance += maintenance_margin(position.qty, price, marginable=marginable)
+        option_margin = ZERO
         for underlying, legs in self.options(prices).items():
             margin = requirement(legs, self.qty(underlying), prices.mark(underlying), later=prices.later)
+            option_value += self._owed(legs, prices, underlying)
+            option_margin += margin
             initial, maintenance = initial + margin, maintenance + margin
         equity = self.cash + long_value + short_value
         reserved, reserved_free = self.reserved() if less_reserved else (ZERO, ZERO)
@@ -307,6 +326,9 @@ class Account:
         excess = max(equity - option_value - initial, ZERO)
         allowed = min(self.multiplier, int(Decimal(self.configuration.max_margin_multiplier)))
         multiplier = allowed if equity >= MARGIN_MINIMUM_EQUITY else 1
+        # Where nothing is lent all is paid in cash, options too, and what secures them is cash.
+        secured = ZERO if multiplier > 1 else option_margin
+        paid = max(min(self.cash - secured, excess) - reserved, ZERO)
         return Figures(
             cash=self.cash,
             long_value=long_value,
@@ -317,8 +339,8 @@ class Account:
             reserved=reserved,
             multiplier=multiplier,
             regt_buying_power=max((excess - reserved_free) * 2, ZERO),
-            options_buying_power=max(excess - reserved_free, ZERO),
-            non_marginable_buying_power=max(min(self.cash, excess) - reserved, ZERO),
+            options_buying_power=max(excess - reserved_free, ZERO) if multiplier > 1 else paid,
+            non_marginable_buying_power=paid,
         )
 
     def roll_day(self, prices: Valuation, now_ns: int) -> None:

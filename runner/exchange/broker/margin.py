@@ -102,6 +102,14 @@ def without_covered_calls(legs: Sequence[Held], shares: Decimal) -> tuple[list[H
     return rest, taken
 
 
+def covered_calls(legs: Sequence[Held], shares: Decimal) -> list[Held]:
+    """The short calls that shares cover."""
+    rest, _ = without_covered_calls(legs, shares)
+    before: dict[str, Decimal] = {leg.contract.symbol: leg.qty for leg in legs}
+    changed = ((leg, before[leg.contract.symbol] - leg.qty) for leg in rest)
+    return [replace(leg, qty=qty) for leg, qty in changed if qty]
+
+
 def requirement(legs: Sequence[Held], shares: Decimal, price: Decimal, *, later: bool = False) -> Decimal:
     """The requirement of an underlying's options beside `shares` of it.
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from runner.exchange.broker.accounts import ZERO, Account, Figures, Valuation
 from runner.exchange.broker.checks import Reference
-from runner.exchange.broker.margin import requirement, uncovered, without_covered_calls
+from runner.exchange.broker.margin import uncovered, without_covered_calls
 from runner.exchange.broker.orders import Order
 from runner.exchange.broker.request import OrderRequest
 from runner.exchange.broker.wire import SECOND_NS, text
@@ -159,10 +159,8 @@ def _check_uncovering(
 ) -> None:
     """A long that covers a short can't go first: shorts are bought back before."""
     symbol = contract.underlying_symbol
-    before = account.options(prices).get(symbol, [])
     gone = order.leaves + _selling(account, order.symbol)
-    after = account.options(prices, change={order.symbol: -gone}).get(symbol, [])
-    shares, price = account.qty(symbol), prices.mark(symbol)
+    shares = account.qty(symbol)
     # Shares cover nothing that are for sale, or that a call needs which is.
     kept = shares - account.held(symbol) - _being_written(account, prices, symbol)
     # Nor do calls that other orders sell.
@@ -174,7 +172,8 @@ def _check_uncovering(
     if uncovered(rest, "call") > uncovered(old_rest, "call"):
         raise forbidden(UNCOVERED)
     proceeds = (order.limit_price or ZERO) * contract.multiplier * order.leaves
-    more = requirement(after, shares, price) - requirement(before, shares, price) - proceeds
+    after, before = (account.needed(prices, symbol, change=change) for change in ({order.symbol: -gone}, None))
+    more = after - before - proceeds
     if more > power:
         raise _not_secured(more, power)
     order.unit_reserve = max(more, ZERO) / order.leaves
@@ -195,15 +194,7 @@ def _freed(
             buying = [one for one in account.holding_orders(held.contract.symbol, without=without) if one.role != "leg"]
             others[held.contract.symbol] = sum((one.leaves for one in buying), ZERO)
     also = others | {order.symbol: others.get(order.symbol, ZERO) + order.leaves}
-    before, after = (
-        requirement(
-            account.options(prices, change=bought).get(symbol, []),
-            account.qty(symbol),
-            prices.mark(symbol),
-            later=later,
-        )
-        for bought in (others, also)
-    )
+    before, after = (account.needed(prices, symbol, change=bought, later=later) for bought in (others, also))
     return before - after
 
 

@@ -16,7 +16,7 @@ from runner.exchange.broker.accounts import ZERO, Account
 from runner.exchange.broker.checks import check_opposite_opening, intent_of
 from runner.exchange.broker.floor import Floor
 from runner.exchange.broker.legality import check_increment, check_table
-from runner.exchange.broker.margin import Held, option_margin, requirement, uncovered
+from runner.exchange.broker.margin import Held, option_margin, uncovered
 from runner.exchange.broker.options import check_contract, check_power
 from runner.exchange.broker.orders import Order, signed_ratio
 from runner.exchange.broker.request import LegRequest, OrderRequest, parse_order
@@ -151,12 +151,7 @@ class Spreads:
         symbol = units[0].contract.underlying_symbol
         change = {unit.contract.symbol: unit.qty * parent.leaves for unit in units}
         before, after = (
-            requirement(
-                account.options(floor.prices, change=added).get(symbol, []),
-                account.qty(symbol),
-                floor.prices.mark(symbol),
-                later=floor.settings.margin_later,
-            )
+            account.needed(floor.prices, symbol, change=added, later=floor.settings.margin_later)
             for added in ({}, change)
         )
         return max(after - before + paid, ZERO)

@@ -226,24 +226,24 @@ def test_of_two_longs_that_cover_a_short_one_may_be_for_sale_at_a_time(floor: An
 
 
 def written(venue: Any) -> None:
-    """A covered call is short, and 10 dollars of options buying power are left."""
+    """A covered call is short, worth 55 dollars, which are owed, and 3 dollars of options buying power are left."""
     venue.send("IBM", "buy", "100")
     venue.send(C110, "sell", "1")
-    venue.me.cash += 10 - venue.figure("options_buying_power") + 200 * 110
+    venue.me.cash += 3 - venue.figure("options_buying_power") + 200 * 110
     venue.send(P95, "buy", "200")
-    assert venue.figure("options_buying_power") == 10
+    assert venue.figure("options_buying_power") == 3
 
 
 def test_what_is_bought_back_is_paid_where_it_frees_too_little(floor: Any) -> None:
     written(floor)
-    refusal = floor.refused(C110, "buy", "1", type="limit", limit_price="0.11")
+    refusal = floor.refused(C110, "buy", "1", type="limit", limit_price="0.59")
     assert (refusal.code, refusal.message) == (40310000, "insufficient options buying power")
-    assert refusal.extra == {"options_buying_power": "10", "cost_basis": "11"}
-    order = floor.send(C110, "buy", "1", type="limit", limit_price="0.10")
+    assert refusal.extra == {"options_buying_power": "3", "cost_basis": "4"}
+    order = floor.send(C110, "buy", "1", type="limit", limit_price="0.58")
     assert floor.figure("options_buying_power") == 0
     assert "cost_basis" in floor.refused(P95, "buy", "1", type="limit", limit_price="0.01").extra
     floor.cancel(order)
-    assert floor.figure("options_buying_power") == 10
+    assert floor.figure("options_buying_power") == 3
 
 
 @pytest.mark.parametrize("netted", [True, False])

@@ -14,7 +14,7 @@ fn open(left: i128, worth: i128) -> Open {
 fn room(equity: i128) -> Room {
     let mut room = Room::default();
     let equity = equity * ATTO;
-    room.own(0, Some(Own { equity, cash: equity, burden: Some(0), lends: true }));
+    room.own(0, Some(Own { equity, cash: equity, burden: Some(0), secured: 0, lends: true }));
     room
 }
 
@@ -86,14 +86,14 @@ fn a_modification_counts_for_the_dearer_until_it_is_settled() {
 fn figures_that_do_not_fit_are_an_error() {
     let mut room = room(10_000);
     let (equity, burden) = (i128::MAX / 4, Some(i128::MIN));
-    room.own(0, Some(Own { equity, cash: 0, burden, lends: true }));
+    room.own(0, Some(Own { equity, cash: 0, burden, secured: 0, lends: true }));
     let overflow = Err(Wrong::Exposure(crate::exposure::Wrong::Overflow));
     assert_eq!(room.power(0, Purse::Cash), overflow);
-    room.own(0, Some(Own { equity: 0, cash: i128::MIN, burden: Some(0), lends: true }));
+    room.own(0, Some(Own { equity: 0, cash: i128::MIN, burden: Some(0), secured: 0, lends: true }));
     room.enter("a", Entry::new(0, 0, 0));
     room.note("a", &open(1, 1), 1).unwrap();
     assert_eq!(room.power(0, Purse::Cash), overflow);
-    room.own(0, Some(Own { equity: 0, cash: 0, burden: Some(0), lends: true }));
+    room.own(0, Some(Own { equity: 0, cash: 0, burden: Some(0), secured: 0, lends: true }));
     room.report(0, Figures { cash: Figure::Is(i128::MIN), ..Figures::default() }, 2);
     room.note("a", &open(2, 1), 3).unwrap();
     assert_eq!(room.power(0, Purse::Cash), overflow);
@@ -105,7 +105,7 @@ fn a_figure_that_is_no_number_holds_back_only_what_needs_it() {
     room.report(0, Figures { options: Figure::Unreadable, ..told(1) }, 1);
     assert_eq!(room.power(0, Purse::Options), Err(Wrong::Unreadable));
     assert!(room.power(0, Purse::RegT).is_ok());
-    room.own(0, Some(Own { equity: 1, cash: 1, burden: None, lends: true }));
+    room.own(0, Some(Own { equity: 1, cash: 1, burden: None, secured: 0, lends: true }));
     assert_eq!(room.power(0, Purse::RegT), Err(Wrong::Burden));
     room.own(0, None);
     assert_eq!(room.power(0, Purse::RegT), Ok(None));
