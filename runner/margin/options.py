@@ -164,8 +164,13 @@ class AlpacaOptionsMarginCalculator:
         positions, shares
             What is held before; without them, Alpaca's worked rule for the order alone.
 
-        Raises UncoveredError where a short call would be covered by nothing, ValueError for legs of several roots.
+        Raises UncoveredError where a short call would be covered by nothing, ValueError for legs of several roots, and
+        for ratios and units that are no whole numbers above 0.
         """
+        if not legs:
+            raise ValueError("an order has at least one leg")
+        if qty <= 0 or any(leg.ratio <= 0 for leg in legs):
+            raise ValueError("units and ratios are whole numbers above 0")
         root = parse_symbol(legs[0].symbol)[0]
         account = MarginAccount(expirations=self.expirations)
         held: dict[str, int] = {}
@@ -177,17 +182,41 @@ class AlpacaOptionsMarginCalculator:
         return cost_basis(account, [(leg.symbol, leg.signed) for leg in legs], net_price=net_price, qty=qty)
 
     def validate_order(
-        self, legs: Sequence[OptionLeg], *, qty: int = 1, level: int = 3, positions: Iterable[OptionPosition] = ()
+        self,
+        legs: Sequence[OptionLeg],
+        *,
+        qty: int = 1,
+        level: int = 3,
+        positions: Iterable[OptionPosition] = (),
+        shares: Mapping[str, int] | None = None,
     ) -> str | None:
         """The stable code of why an order is not taken whatever money there is (`OPTIONS_LEVEL`, `MLEG_RATIO`, …), or
-        None. `level` is the account's options level, 0 to 3.
+        None. `level` is the account's options level, 0 to 3; `shares` are whole long shares by underlying.
+
+        A call that is sold by itself is covered by shares alone that no other short call needs, as in the gate: a long
+        call covers it within one order of several legs only.
         """
+        positions = list(positions)
         held: dict[str, int] = {}
         for position in positions:
             held[position.symbol] = held.get(position.symbol, 0) + position.qty
-        return option_order_refusal(
+        refusal = option_order_refusal(
             [(leg.symbol, leg.ratio, leg.intent, held.get(leg.symbol, 0)) for leg in legs], qty, level
         )
+        if refusal is None and len(legs) == 1 and legs[0].intent == "sell_to_open":
+            root, _, call, _ = parse_symbol(legs[0].symbol)
+            if call and legs[0].ratio * qty > self._free_lots(root, positions, (shares or {}).get(root, 0)):
+                return "OPTIONS_UNCOVERED"
+        return refusal
+
+    def _free_lots(self, root: str, positions: Iterable[OptionPosition], shares: int) -> int:
+        """Hundreds of shares that no short call needs already."""
+        needed = 0
+        try:
+            option_requirement([engine_leg(row) for row in positions if row.root == root], 0, self.expirations)
+        except UncoveredError as error:
+            needed = error.args[2]
+        return max(shares // MULTIPLIER - needed, 0)
 
     def _loss(self, root: str, rows: list[OptionPosition], shares: int) -> ExpiryLoss:
         legs = [engine_leg(row) for row in rows]

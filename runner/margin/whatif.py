@@ -26,7 +26,7 @@ _LEG = re.compile(r"([+-])(?:(\d+)\*)?([A-Z][A-Z0-9./]*)", re.ASCII)
 #: Of less equity nothing is lent, and nothing sold short.
 MARGIN_MINIMUM = Decimal(2_000)
 # What is larger than these can't be multiplied in the engine's integers.
-_MOST_DOLLARS, _MOST_UNITS, _MOST_PRICE = Decimal(10**15), Decimal(10**12), Decimal(10**7)
+_MOST_DOLLARS, _MOST_UNITS, _MOST_PRICE = Decimal(10**13), Decimal(10**12), Decimal(10**7)
 FIGURES = (
     "equity",
     "initial_margin",
@@ -259,7 +259,8 @@ def _options(
     positions = {symbol: int(row.qty) for symbol, row in rows.items()}
     legs = [OptionLeg(symbol, abs(ratio), _intent(ratio, positions.get(symbol, 0))) for symbol, ratio in order.legs]
     options = [OptionPosition(symbol, qty) for symbol, qty in positions.items()]
-    refusal = calculator.validate_order(legs, qty=int(order.qty), level=level, positions=options)
+    shares = {row.symbol: int(row.qty) for row in held if row.symbol not in rows and row.qty > 0}
+    refusal = calculator.validate_order(legs, qty=int(order.qty), level=level, positions=options, shares=shares)
     if refusal is not None:
         return WhatIf(before, None, None, None, None, None, refusal, REASONS[refusal])
     available = before["options_buying_power"]
@@ -337,7 +338,7 @@ REASONS = {
     "MLEG_DUPLICATE_LEG": "a contract stands in two legs",
     "MLEG_RATIO": "the legs' ratios have a common divisor, write 2:1 instead of 4:2",
     "MLEG_UNCOVERED_SHORT": "every sold leg must be covered by a bought one of the order that expires no earlier",
-    "OPTIONS_UNCOVERED": "a short call would be covered by nothing",
+    "OPTIONS_UNCOVERED": "a call sold by itself is covered by shares alone that no other short call needs",
     "POSITION_INTENT": "it closes more than is held",
     "OPTIONS_QUANTITY": "units and ratios are whole numbers above 0",
 }

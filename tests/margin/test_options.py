@@ -90,6 +90,42 @@ def test_an_order_that_closes_more_than_is_held() -> None:
     assert CALCULATOR.validate_order(legs("-C190", opens=False), positions=portfolio("+C190")) is None
 
 
+@pytest.mark.parametrize(
+    ("held", "shares", "code"),
+    [
+        ("", 0, "OPTIONS_UNCOVERED"),
+        ("", 99, "OPTIONS_UNCOVERED"),
+        ("", 100, None),
+        ("+C110", 0, "OPTIONS_UNCOVERED"),  # the gate says so too
+        ("-C120", 100, "OPTIONS_UNCOVERED"),
+        ("-C120", 200, None),
+        ("-C120 +C130", 100, None),
+    ],
+)
+def test_a_call_that_is_sold_by_itself_needs_shares(held: str, shares: int, code: str | None) -> None:
+    given: Any = {"positions": portfolio(held), "shares": {"AAPL": shares}}
+    assert CALCULATOR.validate_order(legs("-C100"), **given) == code
+
+
+def test_what_is_no_order_has_no_cost() -> None:
+    for wrong, qty in (
+        ([], 1),
+        (legs("+C190"), 0),
+        (legs("+C190"), -1),
+        ([OptionLeg(series("C190"), -1, "buy_to_open")], 1),
+    ):
+        with pytest.raises(ValueError, match=r"order has at least|whole numbers above 0"):
+            CALCULATOR.calculate_order_cost_basis(wrong, net_price=Decimal(1), qty=qty)
+
+
+def test_numbers_that_would_not_fit_are_refused() -> None:
+    rates = MarginRates(marginable=False, short_percent=1000)
+    assert rates.initial(10**22, 10**22) == 10**35
+    assert rates.maintenance(-(10**22), 10**22) == 10**36
+    with pytest.raises(ValueError, match="out of range"):
+        rates.initial(10**23, 10**22)
+
+
 @pytest.mark.parametrize("symbol", ["AAPL", "AAPL251399C00190000", "aapl250117C00190000", ""])
 def test_what_is_no_symbol(symbol: str) -> None:
     with pytest.raises(ValueError, match=r"OCC|expiry"):

@@ -21,9 +21,9 @@ pub const NANO: i128 = 1_000_000_000;
 pub const MILL: i128 = 1_000_000;
 /// Shares that a standard contract is for.
 pub const SHARES: i64 = 100;
-/// No money, quantity or number of contracts that comes in may be larger than this, either way: 10^24 nano-dollars are
-/// a million times the wealth of the world, and the product of two still fits 128 bits after division.
-pub const RANGE: i128 = 1_000_000_000_000_000_000_000_000;
+/// No money, quantity or number of contracts that comes in may be larger than this, either way: ten trillion dollars,
+/// shares or coins. Ten times (1,000 %) the product of two, of a thousand positions, still fits 128 bits.
+pub const RANGE: i128 = 10_000_000_000_000_000_000_000;
 
 /// `a * b / NANO`, rounded up in size (away from zero). Both within [`RANGE`].
 pub fn product(a: i128, b: i128) -> i128 {
@@ -62,5 +62,6 @@ mod tests {
         assert_eq!(product(-1, 1), -1);
         assert_eq!(product(NANO / 2, 3), 2);
         assert_eq!(product(RANGE, NANO), RANGE);
+        assert_eq!(product(RANGE, -RANGE), -(RANGE / NANO * RANGE));
     }
 }

@@ -127,6 +127,14 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_numbers_fit() {
+        use crate::margin::RANGE;
+        let value = RANGE / NANO * RANGE;
+        assert_eq!(initial(RANGE, RANGE, &Rates::CASH), value);
+        assert_eq!(maintenance(-RANGE, RANGE, &Rates { short: 1_000, ..Rates::default() }), value * 10);
+    }
+
+    #[test]
     fn assets_of_their_own_rates() {
         let fund = Rates { leverage: 3, ..Rates::default() };
         assert_eq!(maintenance(shares(10), price(10_000), &fund), 750 * NANO);
