@@ -810,6 +810,9 @@ class RiskBook:
     def settle(self, order: str, least: int, whole: tuple[int, int] | None = None) -> None:
         """No modification is under way any more: what a unit costs at least; without `whole` that stays as it is."""
 
+    def recost(self, order: str, whole: tuple[int, int]) -> None:
+        """What an order of options costs as a whole, and of how many nano-units, is something else by now."""
+
     def note(
         self,
         order: str,

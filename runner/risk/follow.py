@@ -222,6 +222,7 @@ class Follower:
         self._positions.on_event(event)
         self._book.touch(event.instrument_id)
         self._collateral.touch(event.account_id, event.instrument_id)
+        self._margin.moved(event.account_id, event.instrument_id)
 
     def _look_up_position(self, event: Any) -> None:
         self._positions.clear()

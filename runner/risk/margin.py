@@ -25,7 +25,7 @@ from runner._engine import RiskBook, RiskOrder
 from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject
 from runner.risk.codes import Code, Denial, percent, text
-from runner.risk.collateral import Collateral, Uncovered
+from runner.risk.collateral import Collateral, Uncovered, is_option, legs_of, root_of
 from runner.risk.exposure import NANO, ZERO, Leg, atto, nanos, usd
 from runner.risk.instruments import Facts, Instruments
 from runner.risk.ledger import Ledger
@@ -145,6 +145,31 @@ class Margin:
         if closed:  # last: where the engine could not be told, it is asked for once more
             del self._orders[client_order_id]
             self._raised.discard(client_order_id)
+            self._recost(order.account_id, order.instrument_id)
+
+    def moved(self, account_id: Any, instrument_id: Any) -> None:
+        """A position changed."""
+        if self.enabled:
+            self._recost(account_id, instrument_id)
+
+    def _recost(self, account_id: Any, instrument_id: Any) -> None:
+        """What orders of options of this root close, and so what they cost, may be something else by now. A position
+        is there for them in the order in which they came.
+        """
+        if (root := _root(instrument_id)) is None:
+            return
+        earlier: set[Any] = set()
+        for client_order_id, order in self._orders.items():
+            if order.is_closed or _root(order.instrument_id) != root:
+                continue
+            reservation = self._reservations.get(client_order_id)
+            if account_id != (order.account_id if reservation is None else reservation.account_id):
+                continue
+            leg = self._working.other(order) if reservation is None else reservation.leg()
+            candidate = self._working_one(order, leg, self._instruments.get(order.instrument_id))
+            if (whole := self._whole(candidate, account_id, self._options.among(earlier))) is not None:
+                self._book.engine.recost(client_order_id.value, whole)
+            earlier.add(client_order_id)
 
     def on_account(self, event: Any) -> None:
         """The broker told the account's figures."""
@@ -369,18 +394,22 @@ class Margin:
 
     def _working_one(self, order: Any, leg: Leg, facts: Facts | None) -> Candidate:
         """An order as it works: `leg` is its open part."""
-        limit = nanos(order.price) if order.has_price else None
+        limit = leg.limit
+        if limit is None and order.has_price:
+            limit = nanos(order.price)
         units = leg.units + nanos(order.filled_qty)
         return Candidate(order, units, self._prices.order(order), worth=leg.worth, limit=limit, facts=facts)
 
-    def _whole(self, candidate: Candidate, account_id: Any) -> tuple[int, int] | None:
+    def _whole(
+        self, candidate: Candidate, account_id: Any, options: OptionOrders | None = None
+    ) -> tuple[int, int] | None:
         """What an order of options costs, and of how many units; None of others, or where that can't be told: it counts
         by its price alone then, or as before. What opens was judged by the same figures: one that has none takes away.
         """
         if candidate.facts is None or not candidate.facts.option or candidate.leg.units <= 0:
             return None
         with contextlib.suppress(Uncovered, NoPrice, LookupError):
-            return atto(self._options.cost([candidate], account_id)), candidate.leg.units
+            return atto((options or self._options).cost([candidate], account_id)), candidate.leg.units
         return None
 
 
@@ -393,6 +422,12 @@ def insufficient(candidate: Candidate, cost: int, kept: int, own: int, broker: i
         f"{candidate.words} costs {text(usd(cost))} of buying power; "
         f"available are {text(usd(own))} by our own computation{told}{less}",
     )
+
+
+def _root(instrument_id: Any) -> str | None:
+    """Of an option, or of a spread; None of anything else."""
+    first = legs_of(instrument_id)[0][0]
+    return root_of(first.symbol.value) if is_option(first) else None
 
 
 def _figure(told: Any) -> int | str | None:

@@ -13,7 +13,7 @@ much closing legs give back is not documented; this is the reading that the clos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from decimal import Decimal
 from itertools import chain
 from math import gcd
@@ -46,7 +46,7 @@ class NoPrice(Exception):
 class Beside:
     """What works, and orders of a list that come before another."""
 
-    def __init__(self, working: Working | Beside, earlier: Sequence[Candidate]) -> None:
+    def __init__(self, working: Working | Beside | Among, earlier: Sequence[Candidate]) -> None:
         self._working = working
         self._earlier = [candidate.leg for candidate in earlier]
 
@@ -62,11 +62,34 @@ class Beside:
         return chain(self._working.legs(instrument_id, account_id), earlier)
 
 
+class Among:
+    """Of what works, these orders alone."""
+
+    def __init__(self, working: Working | Beside | Among, orders: Container[Any]) -> None:
+        self._working = working
+        self._orders = orders
+
+    def instruments(self, account_id: Any) -> set[Any]:
+        return self._working.instruments(account_id)
+
+    def spreads(self, account_id: Any) -> Iterable[Leg]:
+        return (leg for leg in self._working.spreads(account_id) if leg.order.client_order_id in self._orders)
+
+    def legs(self, instrument_id: Any, account_id: Any) -> Iterable[Leg]:
+        legs = self._working.legs(instrument_id, account_id)
+        return (leg for leg in legs if leg.order.client_order_id in self._orders)
+
+
 class OptionOrders:
     """Judges orders of contracts by what their account holds and has at work."""
 
     def __init__(
-        self, cache: Any, collateral: Collateral, positions: Positions, working: Working | Beside, prices: Prices
+        self,
+        cache: Any,
+        collateral: Collateral,
+        positions: Positions,
+        working: Working | Beside | Among,
+        prices: Prices,
     ) -> None:
         self._cache = cache
         self._collateral = collateral
@@ -78,7 +101,13 @@ class OptionOrders:
         """The same with orders that come before in their list, as if they worked already."""
         if not earlier:
             return self
-        working = Beside(self._working, earlier)
+        return self._with(Beside(self._working, earlier))
+
+    def among(self, orders: Container[Any]) -> OptionOrders:
+        """The same where of all that works there were these orders alone, by their ids."""
+        return self._with(Among(self._working, orders))
+
+    def _with(self, working: Beside | Among) -> OptionOrders:
         return OptionOrders(self._cache, self._collateral, self._positions, working, self._prices)
 
     # -- whether they are taken ------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ STEPS = [
     "positions.on_event",
     "book.touch",
     "collateral.touch",
+    "margin.moved",
     "margin.on_fill",
     "losses.check",
     "_runaway.fills",

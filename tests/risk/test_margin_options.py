@@ -575,3 +575,71 @@ def test_a_list_may_close_the_same_contract_in_parts(options):
     )
     assert (ours.codes(), gate.errors) == ([], 0)
     assert engine.portfolio.net_position(PUT_90) == 0
+
+
+@pytest.mark.parametrize(
+    ("held", "exits", "price", "costs"),
+    [
+        (BUY, SELL, "2.50", 87_500),  # ten puts of 90 that would be short
+        (SELL, BUY, "1.50", 1_500),  # ten that would be long
+    ],
+)
+def test_an_exit_whose_contracts_are_closed_otherwise_costs_what_it_would_open(options, held, exits, price, costs):
+    gates: list[Any] = []
+    reserved: list[Decimal] = []
+
+    def look(s: Any) -> None:
+        reserved.append(gates[0].margin.reserved(s.cache.accounts()[0].id))
+
+    ours, gate, _ = options(
+        lambda s: trade(s, P90, held, 10),
+        lambda s: trade(s, P90, exits, 10, price),
+        lambda s: (look(s), trade(s, P90, exits, 10)),
+        lambda s: (look(s), trade(s, P90, held, 4)),  # of which it closes four again
+        lambda s: (look(s), s.cancel_all_orders(CONTRACTS[2].id)),
+        look,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert (ours.codes(), gate.errors) == ([], 0)
+    assert reserved == [0, costs, costs * 6 // 10, 0]
+
+
+def test_a_spread_whose_contracts_are_closed_otherwise_costs_what_it_would_open(options):
+    """A call of 100 is held and one of 110 is short. The spread, sold, closes both and costs nothing; once they are
+    closed otherwise it is a short one, ten wide and sold for 5.50.
+    """
+    gates: list[Any] = []
+    reserved: list[Decimal] = []
+
+    def look(s: Any) -> None:
+        reserved.append(gates[0].margin.reserved(s.cache.accounts()[0].id))
+
+    options(
+        lambda s: s.market(BUY, 100),
+        lambda s: trade(s, C100, BUY, 1),
+        lambda s: trade(s, C110, SELL, 1),
+        lambda s: s.submit_order(s.order_factory.limit(SPREAD.id, SELL, Quantity.from_int(1), Price.from_str("5.50"))),
+        lambda s: (look(s), trade(s, C110, BUY, 1)),
+        lambda s: trade(s, C100, SELL, 1),
+        look,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert reserved == [0, 450]
+
+
+def test_the_next_exit_closes_what_one_that_ends_has_closed(options):
+    gates: list[Any] = []
+    reserved: list[Decimal] = []
+
+    def look(s: Any) -> None:
+        reserved.append(gates[0].margin.reserved(s.cache.accounts()[0].id))
+
+    orders: list[Any] = []
+    options(
+        lambda s: trade(s, P90, BUY, 10),
+        lambda s: orders.extend(trade(s, P90, SELL, 10, price) for price in ("2.50", "2.60")),
+        lambda s: (look(s), s.cancel_order(orders[0])),
+        look,
+        prepare=lambda _engine, gate: gates.append(gate),
+    )
+    assert reserved == [87_400, 0]

@@ -360,6 +360,12 @@ impl RiskBook {
         self.0.relock().room.settle(order, least.0, of_whole(whole));
     }
 
+    fn recost(&self, order: &str, whole: (i128, i128)) {
+        if let Some(whole) = of_whole(Some(whole)) {
+            self.0.relock().room.recost(order, whole);
+        }
+    }
+
     #[allow(clippy::too_many_arguments)]
     fn note(
         &self,

@@ -286,12 +286,24 @@ impl Room {
     /// Of an order so much can be filled now, and `closes` of that closes: what it costs is worked out anew. What can't
     /// be told stays as it was.
     pub fn cover(&mut self, order: &str, free: i128, closes: i128) {
-        let Some(entry) = self.entries.get_mut(order) else { return };
+        let Some(entry) = self.entries.get(order) else { return };
         let Some(open) = entry.open else { return };
         // Of an exit, what can't be filled yet closes what its entry opens.
         let waits = open.left.saturating_sub(free).max(0);
         let changed = Entry { closing: open.filled.saturating_add(waits).saturating_add(closes), ..*entry };
-        let Ok(amount) = changed.cost(&open) else { return };
+        self.change(order, changed, &open);
+    }
+
+    /// What an order costs as a whole is something else by now. What can't be told stays as it was.
+    pub fn recost(&mut self, order: &str, whole: Whole) {
+        let Some(entry) = self.entries.get(order) else { return };
+        let Some(open) = entry.open else { return };
+        self.change(order, Entry { whole: Some(whole), ..*entry }, &open);
+    }
+
+    fn change(&mut self, order: &str, changed: Entry, open: &Open) {
+        let Some(entry) = self.entries.get_mut(order) else { return };
+        let Ok(amount) = changed.cost(open) else { return };
         let account = self.accounts.entry(entry.account).or_default();
         let more = amount - entry.amount;
         if account.reserve(more, entry.lent).is_err() {

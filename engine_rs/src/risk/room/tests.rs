@@ -48,6 +48,27 @@ fn what_the_broker_can_not_know_yet_is_missing_until_a_later_report() {
 }
 
 #[test]
+fn an_order_that_costs_something_else_as_a_whole_holds_that() {
+    let mut room = room(10_000);
+    let whole = |amount: i128| Whole { amount: amount * ATTO, units: 10 * NANO };
+    room.recost("a", whole(5)); // nothing of it is known
+    room.enter("a", Entry { whole: Some(whole(0)), ..Entry::new(0, 0, 0) });
+    room.recost("a", whole(7)); // nor how much of it is open
+    assert_eq!(room.reserved(0), 0);
+    room.note("a", &open(10, 100), 1).unwrap();
+    for amount in [9, 3, i128::MAX / ATTO] {
+        room.recost("a", whole(amount));
+        assert_eq!(room.reserved(0), amount * ATTO);
+    }
+    room.enter("b", Entry { whole: Some(whole(0)), ..Entry::new(0, 0, 0) });
+    room.note("b", &open(10, 100), 1).unwrap();
+    room.recost("b", whole(9)); // more than can be added up
+    assert_eq!(room.reserved(0), i128::MAX / ATTO * ATTO);
+    room.note("a", &Open { closed: true, ..open(0, 100) }, 2).unwrap();
+    assert_eq!(room.reserved(0), 0);
+}
+
+#[test]
 fn an_order_that_is_entered_again_gives_back_what_it_cost() {
     let mut room = room(10_000);
     room.report(0, told(20_000), 1);
