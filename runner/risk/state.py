@@ -71,8 +71,8 @@ class States:
     What the file, a command, a fault and each kind of breach made of a scope stand side by side, each until its own end
     or until the scope is resumed; the severest holds. What a command or a breach set is kept in `store`, and is in
     force again after a restart until somebody resumes it. What the file says is said by the file each time, and a
-    fault's state ends with the process: to start it anew is a person's decision. `on_error` hears of a store that
-    fails: the state holds in memory all the same.
+    fault's state ends with the process: to start it anew is a person's decision. `on_error` hears of a store, a clock
+    or an `on_change` that fails: the state holds in memory all the same.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class States:
         before = self.get(scope).state
         current = self._held.get(scope, {}).get((by, cause))
         if state is not State.ACTIVE and (current is None or state.severity > current.state.severity):
-            self._put(Standing(scope, state, why, self._now_ns(), by, (cause,) if cause else ()))
+            self._put(Standing(scope, state, why, self._time(), by, (cause,) if cause else ()))
         return self.get(scope).state is not before
 
     def of_file(self, state: State, *, scope: Scope, why: str) -> None:
@@ -141,7 +141,7 @@ class States:
         if state is State.ACTIVE:
             self._end(("file", ""), scope, why)
         else:
-            self._put(Standing(scope, state, why, self._now_ns(), "file"))
+            self._put(Standing(scope, state, why, self._time(), "file"))
 
     def clear_fault(self, *, scope: Scope, why: str) -> None:
         """A strategy that had failed is replaced: what its fault made of the scope ends; anything else stands."""
@@ -188,11 +188,23 @@ class States:
     def _show(self, scope: Scope, why: str = "") -> None:
         """Work out what holds now; `why` it is active where nothing is held any more."""
         before = self.get(scope).state
-        now = _severest(self._held[scope].values()) or Standing(scope, State.ACTIVE, redact(why), self._now_ns())
+        now = _severest(self._held[scope].values()) or Standing(scope, State.ACTIVE, redact(why), self._time())
         self._shown[scope] = now
         self._calm = not any(self._held.values())
-        if self._on_change is not None and now.state is not before:
+        if self._on_change is None or now.state is before:
+            return
+        try:
             self._on_change(now)
+        except Exception as error:  # whoever hears of it, the state holds and is kept
+            self._on_error(f"telling of the state of {scope}", error)
+
+    def _time(self) -> int:
+        """0 where no clock tells: a state is set because something fails, too."""
+        try:
+            return self._now_ns()
+        except Exception as error:
+            self._on_error("asking for the time", error)
+            return 0
 
     def _keep(self, scope: Scope) -> None:
         kept = [each for each in self._held[scope].values() if each.by in _KEPT]

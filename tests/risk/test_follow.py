@@ -112,6 +112,31 @@ def test_what_fails_again_leaves_the_node_reducing(bench, step):
     assert "a bug" in gate.states.get(NODE).why
 
 
+def test_a_clock_that_fails_while_a_fill_is_counted_ends_nothing(bench):
+    """It fails again where the state is set that this leads to."""
+    rig: list[Any] = []
+
+    def now_ns() -> int:
+        if len(rig) > 1:
+            raise RuntimeError("no clock")
+        return rig[0].kernel.clock.timestamp_ns()  # type: ignore[no-any-return]
+
+    ours, gate, engine = bench.run(
+        lambda s: s.limit(BUY, 1, "99.00"),
+        lambda s: rig.append("broken"),
+        lambda s: None,  # it is filled
+        lambda s: s.market(BUY, 1),
+        lambda s: s.market(SELL, 1),
+        limits=Limits(max_fills=Rate(5, SECOND)),
+        quotes=[quote(price, price, at) for at, price in enumerate(["100.00"] * 2 + ["98.00"] * 4, 1)],
+        prepare=lambda engine, gate: (rig.append(engine), None),
+        venue_now_ns=now_ns,
+    )
+    assert (gate.states.get(NODE).state, gate.states.get(NODE).by) == (State.REDUCING, "fault")
+    assert ours.codes() == ["GATE_ERROR"]
+    assert engine.portfolio.net_position(IBM) == 0
+
+
 def test_while_losses_can_not_be_looked_at_nothing_opens(bench):
     ours, _gate, engine = run(bench, "losses.check", 10**6, lambda s: s.market(BUY, 1), lambda s: s.market(SELL, 100))
     assert ours.codes() == ["GATE_ERROR"]

@@ -60,6 +60,20 @@ def test_a_store_that_fails_leaves_the_state_in_force():
     assert len(failures) == 1
 
 
+def test_a_state_is_in_force_and_kept_whoever_fails_to_hear_of_it_and_whatever_the_clock_says():
+    def broken(*_: object) -> int:
+        raise RuntimeError("a bug")
+
+    store, failures = MemoryLatches(), []
+    states = States(broken, broken, store=store, on_error=lambda doing, error: failures.append((doing, error)))
+    assert states.set(State.HALTED, scope=MAIN, why="x", by="breach")
+    second = States(lambda: 9, store=store)
+    second.restore()
+    assert second.severest("main", "any") == Standing(MAIN, State.HALTED, "x", 0, "breach")
+    assert states.resume(scope=MAIN, why="looked at it")
+    assert len(failures) == 4
+
+
 def test_each_of_what_stands_side_by_side_outlives_the_process_save_a_fault():
     store = MemoryLatches()
     first = States(lambda: 5, store=store)
