@@ -20,9 +20,9 @@ from runner.risk.codes import Code, Denial
 from runner.risk.exposure import ZERO, Leg, atto, beyond, decimal, nano, nanos, nanos_below, released, usd
 from runner.risk.ledger import Ledger
 from runner.risk.limits import I128
-from runner.risk.prices import Prices, whole_multiplier
+from runner.risk.prices import TRAILING, Prices, whole_multiplier
 from runner.risk.quotes import of_spread
-from runner.risk.self_match import TRAILING, exempt
+from runner.risk.self_match import exempt
 
 _MARKET, _LIMIT, _TRIGGER = 0, 1, 2  # what an order's price is held to
 _HELD_TO = {

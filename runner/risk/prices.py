@@ -6,14 +6,16 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from nautilus_trader.model.enums import OrderSide, OrderType, PriceType
+from nautilus_trader.model.enums import OrderSide, OrderType, PriceType, TrailingOffsetType
 from nautilus_trader.model.identifiers import generic_spread_id_to_list, is_generic_spread_id
 
 from runner.risk.exposure import NANO, decimal, nano, nanos
 
 ONE = Decimal(1)
 _BUY, _LAST, _STOP = OrderSide.BUY, PriceType.LAST, OrderType.STOP_MARKET
+TRAILING = (OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT)
 _FIFTY = 50 * NANO
+_BASIS_POINTS = 10_000
 Quote = tuple[int | None, int | None, int]
 _NONE: Quote = (None, None, 0)
 
@@ -120,8 +122,9 @@ class Prices:
         """What one unit of the order is worth at most: None where neither the order nor the market says.
 
         A buy limit can't cost more than its price. A sell limit is filled at its price or above it, a stop at the
-        market that it meets, so for these the market's price counts where it is the higher. `price` and
-        `trigger` are those that it has or would have, by default its own.
+        market that it meets, so for these the market's price counts where it is the higher. A buy that trails
+        begins with its stop so far above the market. `price` and `trigger` are those that it has or would have, by
+        default its own.
         """
         buy = order.side == _BUY
         worth = price if price is not None else (nanos(order.price) if order.has_price else None)
@@ -132,6 +135,8 @@ class Prices:
             worth = trigger if trigger is not None else nanos(order.trigger_price)
         market = self.market(order.instrument_id, buy=buy)
         if worth is None or market is None:
+            if buy and market is not None and order.order_type in TRAILING:
+                return market + _trail(order, market)
             return market if worth is None else worth
         return max(worth, market)
 
@@ -163,3 +168,14 @@ class Prices:
         bars = [self._cache.bar(bar_type) for bar_type in self._cache.bar_types(instrument_id)]
         newest = max((bar for bar in bars if bar is not None), key=lambda bar: bar.ts_event, default=None)
         return nanos(newest.close) if newest is not None and newest.close > 0 else None
+
+
+def _trail(order: Any, market: int) -> int:
+    """How far it stays behind the market; 0 where that is given in what the venue does not take."""
+    match order.trailing_offset_type:
+        case TrailingOffsetType.PRICE:
+            return nano(order.trailing_offset)
+        case TrailingOffsetType.BASIS_POINTS:
+            return nano(decimal(market) * order.trailing_offset / _BASIS_POINTS)
+        case _:
+            return 0

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nautilus_trader.model.enums import ContingencyType, OrderType
+from nautilus_trader.model.enums import ContingencyType
 
 from runner.risk.exercise import Shares
+from runner.risk.prices import TRAILING
 
 _ALONE = ContingencyType.NO_CONTINGENCY
-TRAILING = (OrderType.TRAILING_STOP_MARKET, OrderType.TRAILING_STOP_LIMIT)
 
 
 def exempt(order: Any) -> bool:

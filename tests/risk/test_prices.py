@@ -10,7 +10,7 @@ from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import TestClock
 from nautilus_trader.common.factories import OrderFactory
 from nautilus_trader.model.data import Bar, BarType, QuoteTick, TradeTick
-from nautilus_trader.model.enums import AggressorSide, OrderSide
+from nautilus_trader.model.enums import AggressorSide, OrderSide, TrailingOffsetType
 from nautilus_trader.model.identifiers import InstrumentId, StrategyId, TradeId, TraderId
 from nautilus_trader.model.objects import Price, Quantity
 
@@ -73,6 +73,23 @@ def stop(side: Any, trigger: str) -> Any:
 )
 def test_an_order_is_not_worth_less_than_it_can_cost(known, order, worth):
     assert prices(**known).order(order) == (None if worth is None else nano(Decimal(worth)))
+
+
+@pytest.mark.parametrize(
+    ("side", "offset", "kind", "worth"),
+    [
+        (BUY, "20", "PRICE", "121"),
+        (BUY, "50", "BASIS_POINTS", "101.505"),
+        (BUY, "20", "TICKS", "101"),  # no venue of ours trails by ticks
+        (SELL, "20", "PRICE", "99"),
+    ],
+)
+def test_a_buy_that_trails_is_worth_the_stop_that_it_begins_with(side, offset, kind, worth):
+    order = FACTORY.trailing_stop_market(
+        IBM, side, ONE, trailing_offset=Decimal(offset), trailing_offset_type=TrailingOffsetType[kind]
+    )
+    assert prices(quote=("99.00", "101.00")).order(order) == nano(Decimal(worth))
+    assert prices().order(order) is None
 
 
 @pytest.mark.parametrize(
