@@ -125,13 +125,14 @@ class Margin:
             order = self._adopt(client_order_id)
             if order is None:
                 return
-        left, worth, closed = 0, None, order.is_closed
+        left, worth, closed, settled = 0, None, order.is_closed, False
         if not closed:
             reservation = self._reservations.get(client_order_id)
             leg = self._working.other(order) if reservation is None else reservation.leg()
             left, worth = leg.units, leg.worth
             if self._raised and client_order_id in self._raised and not self._reservations.is_moving(client_order_id):
                 self._settle(order, leg)
+                settled = True
         self._book.engine.note(
             client_order_id.value,
             self._book.instrument(order.instrument_id),
@@ -145,6 +146,7 @@ class Margin:
         if closed:  # last: where the engine could not be told, it is asked for once more
             del self._orders[client_order_id]
             self._raised.discard(client_order_id)
+        if closed or settled:
             self._recost(order.account_id, order.instrument_id)
 
     def moved(self, account_id: Any, instrument_id: Any) -> None:

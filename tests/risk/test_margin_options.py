@@ -627,7 +627,7 @@ def test_a_spread_whose_contracts_are_closed_otherwise_costs_what_it_would_open(
     assert reserved == [0, 450]
 
 
-def test_the_next_exit_closes_what_one_that_ends_has_closed(options):
+def test_the_first_exit_closes_also_once_it_was_moved_and_the_next_where_it_ends(options):
     gates: list[Any] = []
     reserved: list[Decimal] = []
 
@@ -638,8 +638,9 @@ def test_the_next_exit_closes_what_one_that_ends_has_closed(options):
     options(
         lambda s: trade(s, P90, BUY, 10),
         lambda s: orders.extend(trade(s, P90, SELL, 10, price) for price in ("2.50", "2.60")),
+        lambda s: (look(s), s.modify_order(orders[0], price=Price.from_str("2.40"))),
         lambda s: (look(s), s.cancel_order(orders[0])),
         look,
         prepare=lambda _engine, gate: gates.append(gate),
     )
-    assert reserved == [87_400, 0]
+    assert reserved == [87_400, 87_400, 0]
