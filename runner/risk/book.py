@@ -56,6 +56,7 @@ class Book:
         self._strategies = _Numbers()
         self._instruments: dict[Any, int] = {}
         self._ids: list[Any] = []  # of the instruments, by number
+        self._declared: dict[int, Any] = {}  # as the cache had them then
         self._sizes: dict[int, int] = {}  # what their contracts are of
         self._unknown: dict[int, str] = {}  # those that can't be counted, and why not: not in the cache when asked for
         self._spreads: set[int] = set()  # those that are several contracts at once
@@ -126,9 +127,12 @@ class Book:
         self.engine.drop(client_order_id.value)
 
     def mark(self) -> None:
-        """Look at the prices of everything that is held or ordered."""
+        """Look at the prices of everything that is held or ordered, and at what it is of."""
         self.sync()
         for number in self.engine.instruments():
+            instrument_id = self._ids[number]
+            if self._declared.get(number) is not self._cache.instrument(instrument_id):
+                self._declare(instrument_id)  # it was put there anew
             self._mark(number)
 
     def sync(self) -> None:
@@ -368,7 +372,7 @@ class Book:
         if number is None:
             number = self._instruments[instrument_id] = len(self._ids)
             self._ids.append(instrument_id)
-        instrument = self._cache.instrument(instrument_id)
+        instrument = self._declared[number] = self._cache.instrument(instrument_id)
         of, why = None, f"{instrument_id} is not in the cache"
         if instrument is not None:
             try:

@@ -112,6 +112,21 @@ def test_a_contract_that_is_put_anew_counts_for_what_it_is_of_now(options):
     assert ours.codes() == ["MAX_ORDER_NOTIONAL"]
 
 
+def test_what_is_held_of_a_contract_that_is_put_anew_counts_for_what_it_is_of_now(options):
+    """One is held and one ordered, of 100 each: 800 and 700. Of 150 they are 2,250, so that no share is bought."""
+    adjusted = OptionContract.from_dict({**OptionContract.to_dict(CONTRACTS[0]), "multiplier": "150"})
+    caches: list[Any] = []
+    ours, gate, _ = options(
+        lambda s: trade(s, C100, BUY, 1),
+        lambda s: trade(s, C100, BUY, 1, "7.00"),
+        lambda s: caches[0].add_instrument(adjusted),
+        lambda s: s.market(BUY, 1),
+        limits=Limits(max_gross_exposure=Portion(amount=Decimal(1_600))),
+        prepare=lambda engine, _gate: caches.append(engine.cache),
+    )
+    assert (ours.codes(), gate.errors) == (["MAX_GROSS_EXPOSURE"], 0)
+
+
 def test_a_sold_put_is_secured_by_cash_less_its_premium(options):
     # Of a put of 90, sold for 2.00, one needs 8,800: 113 fit.
     ours, gate, _ = options(lambda s: trade(s, P90, SELL, 114, "2.00"), lambda s: trade(s, P90, SELL, 113, "2.00"))
