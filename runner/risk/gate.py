@@ -126,6 +126,7 @@ class RiskGate:
         self._clock = clock
         self._route = route
         self._now_ns = now_ns = venue_now_ns or clock.timestamp_ns
+        self._told_ns = 0  # venue time when it was told last: what passes after a failure is counted by it
         self.errors = 0
         """Exceptions inside the gate; each of them is logged."""
         store = latches if latches is not None else MemoryLatches()
@@ -289,13 +290,13 @@ class RiskGate:
         subject: Subject | None = None
         candidates: list[Candidate] = []
         denied: tuple[Denial, Any] | None = None
-        now_ns = 0
+        now_ns = self._told_ns
         try:
             if failure is not None:
                 raise failure
             subject = self._owners.subject(command, self.judge.limits)
             candidates = [self.judge.candidate(order) for order in orders]
-            now_ns = self._now_ns()
+            now_ns = self._told_ns = self._now_ns()
             self._follower.fresh(now_ns)
             denied = self.judge.submit(candidates, subject, now_ns, command.params)
         except Exception as error:
@@ -331,7 +332,7 @@ class RiskGate:
         candidate: Candidate | None = None
         subject = self._owners.nobody(command)
         denial: Denial | None = None
-        now_ns = 0
+        now_ns = self._told_ns
         try:
             order = self._cache.order(command.client_order_id)
             if failure is not None:
@@ -342,7 +343,7 @@ class RiskGate:
             candidate = self.judge.modified(order, self.reservations.dearest(order, command))
             if command.price is None and (limit := self.reservations.limit(order.client_order_id)) is not None:
                 candidate.limit = limit
-            now_ns = self._now_ns()
+            now_ns = self._told_ns = self._now_ns()
             self._follower.fresh(now_ns)
             denial = self.judge.modify(candidate, command, subject, now_ns)
         except Exception as error:

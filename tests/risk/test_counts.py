@@ -15,7 +15,7 @@ from runner.node.closer import NODE_TAG
 from runner.risk.limits import Limits, LimitsBook, Rate
 from runner.risk.reducing import ClosingOrders
 from runner.risk.state import NODE, Scope, State
-from tests.risk.conftest import IBM, SECOND, equity
+from tests.risk.conftest import IBM, SECOND, equity, quote
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 MINUTE = 60 * SECOND
@@ -382,3 +382,30 @@ def test_a_modification_may_not_come_to_meet_our_own_order(bench):
         limits=DENY,
     )
     assert gate.denied == {"SELF_MATCH": 1}
+
+
+def test_what_passes_while_no_clock_tells_the_time_empties_no_window(bench):
+    """An exit passes, counted at the last time that was told."""
+    rig: dict[str, Any] = {}
+
+    def now_ns() -> int:
+        if rig.get("broken"):
+            raise RuntimeError("no clock")
+        return rig["engine"].kernel.clock.timestamp_ns()  # type: ignore[no-any-return]
+
+    def breaks(is_broken: bool) -> Any:
+        return lambda s: rig.update(broken=is_broken)
+
+    ours, gate, _ = bench.run(
+        lambda s: (s.market(BUY, 2), s.limit(BUY, 1, "90.00")),
+        breaks(True),
+        lambda s: (s.market(SELL, 1), s.market(BUY, 1)),
+        breaks(False),
+        lambda s: s.market(BUY, 1),
+        limits=Limits(max_orders=Rate(3, 3600 * SECOND)),
+        quotes=[quote("100.00", "100.00", 36_000 + second) for second in range(7)],
+        prepare=lambda engine, gate: (rig.update(engine=engine), gate.begin()),
+        venue_now_ns=now_ns,
+    )
+    assert ours.codes() == ["GATE_ERROR", "MAX_ORDERS"]
+    assert gate.book.engine.passed("risk", 3600 * SECOND, 36_007 * SECOND) == 3
