@@ -36,12 +36,11 @@ class Working:
                 self._note(child)
 
     def _note(self, client_order_id: Any) -> None:
-        was = self._legs.pop(client_order_id, None)
-        found = self._look(client_order_id)
+        was, found = self._legs.get(client_order_id), self._look(client_order_id)
         if was is not None:
-            self._forget(client_order_id, *was)
             if found is None:
-                self._book.drop(client_order_id)
+                self._book.drop(client_order_id)  # while it is known here: where that fails it is tried once more
+            self._forget(client_order_id, *was)
         if found is not None:
             self.add(*found)
             self._book.put(*found)
@@ -58,6 +57,7 @@ class Working:
             self._children.setdefault(leg.order.parent_order_id, set()).add(client_order_id)
 
     def _forget(self, client_order_id: Any, leg: Leg, account_id: Any) -> None:
+        del self._legs[client_order_id]
         part = (leg.instrument_id, account_id)
         legs = self._by_part[part]
         del legs[client_order_id]

@@ -33,6 +33,8 @@ STEPS = [
     "ledger.on_fill",
     "reservations.on_event",
     "working.note",
+    "working._look",  # within it
+    "book.drop",
     "margin.note",
     "book.instrument",  # within it
     "positions.on_event",
