@@ -351,7 +351,9 @@ class RiskGate:
                 self._failed("judging a modification", error)
             if candidate is None or not self._surely_takes_away(candidate, command, subject):
                 denial = Denial(Code.GATE_ERROR, f"the gate could not judge it ({_short(error)})")
-        if denial is None and candidate is not None:
+        if denial is not None:
+            self.reservations.deny(command.client_order_id)
+        elif candidate is not None:
             try:
                 self._expect(candidate, command, subject)
                 self.book.modified(candidate, subject, now_ns)

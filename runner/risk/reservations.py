@@ -51,7 +51,8 @@ class Change(NamedTuple):
 @dataclass(slots=True)
 class Reservation:
     """`price`: what one unit was judged at, in nano-dollars. `pending`: the modifications that may still come. `asked`:
-    how many answers are awaited, those to modifications that never got this far included.
+    how many answers are awaited, those to modifications that never got this far included. `ahead`: how
+    many of them have been told of, and have not come here. Of an order that has not left yet nothing is told ahead.
     """
 
     order: Any
@@ -59,6 +60,7 @@ class Reservation:
     price: int | None
     pending: list[Change] = field(default_factory=list)
     asked: int = 0
+    ahead: int = 0
     known: Leg | None = None
     """The open part, until something happens to the order."""
 
@@ -82,11 +84,24 @@ class Reservation:
             leg.limit = nanos(max(order.price, *asked)) if leg.buy else nanos_below(min(order.price, *asked))
         return leg
 
+    def told(self) -> None:
+        """One is asked for: it will come here, unless it is refused on its way."""
+        self.asked += 1
+        self.ahead += 1
+
+    def came(self) -> None:
+        """One has come: its answer is awaited, where nobody has told of it, too."""
+        if self.ahead:
+            self.ahead -= 1
+        else:
+            self.asked += 1
+
     def answered(self) -> None:
         """One of the answers has come. With the last nothing is under way any more."""
         self.asked = max(self.asked - 1, 0)
         if not self.asked:
             self.pending.clear()
+            self.ahead = 0
 
     def updated(self) -> None:
         """The order stands anew."""
@@ -163,9 +178,11 @@ class Reservations:
         reservation = self._by_id.get(client_order_id)
         if reservation is None:
             asked = self._asked.pop(client_order_id, 0)
-            reservation = self._by_id[client_order_id] = Reservation(order, account_id, judged, asked=asked)
+            reservation = self._by_id[client_order_id] = Reservation(
+                order, account_id, judged, asked=asked, ahead=asked
+            )
         reservation.pending.append(Change(wishes, units, worth if _reprices(order, wishes) else judged))
-        reservation.asked = max(reservation.asked, len(reservation.pending))
+        reservation.came()
         reservation.known = None
         try:
             self._changed(client_order_id)
@@ -173,6 +190,11 @@ class Reservations:
             reservation.pending.pop()  # it is denied
             reservation.known = None
             raise
+
+    def deny(self, client_order_id: Any) -> None:
+        """A modification that came is refused here: its refusal answers no other."""
+        if (reservation := self._by_id.get(client_order_id)) is not None:
+            reservation.came()
 
     def follow(self, client_order_id: Any) -> None:
         """Something happened to the order that this one goes with."""
@@ -205,7 +227,7 @@ class Reservations:
             self.release(client_order_id)
             return
         if isinstance(event, OrderPendingUpdate):
-            reservation.asked += 1
+            reservation.told()
         elif isinstance(event, OrderUpdated):
             reservation.updated()
         elif isinstance(event, OrderModifyRejected):

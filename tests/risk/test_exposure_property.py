@@ -290,3 +290,15 @@ class Desk(RuleBasedStateMachine):
 
 Desk.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestDesk = Desk.TestCase
+
+
+def test_one_that_is_denied_before_its_order_has_left_leaves_those_that_passed_in_doubt():
+    """Of such an order nobody tells that a modification is asked for: the refusal was taken for the other one's."""
+    desk = Desk()
+    order = desk.made(0, buy=True, qty=1, limit=True)
+    desk.bus.send("ExecEngine.execute", SubmitOrder(order.trader_id, order.strategy_id, order, UUID4(), 0))
+    for qty in (LIMIT, LIMIT + 1):
+        ids = order.trader_id, order.strategy_id, IBM, order.client_order_id, None
+        desk.bus.send("ExecEngine.execute", ModifyOrder(*ids, Quantity.from_int(qty), None, None, UUID4(), 0))
+    (leg,) = desk.gate.working.legs(IBM, AccountId("ALPACA-001"))
+    assert (desk.gate.passed, desk.gate.denied.total(), leg.qty) == (2, 1, LIMIT)

@@ -146,6 +146,20 @@ def test_nothing_is_kept_of_what_was_refused_once_all_have_their_answers(book):
     assert book.kept == (60, 100)
 
 
+def test_one_that_is_asked_for_after_a_refusal_is_awaited_once(book):
+    """Three are asked for, two are refused: no one knows which, so that all of them may still come."""
+    for qty in (60, 70, 80):
+        book.ask(qty)
+    book.refused()
+    book.refused()
+    book.ask(65)
+    book.refused()
+    assert book.kept == (80, 100)
+    book.refused()
+    assert book.kept == (50, 100)
+    assert not book.reservations.is_moving(book.order.client_order_id)
+
+
 def test_while_any_is_in_doubt_the_dearest_price_goes_with_the_largest_quantity(book):
     book.ask(50, 199)
     book.ask(150, 11)
