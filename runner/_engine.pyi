@@ -719,8 +719,12 @@ class RiskBook:
     RATES: Final[int]
     MARGIN: Final[int]
     def __new__(cls) -> Self: ...
-    def declare(self, instrument: int, multiplier: int | None, spread: bool = False) -> None:
-        """What one contract is of (None where that is not known), and whether it is several contracts at once."""
+    def declare(
+        self, instrument: int, multiplier: int | None, spread: bool = False, rates: MarginRates | None = None
+    ) -> None:
+        """What one contract is of (None where that is not known), whether it is several contracts at once, and how it is
+        margined where the broker lends on it: an order that opens costs no less than twice the initial margin of its
+        position, which is what that takes of twice the excess. Without rates, its price."""
 
     def mark(self, instrument: int, buy: bool, price: int | None) -> None:
         """What a unit is bought or sold for now; None where nothing says it."""
@@ -791,6 +795,7 @@ class RiskBook:
         self,
         order: str,
         account: int,
+        priced: tuple[int, bool, int | None],
         closing: int,
         least: int,
         lent: bool,
@@ -798,7 +803,7 @@ class RiskBook:
         *,
         seen: bool = False,
     ) -> None:
-        """An order works that was not taken here: how much of it closes, what a unit costs at least, whether half of it is
+        """An order works that was not taken here: its instrument, side and unit price, how much of it closes, what a unit costs at least, whether half of it is
         lent, what it costs as a whole and of how many nano-units that is, whether the broker's figures have it."""
 
     def expect(
@@ -807,8 +812,10 @@ class RiskBook:
         """A modification passed: the dearer of before and after counts. `becomes`: the order as modified, where it was
         judged."""
 
-    def settle(self, order: str, least: int, whole: tuple[int, int] | None = None) -> None:
-        """No modification is under way any more: what a unit costs at least; without `whole` that stays as it is."""
+    def settle(
+        self, order: str, priced: tuple[int, bool, int | None], least: int, whole: tuple[int, int] | None = None
+    ) -> None:
+        """No modification is under way any more: see `enter`; without `whole` that stays as it is."""
 
     def recost(self, order: str, whole: tuple[int, int]) -> None:
         """What an order of options costs as a whole, and of how many nano-units, is something else by now."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from runner._engine import MarginAccount, MarginFigures, MarginRates, UncoveredError, nano_product, order_unit_value
 from runner.margin.options import (
+    NANO,
     OCC,
     AlpacaOptionsMarginCalculator,
     ExpiryLoss,
@@ -304,6 +305,9 @@ def _shares(
     if opens and qty < 0 and (why := _not_shortable(symbol, qty, before["equity"], multiplier)) is not None:
         return WhatIf(before, None, None, None, None, None, "NOT_SHORTABLE", why)
     unit = order_unit_value(qty > 0, price, price) or price
+    if "/" not in symbol and before["equity"] >= MARGIN_MINIMUM and multiplier > 1:
+        # Of twice the excess a position takes twice its initial margin, which may be more than its price.
+        unit = max(unit, _rates(old).initial(2 * NANO if qty > 0 else -2 * NANO, unit))
     cost = to_dollars(nano_product(to_nano(abs(qty)), unit)) if opens else Decimal(0)
     net = order.price * qty
     power = "buying_power" if "/" not in symbol else "non_marginable_buying_power"
@@ -359,8 +363,11 @@ def _hold(account: MarginAccount, row: Held) -> None:
     elif qty < 0 and row.price is None:
         raise ValueError(f"{row.symbol} is short: give its price, what it asks for goes by that")
     else:
-        rates = MarginRates(marginable="/" not in row.symbol, long_percent=row.percent, short_percent=row.percent)
-        account.set_position(row.symbol, to_nano(qty), price, rates)
+        account.set_position(row.symbol, to_nano(qty), price, _rates(row))
+
+
+def _rates(row: Held) -> MarginRates:
+    return MarginRates(marginable="/" not in row.symbol, long_percent=row.percent, short_percent=row.percent)
 
 
 def _bounded(name: str, value: Decimal, most: Decimal) -> Decimal:

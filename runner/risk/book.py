@@ -17,6 +17,7 @@ from nautilus_trader.model.identifiers import generic_spread_id_to_list, is_gene
 from runner._engine import RiskBook, RiskFault, RiskLook, RiskOrder
 from runner.risk.candidate import Candidate, Finder, Subject
 from runner.risk.codes import Code, Denial
+from runner.risk.collateral import lent_rates
 from runner.risk.exposure import ZERO, Leg, atto, beyond, decimal, nano, nanos, nanos_below, released, usd
 from runner.risk.ledger import Ledger
 from runner.risk.limits import I128
@@ -381,7 +382,7 @@ class Book:
                 why = str(error)
         if spread := is_generic_spread_id(instrument_id):
             self._spreads.add(number)
-        self.engine.declare(number, of, spread)
+        self.engine.declare(number, of, spread, None if instrument is None else lent_rates(instrument))
         if of is None:
             self._unknown[number] = why
             return number

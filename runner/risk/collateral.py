@@ -171,8 +171,11 @@ class Collateral:
 
 def rates(instrument: Any) -> MarginRates:
     """Reg T's, all of what is not marginable, and more where the asset's own margin says so."""
-    if not marginable(instrument):
-        return _OWNED
+    return lent_rates(instrument) if marginable(instrument) else _OWNED
+
+
+def lent_rates(instrument: Any) -> MarginRates:
+    """The same, should it be marginable."""
     own = max(instrument.margin_init, instrument.margin_maint)
     if own <= _HALF:
         return MarginRates()

@@ -379,7 +379,9 @@ class Margin:
         least, whole = self._least(order), self._whole(self._working_one(order, leg, facts), order.account_id)
         lent = facts is not None and not facts.option and facts.lent_on
         # The broker's figures are asked for after the orders that are open already.
-        engine.enter(client_order_id.value, account, closing + filled, least, lent, whole, seen=True)
+        priced = self._priced(leg)
+        self.tell(order.account_id)  # whether anything is lent
+        engine.enter(client_order_id.value, account, priced, closing + filled, least, lent, whole, seen=True)
         self._orders[client_order_id] = order
         return order
 
@@ -389,7 +391,10 @@ class Margin:
         whole = self._whole(self._working_one(order, leg, facts), order.account_id)
         if whole is not None or facts is None or not facts.option:
             self._raised.discard(order.client_order_id)
-        self._book.engine.settle(order.client_order_id.value, self._least(order), whole)
+        self._book.engine.settle(order.client_order_id.value, self._priced(leg), self._least(order), whole)
+
+    def _priced(self, leg: Leg) -> tuple[int, bool, int | None]:
+        return self._book.instrument(leg.instrument_id), leg.buy, leg.worth
 
     def _least(self, order: Any) -> int:
         return self._prices.least(order, nanos(order.trigger_price) if order.has_trigger_price else None)

@@ -210,3 +210,24 @@ def test_where_nothing_is_required_the_strikes_fill_the_picture() -> None:
     assert (fly.prices[0], fly.prices[-1]) == (Decimal("89.75"), Decimal("110.25"))
     covered = drawn_of(f"-{CALL} @ 2", COVERED[0])
     assert covered.values[-1] == 20_000, "a hundred shares, called away at 200; the others are no part of it"
+
+
+@pytest.mark.parametrize(
+    ("order", "cost", "cash"),
+    [
+        ("+PENY @ 1 x 100", 200, 10_000),  # all of its value is asked for below 2.50
+        ("+PENY @ 1 x 100", 100, 1_999),  # nothing is lent
+        ("-PENY @ 1 x 100", 500, 10_000),  # 2.50 a share
+        ("-PENY @ 8 x 100", 1_000, 10_000),  # 5.00 a share
+        ("+TQQQ @ 100 x 10", 1_500, 10_000),  # 75 % of its own
+        ("+IBM @ 100 x 10", 1_000, 10_000),
+    ],
+)
+def test_shares_cost_no_less_than_their_position_takes(order: str, cost: int, cash: int) -> None:
+    rows = [Held("TQQQ", Decimal(1), Decimal(100), 75)] if "TQQQ" in order else []
+    found = what_if(rows, parse_order(order), cash=Decimal(cash))
+    assert (found.cost_basis, found.refusal) == (cost, None)
+    assert found.before is not None
+    assert found.after is not None
+    if cash > 2_000:
+        assert found.before["buying_power"] - found.after["buying_power"] <= cost

@@ -41,7 +41,7 @@ class Cache:
     def instrument(self, name: Any) -> Any:
         if name not in self.known:
             return None
-        return SimpleNamespace(id=name, multiplier=Quantity.from_int(self.known[name]))
+        return SimpleNamespace(id=name, multiplier=Quantity.from_int(self.known[name]), margin_init=0, margin_maint=0)
 
     def quote_tick(self, name: Any) -> Any:
         return self.quotes.get(name)
@@ -376,7 +376,7 @@ def test_an_instrument_that_was_unknown_is_declared_once_the_cache_has_it(cache)
 
 def test_a_position_whose_multiplier_is_no_whole_number_holds_back_no_other_instrument(cache):
     cache.instrument = lambda name: SimpleNamespace(
-        id=name, multiplier=Quantity.from_str("0.5" if name == IBM else "1")
+        id=name, multiplier=Quantity.from_str("0.5" if name == IBM else "1"), margin_init=0, margin_maint=0
     )
     book = fresh(cache)
     cache.positions[IBM, "S"] = D(4)

@@ -123,7 +123,7 @@ fn nano_product(a: i128, b: i128) -> PyResult<i128> {
 /// How an asset is margined.
 #[pyclass(frozen, module = "runner._engine", from_py_object)]
 #[derive(Clone)]
-pub struct MarginRates(Rates);
+pub struct MarginRates(pub Rates);
 
 #[pymethods]
 impl MarginRates {

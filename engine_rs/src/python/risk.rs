@@ -9,12 +9,13 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyList;
 
 use super::fault::{RiskFault, level_of};
+use super::margin::MarginRates;
 use super::numbers::Int;
 use crate::exposure::{Bounds, Leg, Level, Open, Resting};
 use crate::rate::Limit;
 use crate::risk::quote::{Collar, HeldTo, Quote};
 use crate::risk::room::{Entry, Figure, Figures, LEAST_EQUITY, Own, Purse, Whole};
-use crate::risk::{Checks, Desk, Fault, Look, Most, Order, Rules, Wrong};
+use crate::risk::{Checks, Desk, Fault, Look, Most, Order, Priced, Rules, Wrong};
 use crate::sync::Relock;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -231,9 +232,13 @@ impl RiskBook {
 
     // What changed.
 
-    #[pyo3(signature = (instrument, multiplier, spread=false))]
-    fn declare(&self, instrument: u32, multiplier: Option<i64>, spread: bool) {
-        self.0.relock().book.declare(instrument, multiplier.map(i128::from), spread);
+    #[pyo3(signature = (instrument, multiplier, spread=false, rates=None))]
+    fn declare(&self, instrument: u32, multiplier: Option<i64>, spread: bool, rates: Option<MarginRates>) {
+        let mut desk = self.0.relock();
+        desk.book.declare(instrument, multiplier.map(i128::from), spread);
+        if let Some(MarginRates(rates)) = rates {
+            desk.margined(instrument, rates);
+        }
     }
 
     fn mark(&self, instrument: u32, buy: bool, price: Option<Int>) -> PyResult<()> {
@@ -327,20 +332,24 @@ impl RiskBook {
         self.0.relock().room.is_current(account)
     }
 
-    #[pyo3(signature = (order, account, closing, least, lent, whole=None, *, seen=false))]
+    #[pyo3(signature = (order, account, priced, closing, least, lent, whole=None, *, seen=false))]
     #[allow(clippy::too_many_arguments)]
     fn enter(
         &self,
         order: &str,
         account: u32,
+        priced: UnitPrice,
         closing: Int,
         least: Int,
         lent: bool,
         whole: Option<(i128, i128)>,
         seen: bool,
-    ) {
-        let entry = Entry { lent, seen, whole: of_whole(whole), ..Entry::new(account, closing.0, least.0) };
-        self.0.relock().room.enter(order, entry);
+    ) -> PyResult<()> {
+        let mut desk = self.0.relock();
+        let least = if lent { desk.floor(account, &priced_of(priced), least.0).map_err(wrong)? } else { least.0 };
+        let entry = Entry { lent, seen, whole: of_whole(whole), ..Entry::new(account, closing.0, least) };
+        desk.room.enter(order, entry);
+        Ok(())
     }
 
     #[pyo3(signature = (order, least, whole=None, becomes=None))]
@@ -355,9 +364,9 @@ impl RiskBook {
         self.0.relock().expect(order, least.0, of_whole(whole), becomes).map_err(wrong)
     }
 
-    #[pyo3(signature = (order, least, whole=None))]
-    fn settle(&self, order: &str, least: Int, whole: Option<(i128, i128)>) {
-        self.0.relock().room.settle(order, least.0, of_whole(whole));
+    #[pyo3(signature = (order, priced, least, whole=None))]
+    fn settle(&self, order: &str, priced: UnitPrice, least: Int, whole: Option<(i128, i128)>) -> PyResult<()> {
+        self.0.relock().settle(order, &priced_of(priced), least.0, of_whole(whole)).map_err(wrong)
     }
 
     fn recost(&self, order: &str, whole: (i128, i128)) {
@@ -522,6 +531,13 @@ type Contract = (u32, i64, Option<Int>);
 fn legs_of(legs: Vec<Contract>) -> Box<[Leg]> {
     let leg = |(instrument, ratio, worth)| Leg { instrument, ratio: i128::from(ratio), worth: int(worth) };
     legs.into_iter().map(leg).collect()
+}
+
+/// Instrument, whether it is bought, the price of a unit.
+type UnitPrice = (u32, bool, Option<Int>);
+
+fn priced_of((instrument, buy, price): UnitPrice) -> Priced {
+    Priced { instrument, buy, price: int(price) }
 }
 
 fn of_whole(whole: Option<(i128, i128)>) -> Option<Whole> {

@@ -15,16 +15,26 @@ pub mod twins;
 use rustc_hash::FxHashMap;
 
 use crate::exposure::{self, Candidate, Level, minus, plus, times};
-use crate::rate::Windows;
+use crate::margin::reg_t::{Rates, initial};
+use crate::margin::{NANO, RANGE};
+use crate::rate;
 pub use fault::{Fault, Look, Wrong};
 use order::candidates;
 pub use order::{Checks, Most, Order, Rules};
-use quote::{Priced, Quote};
+use quote::Quote;
 use room::{Entry, Open, Power, Purse, Room, Whole};
 use twins::Twins;
 
 /// One dollar, as values are counted.
 pub const ATTO: i128 = 1_000_000_000_000_000_000;
+
+/// What one unit is bought or sold for; None where nothing tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Priced {
+    pub instrument: u32,
+    pub buy: bool,
+    pub price: Option<i128>,
+}
 
 /// All accounts of a node.
 #[derive(Debug, Default)]
@@ -35,7 +45,8 @@ pub struct Desk {
     pub margin: bool,
     /// Accounts and instruments of which positions or orders changed since it was worked out what closes.
     changed: Vec<(u32, u32)>,
-    rates: Windows,
+    rates: rate::Windows,
+    margins: FxHashMap<u32, Rates>,
     twins: Twins,
     quotes: FxHashMap<u32, Quote>,
     largest: FxHashMap<Box<str>, i128>,
@@ -44,6 +55,23 @@ pub struct Desk {
 impl Desk {
     pub fn quote(&mut self, instrument: u32, quote: Quote) {
         self.quotes.insert(instrument, quote);
+    }
+
+    /// How an instrument is margined where the broker lends on it.
+    pub fn margined(&mut self, instrument: u32, rates: Rates) {
+        self.margins.insert(instrument, rates);
+    }
+
+    /// What a unit costs at least that is lent on: `least`, and twice the initial margin that the position will ask for,
+    /// which is what it takes of twice the excess. Cheap shares, and some funds, ask for more than half.
+    pub fn floor(&self, account: u32, priced: &Priced, least: i128) -> Result<i128, Wrong> {
+        let Some(price) = priced.price.map(|price| price.max(least)) else { return Ok(least) };
+        let Some(rates) = self.margins.get(&priced.instrument) else { return Ok(least) };
+        if price > RANGE || !self.room.levered(account)? {
+            return Ok(least);
+        }
+        let two = if priced.buy { 2 * NANO } else { -2 * NANO };
+        Ok(least.max(initial(two, price, rates)))
     }
 
     /// The largest order that a limit on one let through, by the limit's place in the file.
@@ -72,11 +100,29 @@ impl Desk {
 
     /// A modification passed: see `Room::expect`.
     pub fn expect(&mut self, id: &str, least: i128, whole: Option<Whole>, order: Option<&Order>) -> Result<(), Wrong> {
-        let mut closing = 0;
+        let (mut closing, mut least) = (0, least);
         if let (Some(order), Some(entry)) = (order, self.room.entry(id)) {
             closing = plus(self.closes(entry.account, order, &[])?, order.filled)?;
+            least = least.max(self.least(entry.account, order)?);
         }
         self.room.expect(id, least, whole, closing)
+    }
+
+    /// No modification of an order is under way any more: see `Room::settle`.
+    pub fn settle(&mut self, id: &str, priced: &Priced, least: i128, whole: Option<Whole>) -> Result<(), Wrong> {
+        let Some(entry) = self.room.entry(id) else { return Ok(()) };
+        let least = if entry.lent { self.floor(entry.account, priced, least)? } else { least };
+        self.room.settle(id, least, whole);
+        Ok(())
+    }
+
+    /// What a unit of an order costs at least, besides its own price.
+    fn least(&self, account: u32, order: &Order) -> Result<i128, Wrong> {
+        let Order { instrument, buy, cost, least, purse, .. } = *order;
+        if purse == Some(Purse::RegT) {
+            return self.floor(account, &Priced { instrument, buy, price: cost }, least);
+        }
+        Ok(least)
     }
 
     /// Hold orders that are one command against what binds them. `gross` stands in for that of the rules.
@@ -142,7 +188,8 @@ impl Desk {
         if self.margin {
             let closing = self.closes(account, order, &[])?;
             let lent = order.purse == Some(Purse::RegT);
-            self.room.enter(&order.id, Entry { lent, whole, ..Entry::new(account, closing, order.least) });
+            let least = self.least(account, order)?;
+            self.room.enter(&order.id, Entry { lent, whole, ..Entry::new(account, closing, least) });
         }
         self.book.put(
             &order.id,
@@ -276,7 +323,7 @@ impl Desk {
             for (index, order) in orders.iter().enumerate() {
                 let quote = self.quotes.get(&order.instrument).copied().unwrap_or_default();
                 let Order { buy, held_to, limit, trigger, .. } = **order;
-                if let Some(off) = rules.collar.check(quote, Priced { buy, held_to, limit, trigger }, now)? {
+                if let Some(off) = rules.collar.check(quote, quote::Priced { buy, held_to, limit, trigger }, now)? {
                     return Err(Fault::Quote { order: index, off });
                 }
             }
@@ -355,7 +402,8 @@ impl Desk {
             return Ok(0);
         }
         let (Some(cost), Some(_)) = (order.cost, order.units) else { return Err(Fault::NoPrice { order: index }) };
-        let mut cost = times(times(opens, cost.max(order.least))?, self.size(order.instrument)?)?;
+        let unit = cost.max(self.least(account, order)?);
+        let mut cost = times(times(opens, unit)?, self.size(order.instrument)?)?;
         if order.change
             && let Some(entry) = known
         {
