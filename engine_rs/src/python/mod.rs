@@ -6,6 +6,7 @@ mod fault;
 mod http;
 mod margin;
 mod numbers;
+mod order;
 mod outcome;
 mod rate;
 mod risk;
