@@ -87,11 +87,14 @@ def post() -> Iterator[Row]:
 
 
 def gate() -> Iterator[Row]:
-    with process("-m", "benches.gate") as child:
-        took = line(child)
+    # A run is over in a second, and one stall of the machine in it would be all of its p99.
+    runs = []
+    for _ in range(3):
+        with process("-m", "benches.gate") as child:
+            runs.append(line(child))
     for name, where in (("spread", "on as many symbols"), ("one", "on one symbol")):
         for percent, limit in ((50, 20), (99, 50)):
-            value = speeds.percentile(took[name], percent) / 1e3
+            value = statistics.median(speeds.percentile(took[name], percent) for took in runs) / 1e3
             what = f"gate, 50 orders {where}, p{percent} (µs)"
             yield absolute(what, value, limit, "{:.1f}")
 
