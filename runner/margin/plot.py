@@ -58,7 +58,7 @@ def _needed(rows: Sequence[OptionPosition]) -> int:
     """Hundreds of shares without which short calls are covered by nothing."""
     calls = [row for row in rows if row.is_call]
     nets = (sum(row.qty for row in calls if row.expiry >= day) for day in {row.expiry for row in calls})
-    return max((-net for net in nets), default=0) if calls else 0
+    return max([0, *(-net for net in nets)])
 
 
 def _uncovered(rows: Sequence[OptionPosition], lots: int) -> list[OptionPosition]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from runner.margin.options import AlpacaOptionsMarginCalculator, OptionPosition
+from runner.margin.options import AlpacaOptionsMarginCalculator, ExpiryLoss, OptionPosition
 from runner.margin.plot import Payoff, PlotError, payoff, save, show
 from runner.margin.whatif import Held, OrderTextError, WhatIf, parse_order, what_if
 
@@ -231,3 +231,9 @@ def test_shares_cost_no_less_than_their_position_takes(order: str, cost: int, ca
     assert found.after is not None
     if cash > 2_000:
         assert found.before["buying_power"] - found.after["buying_power"] <= cost
+
+
+def test_the_line_of_what_is_bought_is_drawn_without_shares() -> None:
+    nothing = ExpiryLoss("AAPL", Decimal(0), Decimal(0), None)
+    assert payoff([OptionPosition("AAPL280121C00190000", 1)], nothing).values == (0, 0, 950)
+    assert payoff([OptionPosition("AAPL280121P00190000", 1)], nothing, shares=100).values[-2:] == (0, 0)
