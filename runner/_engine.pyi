@@ -791,6 +791,9 @@ class RiskBook:
     def is_current(self, account: int) -> bool:
         """Whether the last report has every fill in it that was told of."""
 
+    def levered(self, account: int) -> bool:
+        """Whether the broker lends: a margin account, of 2,000 dollars at least. False where that is unknown."""
+
     def enter(
         self,
         order: str,

@@ -21,6 +21,7 @@ from runner.margin.symbols import plain_symbol
 from runner.margin.whatif import FIGURES, Held, OrderText, OrderTextError, WhatIf, parse_order, what_if
 
 EXIT_REFUSED = 1
+_NANO = Decimal("1e-9")
 EXIT_USAGE = 2
 EXIT_CONNECT = 69
 
@@ -162,15 +163,15 @@ def _read(account: dict[str, Any], positions: list[dict[str, Any]]) -> MarginFil
 
     return MarginFile.model_validate(
         {
-            "cash": account["cash"],
+            "cash": _nine(account["cash"]),
             "multiplier": account["multiplier"],
-            "level": str(account.get("options_trading_level", 3)),
+            "level": "3" if (level := account.get("options_trading_level")) is None else str(level),
             "positions": [
                 {
                     # Positions name a pair without its slash, and as shares it would be lent on.
                     "symbol": pair_symbol(row["symbol"], row.get("asset_class", "")),
                     "qty": row["qty"],
-                    "price": row["current_price"],
+                    "price": price if (price := _nine(row["current_price"] or 0)) > 0 else None,
                 }
                 for row in positions
             ],
@@ -181,10 +182,17 @@ def _read(account: dict[str, Any], positions: list[dict[str, Any]]) -> MarginFil
 def _left(account: dict[str, Any]) -> dict[str, Decimal]:
     """Working orders are taken off it, and rates that an asset has of its own: cash and positions show neither."""
     names = [name for name in ("options_buying_power", "non_marginable_buying_power") if account.get(name) is not None]
-    told = {name: Decimal(account[name]) for name in names}
+    told = {name: _nine(account[name]) for name in names}
     if not all(value.is_finite() for value in told.values()):
         raise ValueError(f"{told} are no amounts")
     return told
+
+
+def _nine(told: Any) -> Decimal:
+    """A figure of the broker's with as many decimals as are counted."""
+    value = Decimal(told)
+    exponent = value.as_tuple().exponent
+    return value.quantize(_NANO) if isinstance(exponent, int) and exponent < -9 else value
 
 
 def _table(found: WhatIf) -> None:

@@ -78,9 +78,31 @@ def _decisive(rows: list[OptionPosition], worst: ExpiryLoss) -> list[OptionPosit
     if day is None:
         return rows
     own = [row for row in rows if row.expiry == day]
-    helped = own + [row for row in rows if row.expiry > day and row.qty > 0]
+    helped = own + _left_over([row for row in rows if row.expiry > day])
     alive = [row for row in rows if row.expiry >= day]
     return next((found for found in (own, helped, alive) if _least(found) == -worst.amount), own)
+
+
+def _left_over(later: Sequence[OptionPosition]) -> list[OptionPosition]:
+    """Longs that no later short needs: each takes what covers best, the lowest calls and the highest puts."""
+    pool: list[OptionPosition] = []
+    for day in sorted({row.expiry for row in later}, reverse=True):
+        own = [row for row in later if row.expiry == day]
+        pool += [row for row in own if row.qty > 0]
+        for call in (True, False):
+            needed = -sum(row.qty for row in own if row.qty < 0 and row.is_call == call)
+            left = []
+            for row in sorted((row for row in pool if row.is_call == call), key=_strike, reverse=not call):
+                used = min(needed, row.qty)
+                needed -= used
+                if row.qty > used:
+                    left.append(OptionPosition(row.symbol, row.qty - used))
+            pool = left + [row for row in pool if row.is_call != call]
+    return pool
+
+
+def _strike(row: OptionPosition) -> Decimal:
+    return row.strike
 
 
 def _least(rows: Sequence[OptionPosition]) -> Decimal | None:

@@ -6,8 +6,8 @@ import re
 
 from runner.margin.options import OCC, parse_symbol
 
-_SHARE = re.compile(r"[A-Z][A-Z0-9]{0,4}([./-][A-Z0-9]{1,5})*")
-_PAIR = re.compile(r"[A-Z0-9]{1,12}/[A-Z]{3,5}")
+_SHARE = re.compile(r"[A-Z][A-Z0-9]{0,4}([.-][A-Z0-9]{1,5})*")
+_PAIR = re.compile(r"[A-Z0-9]{1,12}/(USD|USDC|USDT)")
 
 
 def plain_symbol(text: str) -> str:
@@ -19,6 +19,6 @@ def plain_symbol(text: str) -> str:
     if OCC.fullmatch(symbol):
         parse_symbol(symbol)  # its date may be none
     elif not _SHARE.fullmatch(symbol) and not _PAIR.fullmatch(symbol):
-        kinds = "a share's is IBM or BRK.B, a pair's BTC/USD, a contract's AAPL250117C00190000"
+        kinds = "a share's is IBM or BRK.B, a pair's BTC/USD (amounts are dollars), a contract's AAPL250117C00190000"
         raise ValueError(f"`{text}` is no Alpaca symbol: {kinds}")
     return symbol

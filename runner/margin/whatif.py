@@ -234,14 +234,14 @@ def _less(own: dict[str, Decimal], broker: Mapping[str, Decimal] | None, name: s
 
 
 def _rows(held: Sequence[Held], order: OrderText | None) -> list[Held]:
-    """The positions, those of the order's shares at its price where they have none."""
+    """The positions, that which the order is of at its price where it has none."""
     seen: set[str] = set()
     rows = []
     for row in held:
         if row.symbol in seen:
             raise ValueError(f"{row.symbol} stands in two positions, add them up")
         seen.add(row.symbol)
-        ordered = order is not None and not order.options and row.symbol == order.legs[0][0]
+        ordered = order is not None and len(order.legs) == 1 and row.symbol == order.legs[0][0]
         rows.append(replace(row, price=order.price) if order and ordered and row.price is None else row)
     return rows
 
@@ -267,16 +267,18 @@ def _options(
     available = before["options_buying_power"]
     try:
         cost = cost_basis(account, order.legs, net_price=order.net, qty=int(order.qty))
+        if not _lends(before, multiplier):  # all is paid in cash, of which calls on shares hold none
+            amount = cost.after.amount - cost.before.amount + cost.net
+            cost = replace(cost, amount=max(amount, Decimal(0)), owed=Decimal(0))
         account.set_cash(to_nano(cash - cost.net))
+        worths = _worths(order, rows)
         for symbol, ratio in order.legs:
-            # What a call on shares is worth is owed: of one leg its price tells that.
-            worth = rows[symbol].price if symbol in rows else order.price if len(order.legs) == 1 else None
-            account.set_option(symbol, positions.get(symbol, 0) + ratio * int(order.qty), to_nano(worth or Decimal(0)))
+            worth = to_nano(worths.get(symbol, Decimal(0)))
+            account.set_option(symbol, positions.get(symbol, 0) + ratio * int(order.qty), worth)
         after = figures(account.figures())
     except UncoveredError as error:
         return WhatIf(before, None, None, None, available, None, "OPTIONS_UNCOVERED", error.args[0])
-    # Nobody says what each leg is worth: what is paid for all of them. The other figures ask for no option's price but
-    # that of calls on shares.
+    # Nobody says what each leg is worth, where more than one of them has no price: what is paid for all of them.
     after["equity"] = before["equity"]
     times = multiplier if after["equity"] >= MARGIN_MINIMUM else 1
     after["buying_power"] = after["options_buying_power"] * times
@@ -285,6 +287,24 @@ def _options(
     return WhatIf(
         before, after, cost.amount, cost.net, available, cost.after, "OPTIONS_BUYING_POWER" if refused else None, reason
     )
+
+
+def _worths(order: OrderText, rows: Mapping[str, Held]) -> dict[str, Decimal]:
+    """What one of each leg is worth: as it is held; of the others what the price leaves, which is told of one of them.
+
+    So the order changes no equity, by which money is lent or not, and what a call on shares is worth is owed.
+    """
+    worths = {symbol: price for symbol, _ in order.legs if symbol in rows and (price := rows[symbol].price) is not None}
+    left = order.net - sum((ratio * worths.get(symbol, Decimal(0)) for symbol, ratio in order.legs), Decimal(0))
+    for symbol, ratio in order.legs:
+        if symbol not in worths and left * ratio > 0:
+            worths[symbol] = (left / ratio).quantize(Decimal("1e-9"))
+            break
+    return worths
+
+
+def _lends(before: Mapping[str, Decimal], multiplier: int) -> bool:
+    return before["equity"] >= MARGIN_MINIMUM and multiplier > 1
 
 
 def _shares(
@@ -305,7 +325,7 @@ def _shares(
     if opens and qty < 0 and (why := _not_shortable(symbol, qty, before["equity"], multiplier)) is not None:
         return WhatIf(before, None, None, None, None, None, "NOT_SHORTABLE", why)
     unit = order_unit_value(qty > 0, price, price) or price
-    if "/" not in symbol and before["equity"] >= MARGIN_MINIMUM and multiplier > 1:
+    if "/" not in symbol and _lends(before, multiplier):
         # Of twice the excess a position takes twice its initial margin, which may be more than its price.
         unit = max(unit, _rates(old).initial(2 * NANO if qty > 0 else -2 * NANO, unit))
     cost = to_dollars(nano_product(to_nano(abs(qty)), unit)) if opens else Decimal(0)
@@ -319,6 +339,8 @@ def _shares(
         after = figures(account.figures())
     except UncoveredError as error:
         return WhatIf(before, None, cost, net, available, None, "OPTIONS_UNCOVERED", error.args[0])
+    if opens and qty > 0:  # it holds its price until it is filled
+        after[power] = min(after[power], max(available - cost, Decimal(0)))
     refused = cost > available
     why = f"it takes {cost:,f} USD of buying power, {available:,f} USD are left" if refused else None
     return WhatIf(before, after, cost, net, available, None, "BUYING_POWER" if refused else None, why)

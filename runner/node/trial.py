@@ -322,9 +322,13 @@ class Bench:
         return known
 
     def _price(self, symbol: str) -> Decimal | None:
-        """One that the test gives: below a dollar a share's have more decimals."""
-        quote = next((row for name, row in self._trial.quotes.items() if plain_symbol(name) == symbol), None)
-        return None if quote is None else quote.bid or quote.ask
+        """The lowest that the test gives: below a dollar a share's have more decimals."""
+        trial = self._trial
+        named = [(name, price) for name, row in trial.quotes.items() for price in (row.bid, row.ask)]
+        named += [(name, row.price) for name, row in trial.account.positions.items()]
+        for order in (*trial.account.working, *trial.sequence()):
+            named += [(order.symbol, price) for price in (order.limit, order.stop) if order.symbol is not None]
+        return min((price for name, price in named if price and plain_symbol(name) == symbol), default=None)
 
 
 def exact(made: Any, said: Decimal, symbol: str, where: tuple[str | int, ...]) -> Any:

@@ -69,6 +69,10 @@ class Book:
         """The engine's number for it."""
         return self._accounts[account_id]
 
+    def lends(self, account_id: Any) -> bool:
+        """Whether the broker lends to it. Raises ValueError where it told what is no number."""
+        return self.engine.levered(self._accounts[account_id])
+
     def instrument(self, instrument_id: Any) -> int:
         """The engine's number for it."""
         number = self._instruments.get(instrument_id)
@@ -267,7 +271,7 @@ class Book:
         order, leg, facts, buy = candidate.order, candidate.leg, candidate.facts, candidate.buy
         instrument_id = leg.instrument_id
         number = self.instrument(instrument_id)
-        if facts is not None and facts.size != self._sizes.get(number):
+        if facts is not None and self._declared.get(number) is not facts.instrument:
             number = self._declare(instrument_id)
         quote = self._prices.quote(instrument_id)
         spread = number in self._spreads

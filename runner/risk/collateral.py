@@ -7,7 +7,7 @@ nano-shares; here they are USD and base units.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
@@ -35,12 +35,13 @@ class Uncovered(Exception):
 
 
 class Collateral:
-    """Of every account that was ever asked about."""
+    """Of every account that was ever asked about. `lends`: whether the broker lends to it."""
 
-    def __init__(self, cache: Any, ledger: Ledger, positions: Positions) -> None:
+    def __init__(self, cache: Any, ledger: Ledger, positions: Positions, lends: Callable[[Any], bool]) -> None:
         self._cache = cache
         self._ledger = ledger
         self._positions = positions
+        self._lends = lends
         self._accounts: dict[Any, MarginAccount] = {}
         self._dirty: dict[Any, set[Any]] = {}
         self._burdens: dict[Any, int] = {}
@@ -91,13 +92,17 @@ class Collateral:
         """
         account = MarginAccount() if account_id is None else self.account(account_id)
         try:
-            return decimal(account.options_cost(legs, nano(debit), 1).amount)
+            cost = account.options_cost(legs, nano(debit), 1)
         except UncoveredError as error:
             raise Uncovered(str(error)) from error
+        if account_id is None or self._lends(account_id):
+            return decimal(cost.amount)
+        # All is paid in cash, of which calls on shares hold none.
+        return decimal(max(cost.after.amount - cost.before.amount + cost.net, 0))
 
     def freed(self, account_id: Any, before: Mapping[str, int], bought: Mapping[str, int]) -> Decimal:
-        """What buying back contracts frees of the requirement of their root, and of what calls on shares are worth, in
-        USD, once `before` is bought back too.
+        """What buying back contracts frees of the requirement of their root, and, where the broker lends, of what calls
+        on shares are worth, in USD, once `before` is bought back too.
 
         Raises Uncovered.
         """
@@ -109,7 +114,8 @@ class Collateral:
         except UncoveredError as error:
             raise Uncovered(str(error)) from error
         first, owed = (cost.before, 0) if others is None else (others.after, others.owed)
-        return decimal(first.amount + owed - cost.after.amount - cost.owed)
+        gone = owed - cost.owed if self._lends(account_id) else 0
+        return decimal(first.amount - cost.after.amount + gone)
 
     def hedges(self, account_id: Any, symbol: str, contracts: int, *, working: int = 0) -> bool:
         """Whether buying so many contracts lowers what the account's short options of the root ask for.

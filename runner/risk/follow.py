@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from nautilus_trader.model.events import OrderFilled
+from nautilus_trader.model.events import OrderFilled, OrderUpdated
 
 from runner.risk.book import Book
 from runner.risk.candidate import Candidate, Subject
@@ -136,6 +136,8 @@ class Follower:
         if is_fill:
             # First, and by itself: nothing else tells of what it cost.
             booked = self._do("booking a fill", partial(self._ledger.on_fill, event))
+        if isinstance(event, OrderUpdated):
+            self._margin.stands_anew(order_id)
         self._do(
             "following an order", partial(self._reservations.on_event, event), partial(self._look_up_order, order_id)
         )

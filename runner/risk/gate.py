@@ -142,7 +142,7 @@ class RiskGate:
         self.ledger = Ledger(cache, prices)
         self.book = Book(cache, prices, self.ledger)
         self.working = Working(self.reservations, cache, self.book, lambda order: working_leg(order, prices))
-        self.collateral = Collateral(cache, self.ledger, self.positions)
+        self.collateral = Collateral(cache, self.ledger, self.positions, self.book.lends)
         self.margin = Margin(
             cache=cache,
             book=self.book,

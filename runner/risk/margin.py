@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
 from runner._engine import RiskBook, RiskOrder
@@ -85,6 +86,7 @@ class Margin:
         self.enabled = False
         """Whether any level asks for it; without, nothing is followed."""
         self._orders: dict[Any, Any] = {}  # those that are entered, by their ids
+        self._accounts: dict[Any, Any] = {}  # of each of them: one that never leaves has no account of its own
         self._raised: set[Any] = set()  # those that may count for more than they are, by a modification
         self._own: dict[Any, tuple[tuple[int, int] | None, int | None]] = {}  # what the engine was told last
         self._levels: dict[Any, Any] = {}  # of option trading, by account, as the broker told it
@@ -97,7 +99,11 @@ class Margin:
 
     def whole(self, candidate: Candidate, subject: Subject) -> int | None:
         """What an order of options that passed costs; None where its price tells that."""
-        self._orders[candidate.order.client_order_id] = candidate.order
+        client_order_id = candidate.order.client_order_id
+        self._orders[client_order_id] = candidate.order
+        self._accounts[client_order_id] = subject.account_id
+        if subject.rules.headroom is None:
+            self.tell(subject.account_id)  # whether anything is lent: no limit has asked for it
         if candidate.facts is None or not candidate.facts.option or candidate.leg.units <= 0:
             return None
         try:
@@ -143,11 +149,16 @@ class Margin:
             order.venue_order_id is not None,
             self._clock.timestamp_ns(),
         )
-        if closed:  # last: where the engine could not be told, it is asked for once more
-            del self._orders[client_order_id]
-            self._raised.discard(client_order_id)
         if closed or settled:
-            self._recost(order.account_id, order.instrument_id)
+            self._recost(self._accounts[client_order_id], order.instrument_id)
+        if closed:  # last: where the engine could not be told, it is asked for once more
+            del self._orders[client_order_id], self._accounts[client_order_id]
+            self._raised.discard(client_order_id)
+
+    def stands_anew(self, client_order_id: Any) -> None:
+        """An order was updated: what it costs is worked out anew, whoever asked for that."""
+        if client_order_id in self._orders:
+            self._raised.add(client_order_id)
 
     def moved(self, account_id: Any, instrument_id: Any) -> None:
         """A position changed."""
@@ -359,9 +370,16 @@ class Margin:
         for options, sent in self._as_sent(candidates, one=one):
             for own in by_root(sent):
                 cost = atto(options.cost(own, subject.account_id))
+                if own[0].before is not None:  # it keeps its place among those that came after it, by which it is held
+                    among = options.among(self._before(own[0].order.client_order_id))
+                    cost = max(cost, atto(among.cost(own, subject.account_id)))
                 held = sum(self._book.engine.cost(candidate.order.client_order_id.value) for candidate in own)
                 total += max(cost - held, 0)
         return total
+
+    def _before(self, client_order_id: Any) -> set[Any]:
+        """The orders that came before one of them."""
+        return set(takewhile(lambda each: each != client_order_id, self._orders))
 
     def _adopt(self, client_order_id: Any) -> Any:
         """Enter an order that the gate has not judged: made elsewhere, or before a restart."""
@@ -382,7 +400,7 @@ class Margin:
         priced = self._priced(leg)
         self.tell(order.account_id)  # whether anything is lent
         engine.enter(client_order_id.value, account, priced, closing + filled, least, lent, whole, seen=True)
-        self._orders[client_order_id] = order
+        self._orders[client_order_id], self._accounts[client_order_id] = order, order.account_id
         return order
 
     def _settle(self, order: Any, leg: Leg) -> None:
@@ -404,8 +422,10 @@ class Margin:
         limit = leg.limit
         if limit is None and order.has_price:
             limit = nanos(order.price)
-        units = leg.units + nanos(order.filled_qty)
-        return Candidate(order, units, self._prices.order(order), worth=leg.worth, limit=limit, facts=facts)
+        units, cost = leg.units + nanos(order.filled_qty), self._prices.order(order)
+        if limit is None and leg.worth is not None and not (facts is not None and facts.spread):
+            cost = leg.worth if cost is None else max(cost, leg.worth)  # a dearer trigger may be under way
+        return Candidate(order, units, cost, worth=leg.worth, limit=limit, facts=facts)
 
     def _whole(
         self, candidate: Candidate, account_id: Any, options: OptionOrders | None = None

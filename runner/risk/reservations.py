@@ -119,6 +119,8 @@ class Reservation:
             return limit
         if change is None:
             return self.price if limit is None or self.price is None else max(self.price, limit)
+        if order.has_price and self.price is not None and not _reprices(order, change.wishes):
+            return self.price  # its limit is what it was judged at
         if _reprices(order, change.wishes) or self.price is None or change.worth is None:
             return change.worth
         return max(self.price, change.worth)

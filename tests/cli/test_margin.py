@@ -124,10 +124,10 @@ def test_an_account_at_the_broker(
         "options_buying_power": "20000",
     }
     account["non_marginable_buying_power"] = "0"
-    coin = {"symbol": "BTCUSD", "asset_class": "crypto", "qty": "0.5", "current_price": "100000"}
+    held = [{"symbol": "BTCUSD", "asset_class": "crypto", "qty": "0.5", "current_price": "100000"}]
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=account if request.url.path == "/v2/account" else [coin])
+        return httpx.Response(200, json=account if request.url.path == "/v2/account" else held)
 
     def client(*_: object, **more: str) -> httpx.Client:
         return httpx.Client(transport=httpx.MockTransport(answer), base_url=more["base_url"])
@@ -147,3 +147,8 @@ def test_an_account_at_the_broker(
     capsys.readouterr()
     run(*words)
     assert "held back   30,000.00" in capsys.readouterr().out
+    # Worth nothing, no level told, and more decimals than are counted.
+    held.append({"symbol": "AAPL280121P00100000", "asset_class": "us_option", "qty": "1", "current_price": "0"})
+    account["options_trading_level"], account["cash"] = None, "50000.00000000001"
+    assert run(*words[:3], "--order", "+IBM @ 100 x 1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["before"]["equity"] == "100000"

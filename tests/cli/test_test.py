@@ -60,6 +60,14 @@ ROWS = [
     ("quotes: {IBM: 100}, order: {symbol: IBM, side: buy, qty: 11}", "MAX_ORDER_QTY"),
     ("quotes: {IBM: 100}, order: {symbol: IBM, side: buy, qty: 1, limit: 102.01}", "PRICE_COLLAR"),
     (BUY, "QUOTE_MISSING"),
+    # Below a dollar a price has four decimals, whoever says that the share is there.
+    ("order: {symbol: PNY, side: buy, qty: 1, limit: 0.5123}", "QUOTE_MISSING"),
+    ("quotes: {PNY: 1.01}, order: {symbol: PNY, side: buy, qty: 1, limit: 0.9985}", "allowed"),
+    ("quotes: {PNY: 0.99}, order: {symbol: PNY, side: buy, qty: 1, limit: 1.0050}", "ORDER_ILLEGAL"),
+    (
+        "account: {positions: {PNY: {qty: 5, price: 0.5123}}}, order: {symbol: PNY, side: sell, qty: 5, limit: 0.5123}",
+        "allowed",
+    ),
     (f"quotes: {{IBM: {{bid: 101, ask: 100}}}}, {BUY}", "QUOTE_CROSSED"),
     (f"quotes: {{IBM: {{bid: 100, ask: 100, age: 6s}}}}, {BUY}", "QUOTE_STALE"),
     (f"at: 2026-01-05 16:00, quotes: {{IBM: 100}}, {BUY}", "SESSION_CLOSED"),

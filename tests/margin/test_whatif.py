@@ -237,3 +237,66 @@ def test_the_line_of_what_is_bought_is_drawn_without_shares() -> None:
     nothing = ExpiryLoss("AAPL", Decimal(0), Decimal(0), None)
     assert payoff([OptionPosition("AAPL280121C00190000", 1)], nothing).values == (0, 0, 950)
     assert payoff([OptionPosition("AAPL280121P00190000", 1)], nothing, shares=100).values[-2:] == (0, 0)
+
+
+IBM_C200, IBM_C210 = "IBM280121C00200000", "IBM280121C00210000"
+
+
+def rolled(order: str, *held: Held, cash: str, multiplier: int = 2) -> WhatIf:
+    return what_if(held, parse_order(order), cash=Decimal(cash), multiplier=multiplier)
+
+
+@pytest.mark.parametrize(
+    ("order", "held", "cash", "left"),
+    [
+        # 2,100 of equity stay that: the spread is worth what is paid for it.
+        (f"+{IBM_C200} -{IBM_C210} @ 2", [Held("IBM", Decimal(20), Decimal(80))], "500", 1_100),
+        # The call that is sold is worth 3, which is owed as the 5 of the other were.
+        (
+            f"+{IBM_C200} -{IBM_C210} @ 2",
+            [Held("IBM", Decimal(100), Decimal(190)), Held(IBM_C200, Decimal(-1), Decimal(5))],
+            "10000",
+            19_000,
+        ),
+        # A second call of those that are held without a price.
+        (
+            f"-{IBM_C200} @ 5",
+            [Held("IBM", Decimal(200), Decimal(190)), Held(IBM_C200, Decimal(-1))],
+            "10000",
+            28_500,
+        ),
+    ],
+)
+def test_what_is_left_after_an_order_of_options(order: str, held: list[Held], cash: str, left: int) -> None:
+    found = rolled(order, *held, cash=cash)
+    assert found.refusal is None
+    assert found.after is not None
+    assert (found.after["options_buying_power"], found.after["buying_power"]) == (left, 2 * left)
+
+
+def test_where_nothing_is_lent_a_call_is_bought_back_in_cash() -> None:
+    held = [Held("IBM", Decimal(100), Decimal(190)), Held(IBM_C200, Decimal(-1), Decimal(5))]
+    for cash, refusal in (("499.99", "OPTIONS_BUYING_POWER"), ("500", None)):
+        found = rolled(f"+{IBM_C200} @ 5", *held, cash=cash, multiplier=1)
+        assert (found.refusal, found.cost_basis) == (refusal, 500)
+    assert rolled(f"+{IBM_C200} @ 5", *held, cash="0").cost_basis == 0, "what it cost is owed no more"
+
+
+def test_a_purchase_below_the_market_holds_its_price() -> None:
+    found = rolled("+IBM @ 100 x 100", Held("IBM", Decimal(10), Decimal(200)), cash="10000")
+    assert found.before is not None
+    assert found.after is not None
+    assert found.before["buying_power"] - found.after["buying_power"] == found.cost_basis == 10_000
+
+
+def test_a_picture_goes_down_to_what_is_required_where_a_later_long_is_used_in_part() -> None:
+    legs = {"IBM280121P00210000": -2, "IBM280317P00200000": 2, "IBM280317P00180000": -1}
+    rows = [OptionPosition(symbol, qty) for symbol, qty in legs.items()]
+    (worst,) = AlpacaOptionsMarginCalculator().calculate_maintenance_margin(rows).roots
+    assert min(payoff(rows, worst).values) == -worst.amount
+
+
+@pytest.mark.parametrize("symbol", ["BRK/B", "ETH/BTC"])
+def test_what_is_no_pair_in_dollars_is_refused(symbol: str) -> None:
+    with pytest.raises(OrderTextError, match="is no Alpaca symbol"):
+        parse_order(f"+{symbol} @ 400 x 10")

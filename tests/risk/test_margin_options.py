@@ -386,6 +386,21 @@ def test_where_nothing_is_lent_options_are_paid_in_cash(options):
     assert "available are 400,000 by our own computation" in ours.denials()[0]
 
 
+@pytest.mark.parametrize("price", [None, "2.00"])
+def test_where_nothing_is_lent_a_call_on_shares_is_bought_back_in_cash(options, price):
+    told: list[Told] = []
+    ours, gate, engine = options(
+        lambda s: s.market(BUY, 10_000),  # no cash is left
+        lambda s: trade(s, C100, SELL, 1),  # 700 come
+        lambda s: told[0].says(9_000_000, multiplier="1"),
+        lambda s: s.market(BUY, 7),
+        lambda s: trade(s, C100, BUY, 1, price),
+        prepare=lambda engine, gate: told.append(Told(engine, gate)),
+    )
+    assert (ours.codes(), gate.errors) == (["MARGIN_INSUFFICIENT"], 0)
+    assert engine.portfolio.net_position(IBM) == 10_007
+
+
 def test_where_nothing_is_lent_the_cash_that_secures_a_put_is_not_spent(options):
     told: list[Told] = []
     ours, gate, _ = options(

@@ -197,6 +197,10 @@ impl RiskBook {
         self.0.relock().room.is_current(account)
     }
 
+    fn levered(&self, account: u32) -> PyResult<bool> {
+        self.0.relock().room.levered(account).map_err(wrong)
+    }
+
     #[pyo3(signature = (order, account, priced, closing, least, lent, whole=None, *, seen=false))]
     #[allow(clippy::too_many_arguments)]
     fn enter(

@@ -118,11 +118,17 @@ impl Desk {
 
     /// What a unit of an order costs at least, besides its own price.
     fn least(&self, account: u32, order: &Order) -> Result<i128, Wrong> {
-        let Order { instrument, buy, cost, least, purse, .. } = *order;
-        if purse == Some(Purse::RegT) {
-            return self.floor(account, &Priced { instrument, buy, price: cost }, least);
+        let Order { instrument, buy, cost, least, purse, mark, trigger, .. } = *order;
+        if purse != Some(Purse::RegT) {
+            return Ok(least);
         }
-        Ok(least)
+        let floor = self.floor(account, &Priced { instrument, buy, price: cost }, least)?;
+        if !buy || trigger.is_some() {
+            return Ok(floor);
+        }
+        // Filled below its limit, a share that is cheap there asks for more.
+        let now = cost.zip(mark).map(|(cost, mark)| cost.min(mark));
+        Ok(floor.max(self.floor(account, &Priced { instrument, buy, price: now }, least)?))
     }
 
     /// Hold orders that are one command against what binds them. `gross` stands in for that of the rules.

@@ -294,10 +294,12 @@ class Account:
     def needed(
         self, prices: Valuation, underlying: str, *, change: dict[str, Decimal] | None = None, later: bool = False
     ) -> Decimal:
-        """What an underlying's options take: their requirement, and what calls on shares are worth."""
+        """What an underlying's options take: their requirement, and, where money is lent, what calls on shares are
+        worth; else all is paid in cash, of which such calls hold none.
+        """
         legs = self.options(prices, change=change).get(underlying, [])
         margin = requirement(legs, self.qty(underlying), prices.mark(underlying), later=later)
-        return margin + self._owed(legs, prices, underlying)
+        return margin + (self._owed(legs, prices, underlying) if self.figures(prices).multiplier > 1 else ZERO)
 
     def figures(self, prices: Valuation, *, less_reserved: bool = True) -> Figures:
         """Equity, margins and buying powers at the marks given."""
