@@ -173,11 +173,10 @@ class Margin:
             return
         earlier: set[Any] = set()
         for client_order_id, order in self._orders.items():
-            if order.is_closed or _root(order.instrument_id) != root:
+            its_own = self._accounts[client_order_id] == account_id and _root(order.instrument_id) == root
+            if order.is_closed or not its_own:
                 continue
             reservation = self._reservations.get(client_order_id)
-            if account_id != (order.account_id if reservation is None else reservation.account_id):
-                continue
             leg = self._working.other(order) if reservation is None else reservation.leg()
             candidate = self._working_one(order, leg, self._instruments.get(order.instrument_id))
             if (whole := self._whole(candidate, account_id, self._options.among(earlier))) is not None:
