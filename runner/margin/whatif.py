@@ -280,8 +280,7 @@ def _options(
         return WhatIf(before, None, None, None, available, None, "OPTIONS_UNCOVERED", error.args[0])
     # Nobody says what each leg is worth, where more than one of them has no price: what is paid for all of them.
     after["equity"] = before["equity"]
-    times = multiplier if after["equity"] >= MARGIN_MINIMUM else 1
-    after["buying_power"] = after["options_buying_power"] * times
+    after["buying_power"] = after["options_buying_power"] * (multiplier if _lends(after, multiplier) else 1)
     refused = cost.amount > available
     reason = f"it takes {cost.amount:,f} USD of options buying power, {available:,f} USD are left" if refused else None
     return WhatIf(
@@ -318,14 +317,14 @@ def _shares(
     (symbol, ratio), price = order.legs[0], to_nano(order.price)
     qty = ratio * order.qty
     old = next((row for row in held if row.symbol == symbol), Held(symbol, Decimal(0)))
-    opens = old.qty == 0 or (old.qty > 0) == (qty > 0)
+    opens, lends = old.qty == 0 or (old.qty > 0) == (qty > 0), _lends(before, multiplier)
     if not opens and abs(qty) > abs(old.qty):
         reason = f"{abs(qty):f} is more than the {abs(old.qty):f} held: one order can't turn a position over"
         return WhatIf(before, None, None, None, None, None, "QUANTITY", reason)
-    if opens and qty < 0 and (why := _not_shortable(symbol, qty, before["equity"], multiplier)) is not None:
+    if opens and qty < 0 and (why := _not_shortable(symbol, qty, lends=lends)) is not None:
         return WhatIf(before, None, None, None, None, None, "NOT_SHORTABLE", why)
     unit = order_unit_value(qty > 0, price, price) or price
-    if "/" not in symbol and _lends(before, multiplier):
+    if "/" not in symbol and lends:
         # Of twice the excess a position takes twice its initial margin, which may be more than its price.
         unit = max(unit, _rates(old).initial(2 * NANO if qty > 0 else -2 * NANO, unit))
     cost = to_dollars(nano_product(to_nano(abs(qty)), unit)) if opens else Decimal(0)
@@ -346,12 +345,12 @@ def _shares(
     return WhatIf(before, after, cost, net, available, None, "BUYING_POWER" if refused else None, why)
 
 
-def _not_shortable(symbol: str, qty: Decimal, equity: Decimal, multiplier: int) -> str | None:
+def _not_shortable(symbol: str, qty: Decimal, *, lends: bool) -> str | None:
     if "/" in symbol:
         return "coins can't be sold short"
     if qty != qty.to_integral_value():
         return f"{abs(qty):f}: only whole shares are sold short"
-    if equity < MARGIN_MINIMUM or multiplier < 2:
+    if not lends:
         return "shares are sold short only on margin, which needs 2,000 USD of equity and a multiplier of 2"
     return None
 

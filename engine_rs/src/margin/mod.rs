@@ -22,7 +22,7 @@ pub const MILL: i128 = 1_000_000;
 /// Shares that a standard contract is for.
 pub const SHARES: i64 = 100;
 /// No money, quantity or number of contracts that comes in may be larger than this, either way: ten trillion dollars,
-/// shares or coins. Ten times (1,000 %) the product of two, of a thousand positions, still fits 128 bits.
+/// shares or coins. Ten times (1,000 %) the product of two, of a hundred positions, still fits 128 bits.
 pub const RANGE: i128 = 10_000_000_000_000_000_000_000;
 
 /// `a * b / NANO`, rounded up in size (away from zero). Both within [`RANGE`].
