@@ -205,23 +205,24 @@ class AlpacaOptionsMarginCalculator:
         )
         if refusal is None and len(legs) == 1 and legs[0].intent == "sell_to_open":
             root, _, call, _ = parse_symbol(legs[0].symbol)
-            if call and legs[0].ratio * qty > self._free_lots(root, positions, (shares or {}).get(root, 0)):
+            lots = (shares or {}).get(root, 0) // MULTIPLIER - lots_needed(row for row in positions if row.root == root)
+            if call and legs[0].ratio * qty > max(lots, 0):
                 return "OPTIONS_UNCOVERED"
         return refusal
-
-    def _free_lots(self, root: str, positions: Iterable[OptionPosition], shares: int) -> int:
-        """Hundreds of shares that no short call needs already."""
-        needed = 0
-        try:
-            option_requirement([engine_leg(row) for row in positions if row.root == root], 0, self.expirations)
-        except UncoveredError as error:
-            needed = error.args[2]
-        return max(shares // MULTIPLIER - needed, 0)
 
     def _loss(self, root: str, rows: list[OptionPosition], shares: int) -> ExpiryLoss:
         legs = [engine_leg(row) for row in rows]
         found = option_requirement(legs, shares, self.expirations)
         return ExpiryLoss(root, to_dollars(found.amount), Decimal(found.price) / 1000, _date(found.expiry))
+
+
+def lots_needed(rows: Iterable[OptionPosition]) -> int:
+    """Hundreds of shares without which short calls of one root are covered by nothing."""
+    try:
+        option_requirement([engine_leg(row) for row in rows], 0, "per_date")
+    except UncoveredError as error:
+        return int(error.args[2])
+    return 0
 
 
 def cost_basis(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from runner.margin.options import MULTIPLIER, ExpiryLoss, OptionPosition
+from runner.margin.options import MULTIPLIER, ExpiryLoss, OptionPosition, lots_needed
 
 FORMATS = (".png", ".svg", ".pdf")
 MISSING = "a picture needs the extra `plots`: pip install 'guarded-runner[plots]'"
@@ -38,7 +38,7 @@ def payoff(positions: Sequence[OptionPosition], worst: ExpiryLoss, *, shares: in
     else the shares that calls need are drawn with them.
     """
     rows = [row for row in positions if row.root == worst.root]
-    lots = min(_needed(rows), shares // MULTIPLIER)
+    lots = min(lots_needed(rows), shares // MULTIPLIER)
     aside = lots if worst.amount else 0
     if aside:
         rows, lots = _uncovered(rows, lots), 0
@@ -52,13 +52,6 @@ def payoff(positions: Sequence[OptionPosition], worst: ExpiryLoss, *, shares: in
     prices = (low, *[k for k in strikes if k > low], strikes[-1] + span / 2)
     values = tuple(_value(rows, lots, price) for price in prices)
     return Payoff(worst.root, prices, values, strikes, worst, aside)
-
-
-def _needed(rows: Sequence[OptionPosition]) -> int:
-    """Hundreds of shares without which short calls are covered by nothing."""
-    calls = [row for row in rows if row.is_call]
-    nets = (sum(row.qty for row in calls if row.expiry >= day) for day in {row.expiry for row in calls})
-    return max([0, *(-net for net in nets)])
 
 
 def _uncovered(rows: Sequence[OptionPosition], lots: int) -> list[OptionPosition]:
